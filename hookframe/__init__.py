@@ -1,0 +1,122 @@
+"""Admission control and a plugin bus for hooks in PyTorch models.
+
+The names below are loaded when they are first used: importing this package loads no torch and no plugin, and the first
+hook that is attached finds and loads the installed plugins.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hookframe.admission.controller import AdmissionController, source
+
+if TYPE_CHECKING:
+    from hookframe.admission.decision import Decision
+    from hookframe.admission.objection import Action, Objection
+    from hookframe.admission.request import CacheRequest, DeviceRequest, FunctionInfo, HookRequest, ResetRequest
+    from hookframe.core.activation_cache import ActivationCache
+    from hookframe.core.effects import read_only
+    from hookframe.core.handles import HookHandle
+    from hookframe.core.handles import HookHandle as LensHandle
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.introspection import HookIntrospectionMixin
+    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.slicing import Slice, SliceInput
+    from hookframe.core.types import DeviceType, HookFunction, NamesFilter
+    from hookframe.errors import (
+        ActivationTypeError,
+        HookDenied,
+        HookDidNotFireWarning,
+        HookEffectError,
+        HookframeError,
+        HookframeWarning,
+        HookObjectionWarning,
+        HooksNotAdmitted,
+        InvalidDirection,
+        InvalidHookFunction,
+        InvalidNamesFilter,
+        InvalidObjection,
+        NestedAdmission,
+        NotAHookPoint,
+        NotSetUp,
+        PluginError,
+        PluginRejected,
+        ReplicaCacheError,
+        StaleActivationWarning,
+        UnknownHookPoint,
+    )
+    from hookframe.hookspecs import hookimpl
+    from hookframe.host.manager import PluginManager
+    from hookframe.host.using import use_plugins
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "hookframe.admission.decision": ("Decision",),
+    "hookframe.admission.objection": ("Action", "Objection"),
+    "hookframe.admission.request": ("CacheRequest", "DeviceRequest", "FunctionInfo", "HookRequest", "ResetRequest"),
+    "hookframe.core.activation_cache": ("ActivationCache",),
+    "hookframe.core.effects": ("read_only",),
+    "hookframe.core.handles": ("HookHandle",),
+    "hookframe.core.hook_point": ("HookPoint",),
+    "hookframe.core.introspection": ("HookIntrospectionMixin",),
+    "hookframe.core.root_module": ("HookedRootModule",),
+    "hookframe.core.slicing": ("Slice", "SliceInput"),
+    "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
+    "hookframe.errors": (
+        "ActivationTypeError",
+        "HookDenied",
+        "HookDidNotFireWarning",
+        "HookEffectError",
+        "HookObjectionWarning",
+        "HookframeError",
+        "HookframeWarning",
+        "HooksNotAdmitted",
+        "InvalidDirection",
+        "InvalidHookFunction",
+        "InvalidNamesFilter",
+        "InvalidObjection",
+        "NestedAdmission",
+        "NotAHookPoint",
+        "NotSetUp",
+        "PluginError",
+        "PluginRejected",
+        "ReplicaCacheError",
+        "StaleActivationWarning",
+        "UnknownHookPoint",
+    ),
+    "hookframe.hookspecs": ("hookimpl",),
+    "hookframe.host.manager": ("PluginManager",),
+    "hookframe.host.using": ("use_plugins",),
+}
+_HOME = {name: module for module, names in _PLACES.items() for name in names}
+_ALIASES = {"LensHandle": "HookHandle"}
+
+__all__ = [  # noqa: PLE0604  # strings throughout; the checker cannot see through the generator
+    "__version__",
+    *sorted((*_HOME, *_ALIASES)),
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(_ALIASES.get(name, name))
+    if home is None:
+        raise AttributeError(f"module 'hookframe' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), _ALIASES.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__]
+
+
+def _installed_plugins() -> AdmissionController:
+    """The process's default controller: every plugin that is installed."""
+    from hookframe.host.manager import PluginManager
+
+    return PluginManager.installed()
+
+
+source.provide(_installed_plugins)

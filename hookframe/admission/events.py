@@ -1,0 +1,169 @@
+"""What happened over a hook's life, as frozen values for observers. No event holds a tensor or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hookframe.admission.request import Direction, FunctionInfo, HookRequest, Route
+
+__all__ = [
+    "CacheFinished",
+    "CacheStarted",
+    "ContextEntered",
+    "ContextExited",
+    "Event",
+    "HookFailed",
+    "HooksAdded",
+    "HooksRemoved",
+    "HooksReset",
+    "RunFinished",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HooksAdded:
+    """Hooks were attached.
+
+    :ivar requests: what was attached; points that were left out are not among them.
+    :ivar skipped: names of the points that a filter swept up and an objection left out.
+    """
+
+    model: str
+    operation: int
+    route: Route
+    requests: tuple[HookRequest, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HooksRemoved:
+    """Hooks were removed: by a handle, by ``remove_hooks``, or because their context ended.
+
+    :ivar points: one name for each hook that went.
+    """
+
+    model: str
+    route: Route
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HooksReset:
+    """``reset_hooks`` or ``remove_all_hook_fns`` ran on a model.
+
+    :ivar removed: how many hooks went.
+    """
+
+    model: str
+    route: Route
+    removed: int
+    including_permanent: bool
+    direction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextEntered:
+    """A context of temporary hooks was entered; its hooks are attached."""
+
+    model: str
+    operation: int
+    route: Route
+    level: int
+    hooks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextExited:
+    """A context of temporary hooks ended.
+
+    :ivar removed: how many of its hooks were removed on the way out.
+    :ivar error: the type of the exception that ended it, None if none did.
+    """
+
+    model: str
+    operation: int
+    route: Route
+    level: int
+    removed: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStarted:
+    """Caching hooks were attached; what runs now fills the cache."""
+
+    model: str
+    operation: int
+    route: Route
+    points: tuple[str, ...]
+    gradients: bool
+    device: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFinished:
+    """A caching operation ended.
+
+    :ivar stored: keys that hold a value.
+    :ivar skipped: points that were left out, and why.
+    :ivar bytes_cached: bytes of all cached tensors together.
+    :ivar stale: keys whose tensor was changed in place after it was cached.
+    """
+
+    model: str
+    operation: int
+    stored: tuple[str, ...]
+    skipped: Mapping[str, str]
+    bytes_cached: int
+    stale: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """An operation that ran the model is over.
+
+    :ivar counts: for each hook of the operation, as ``(point, direction)``, how often it fired; a hook inside compiled
+        code counts once however often it ran.
+    :ivar never_fired: points whose hook never ran, exactly named or not.
+    :ivar bytes_cached: bytes cached by the operation.
+    :ivar error: the type of the exception that ended it, None if none did.
+    """
+
+    model: str
+    operation: int
+    route: Route
+    counts: Mapping[tuple[str, Direction], int]
+    never_fired: tuple[str, ...]
+    bytes_cached: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookFailed:
+    """A user's hook function raised; told once the model is no longer running.
+
+    :ivar error: the type of the exception.
+    :ivar message: its text.
+    """
+
+    model: str
+    point: str
+    direction: Direction
+    function: FunctionInfo
+    error: str
+    message: str
+
+
+Event: TypeAlias = (
+    HooksAdded
+    | HooksRemoved
+    | HooksReset
+    | ContextEntered
+    | ContextExited
+    | CacheStarted
+    | CacheFinished
+    | RunFinished
+    | HookFailed
+)

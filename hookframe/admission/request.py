@@ -1,0 +1,220 @@
+"""What is asked of an admission: plain, frozen data, one value for each planned effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, TypeAlias, overload
+
+__all__ = [
+    "CacheRequest",
+    "DeviceRequest",
+    "Direction",
+    "Effect",
+    "FunctionInfo",
+    "HookRequest",
+    "LazyRequests",
+    "Request",
+    "ResetRequest",
+    "Route",
+]
+
+Direction: TypeAlias = Literal["fwd", "bwd"]
+Effect: TypeAlias = Literal["read", "edit"]
+Route: TypeAlias = Literal[
+    "add_hook",
+    "hooks",
+    "run_with_hooks",
+    "run_with_cache",
+    "add_caching_hooks",
+    "hook_point",
+    "torch",
+    "copy",
+    "handle",
+    "remove_hooks",
+    "remove_all_hook_fns",
+    "reset_hooks",
+    "to",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionInfo:
+    """Where a hook function comes from.
+
+    :ivar module: the module that defines it, ``"?"`` if it does not say.
+    :ivar qualname: its qualified name; for an object with ``__call__``, that of its class.
+    :ivar file: its source file, or None for built-in code.
+    :ivar line: the first line of its source, or None.
+    """
+
+    module: str
+    qualname: str
+    file: str | None = None
+    line: int | None = None
+
+    @classmethod
+    def of(cls, function: object) -> FunctionInfo:
+        """Describe ``function``; partials and bound methods are described by the function inside."""
+        inner = function
+        while isinstance(inner, partial):
+            inner = inner.func
+        inner = getattr(inner, "__func__", inner)
+        code = getattr(inner, "__code__", None)
+        named = inner if hasattr(inner, "__qualname__") else type(inner)
+        return cls(
+            module=str(getattr(named, "__module__", None) or "?"),
+            qualname=str(getattr(named, "__qualname__", repr(named))),
+            file=getattr(code, "co_filename", None),
+            line=getattr(code, "co_firstlineno", None),
+        )
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.file else ""
+        return f"{self.module}.{self.qualname}{place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRequest:
+    """One planned attachment of one function to one hook point.
+
+    :ivar index: its place in the batch, from 0.
+    :ivar point: the hook point's name in the model that asks; None for a point that belongs to no model.
+    :ivar function: where the function comes from; the function itself never leaves the core.
+    :ivar direction: ``"fwd"`` or ``"bwd"``.
+    :ivar route: the public way by which the request came.
+    :ivar effect: ``"read"`` for functions that are held to reading, else ``"edit"``.
+    :ivar exact: True if the point was asked for by its name, False if a filter swept it up.
+    :ivar permanent: True if ordinary resets leave the hook alone.
+    :ivar prepend: True if it goes before the hooks already there.
+    :ivar level: the nesting level of the context it belongs to, None outside of contexts.
+    :ivar aliases: the names under which the function is called, if not the point's own.
+    :ivar caches: True if the function stores what it sees in a cache.
+    """
+
+    index: int
+    point: str | None
+    function: FunctionInfo
+    direction: Direction = "fwd"
+    route: Route
+    effect: Effect = "edit"
+    exact: bool = True
+    permanent: bool = False
+    prepend: bool = False
+    level: int | None = None
+    aliases: tuple[str, ...] = ()
+    caches: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The request in a few words, for messages."""
+        where = repr(self.point) if self.point is not None else "a hook point without a name"
+        return f"{self.direction} hook {self.function.qualname} at {where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRequest:
+    """What one operation is about to cache.
+
+    :ivar points: names of the points, in the model's order.
+    :ivar device: the device that the cached tensors will live on, as torch prints it; None if the model has no parameters.
+    :ivar gradients: True if gradients are cached as well.
+    :ivar estimated_bytes: the bytes that the last equal operation cached, None before there was one.
+    """
+
+    index: int = 0
+    points: tuple[str, ...]
+    device: str | None = None
+    gradients: bool = False
+    route: Route
+    estimated_bytes: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """The request in a few words, for messages."""
+        return f"caching {len(self.points)} points on device {self.device!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """A device that was chosen, for the model or for a cache.
+
+    :ivar device: as torch prints it: ``"cpu"``, ``"cuda:0"``, ``"mps"``.
+    :ivar purpose: ``"model"`` if the model is about to be moved there, ``"cache"`` if activations are about to be cached
+        there (because the caller said so, or because the model is there).
+    """
+
+    index: int = 0
+    device: str
+    purpose: Literal["model", "cache"]
+    route: Route
+
+    @property
+    def subject(self) -> str:
+        """The request in a few words, for messages."""
+        return f"using device {self.device!r} for the {self.purpose}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetRequest:
+    """A removal that touches permanent hooks, or hooks that an open context or another owner holds.
+
+    :ivar points: names of the points that would lose such a hook (``"?"`` for one without a name).
+    :ivar permanent: how many permanent hooks would go.
+    :ivar owned: how many hooks of open contexts would go.
+    """
+
+    index: int = 0
+    points: tuple[str, ...]
+    permanent: int = 0
+    owned: int = 0
+    route: Route
+
+    @property
+    def subject(self) -> str:
+        """The request in a few words, for messages."""
+        return f"removing {self.permanent} permanent and {self.owned} context hooks"
+
+
+Request: TypeAlias = HookRequest | CacheRequest | DeviceRequest | ResetRequest
+
+
+@dataclass(slots=True)
+class LazyRequests(Sequence[HookRequest]):
+    """The requests of one batch, made when somebody first looks at them.
+
+    An operation on hundreds of points costs nothing here as long as no validator and no observer is installed.
+
+    :ivar build: makes the requests; called at most once.
+    """
+
+    build: Callable[[], Sequence[HookRequest]]
+    size: int
+    _made: tuple[HookRequest, ...] | None = field(default=None, init=False)
+
+    @property
+    def made(self) -> tuple[HookRequest, ...]:
+        """The requests themselves."""
+        if self._made is None:
+            self._made = tuple(self.build())
+        return self._made
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> HookRequest: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[HookRequest]: ...
+    def __getitem__(self, index: int | slice) -> HookRequest | Sequence[HookRequest]:
+        return self.made[index]
+
+    def __iter__(self) -> Iterator[HookRequest]:
+        return iter(self.made)
+
+    def __repr__(self) -> str:
+        return f"LazyRequests({list(self.made)!r})"
+
+    def __reduce__(self) -> tuple[type[tuple[HookRequest, ...]], tuple[tuple[HookRequest, ...]]]:
+        return tuple, (self.made,)

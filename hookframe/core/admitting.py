@@ -1,0 +1,168 @@
+"""What happens before anything is attached: the model's own check, the controller's review, the plugins' wrappers."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hookframe.admission.controller import AdmissionController
+from hookframe.admission.decision import Decision
+from hookframe.admission.events import HooksAdded
+from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests, Route
+from hookframe.core.calling import UnderAliases
+from hookframe.core.effects import ReadOnly
+from hookframe.core.handles import Attachment
+from hookframe.core.warning_place import warn_user
+from hookframe.errors import HookDenied, HookObjectionWarning
+
+if TYPE_CHECKING:
+    from hookframe.core.root_module import HookedRootModule
+
+__all__ = ["Admitted", "admit", "model_name", "next_operation"]
+
+logger = logging.getLogger("hookframe")
+
+_operations = itertools.count(1)
+
+
+def next_operation() -> int:
+    """A number for one operation (one ``run_with_cache``, one ``hooks(...)``), counted from 1 in this process."""
+    return next(_operations)
+
+
+def model_name(root: object | None) -> str:
+    """How events call a model: the name of its class; ``"?"`` for a point without one."""
+    return "?" if root is None else type(root).__name__
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What passed admission, and what was left out.
+
+    :ivar attachments: ready to attach: their functions are wrapped as admission asked.
+    :ivar skipped: point name → why it was left out.
+    """
+
+    attachments: list[Attachment]
+    skipped: dict[str, str]
+    decision: Decision
+    requests: LazyRequests
+    kept: list[int] = field(default_factory=list)
+
+    def added_event(self, root: object | None, operation: int, route: Route) -> HooksAdded:
+        """What observers are told once the attachments are attached."""
+        requests = tuple(self.requests[index] for index in self.kept)
+        return HooksAdded(
+            model=model_name(root),
+            operation=operation,
+            route=route,
+            requests=requests,
+            skipped=tuple(self.skipped),
+        )
+
+
+def admit(
+    attachments: Sequence[Attachment], *, root: HookedRootModule | None, controller: AdmissionController, route: Route
+) -> Admitted:
+    """Ask everybody about a batch; nothing is attached yet.
+
+    :raises HookDenied: if the controller's decision refuses the batch.
+    :raises Exception: whatever the model's ``check_hooks_to_add`` raises about a point that was asked for by name.
+    """
+    asked, skipped = _ask_models(attachments, root)
+    requests = LazyRequests(lambda: tuple(_request(i, a, route) for i, a in enumerate(asked)), len(asked))
+    decision = controller.review_hooks(requests, root)
+    if not decision.allowed:
+        raise HookDenied(decision)
+    left_out = decision.skipped
+    for objection in decision.skips:
+        skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
+    kept = [index for index in range(len(asked)) if index not in left_out]
+    if controller.wants("wrap_hook"):
+        _wrap(asked, kept, requests, controller)
+    for index in kept:
+        _dress(asked[index])
+    report(decision, skipped, route)
+    return Admitted([asked[index] for index in kept], skipped, decision, requests, kept)
+
+
+def _ask_models(
+    attachments: Sequence[Attachment], root: HookedRootModule | None
+) -> tuple[list[Attachment], dict[str, str]]:
+    """Ask the ``check_hooks_to_add`` overrides of the model, and of other models that share a point."""
+    left: list[Attachment] = []
+    skipped: dict[str, str] = {}
+    for attachment in attachments:
+        try:
+            for owner, name in attachment.point.owners(root, attachment.name):
+                owner.ask_own_check(attachment, name)
+        except Exception as refusal:
+            if attachment.exact:
+                raise
+            skipped[attachment.label] = f"{type(refusal).__name__}: {refusal}"
+        else:
+            left.append(attachment)
+    return left, skipped
+
+
+def _request(index: int, attachment: Attachment, route: Route) -> HookRequest:
+    handle = attachment.handle
+    return HookRequest(
+        index=index,
+        point=attachment.name or attachment.point.name,
+        function=FunctionInfo.of(attachment.user_hook),
+        direction=attachment.direction,
+        route=route,
+        effect="read" if attachment.read_only else "edit",
+        exact=attachment.exact,
+        permanent=handle.is_permanent,
+        prepend=attachment.prepend,
+        level=handle.context_level,
+        aliases=attachment.aliases,
+        caches=attachment.caches,
+    )
+
+
+def _wrap(asked: list[Attachment], kept: list[int], requests: LazyRequests, controller: AdmissionController) -> None:
+    for index in kept:
+        attachment = asked[index]
+        if not attachment.caches:
+            attachment.function = controller.wrap(requests[index], attachment.function)
+
+
+def _dress(attachment: Attachment) -> None:
+    """Put what the attachment's options ask for around its function."""
+    if attachment.read_only and not attachment.caches:
+        attachment.function = ReadOnly(attachment.function)
+    if attachment.aliases:
+        attachment.function = UnderAliases(attachment.function, attachment.aliases)
+
+
+def report(decision: Decision, skipped: dict[str, str], route: Route) -> None:
+    """Warn of what was admitted with a warning, and log which points were left out."""
+    for objection in decision.warnings:
+        warn_user(str(objection), HookObjectionWarning)
+    if skipped:
+        first = ", ".join(repr(name) for name in list(skipped)[:5])
+        more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+        logger.info("%s left out %d hook points: %s%s", route, len(skipped), first, more, extra={"skipped": skipped})
+
+
+def review_or_raise(decision: Decision) -> Decision:
+    """Pass an allowing decision on, after its warnings.
+
+    :raises HookDenied: if the decision refuses.
+    """
+    if not decision.allowed:
+        raise HookDenied(decision)
+    report(decision, {}, "to")
+    return decision
+
+
+def describe(value: Any) -> str:
+    """A value in an error message: its repr, cut."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

@@ -1,0 +1,214 @@
+"""Where cached activations go: one sink for each caching operation, and the hooks that feed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.core.gradients import GradientAttachment
+from hookframe.core.handles import Attachment
+from hookframe.core.slicing import Slice
+from hookframe.core.types import CloneMode, DeviceType
+from hookframe.errors import ActivationTypeError, ReplicaCacheError
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+
+__all__ = ["CacheOptions", "CacheSink", "CachingAttachment", "CachingFunction", "GradientCachingAttachment"]
+
+_HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """How values are stored.
+
+    :ivar device: where to, None to leave them where they are.
+    :ivar remove_batch_dim: drop a leading dimension of 1.
+    :ivar pos_slice: which positions to keep, None for all.
+    :ivar clone: ``"never"``: a reference, checked at the end; ``"auto"``: copied on the first write to either; ``"always"``.
+    """
+
+    device: DeviceType = None
+    remove_batch_dim: bool = False
+    pos_slice: Slice | None = None
+    clone: CloneMode = "never"
+
+    @property
+    def as_is(self) -> bool:
+        """True if values are stored in full, where they are."""
+        return self.device is None and not self.remove_batch_dim and self.pos_slice is None
+
+
+class CacheSink:
+    """Stores what caching hooks see.
+
+    :ivar cache: key → detached tensor, in order of execution.
+    :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors.
+    """
+
+    __slots__ = ("as_is", "cache", "clone", "options", "references")
+
+    def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions) -> None:
+        self.cache = cache
+        self.options = options
+        self.as_is = options.as_is
+        self.clone = options.clone
+        self.references: dict[str, tuple[torch.Tensor, int]] = {}
+
+    def store(self, key: str, point: HookPoint, value: Any) -> None:
+        """Store ``value``, an activation or gradient at ``point``, under ``key``.
+
+        :raises ActivationTypeError: if it is no tensor.
+        """
+        try:
+            if value.requires_grad:
+                value = value.detach()
+        except AttributeError:
+            raise _not_a_tensor(key, value) from None
+        owned = False
+        if not self.as_is:
+            value, owned = self._shape(key, point, value)
+        if not owned:
+            value = self._keep_value(key, value)
+        self.cache[key] = value
+
+    def _keep_value(self, key: str, value: torch.Tensor) -> torch.Tensor:
+        """Make sure that a later in-place change is noticed, or cannot reach the stored value."""
+        if self.clone == "always":
+            return value.clone()
+        if is_dynamo_compiling():  # neither versions nor copies on write exist in a compiled graph
+            return value if self.clone == "never" else value.clone()
+        if self.clone == "never":
+            try:
+                self.references[key] = (value, value._version)
+                return value
+            except RuntimeError:  # tensors made in inference mode have no version counter to check
+                pass
+        return copy_on_write(value)
+
+    def _shape(self, key: str, point: HookPoint, value: torch.Tensor) -> tuple[torch.Tensor, bool]:
+        """Apply the options; the second result says that the value owns its memory."""
+        options, whole = self.options, value
+        removed = options.remove_batch_dim and value.dim() > 0 and value.shape[0] == 1
+        if removed:
+            value = value[0]
+        if options.pos_slice is not None:
+            dim = _position_dim(key, point, removed)
+            if -value.dim() <= dim < value.dim():
+                value = options.pos_slice.apply(value, dim=dim)
+        owned = value.numel() < whole.numel()
+        if owned:
+            value = value.clone()  # a view would keep the whole activation alive
+        if options.device is not None:
+            moved = value.to(options.device)
+            return moved, owned or moved is not value
+        return value, owned
+
+    def stale(self) -> list[str]:
+        """Keys whose stored tensor was changed in place since; empty when all values are those at fire time."""
+        return [
+            key
+            for key, (tensor, version) in self.references.items()
+            if tensor._version != version and self.cache.get(key) is tensor
+        ]
+
+
+def copy_on_write(value: torch.Tensor) -> torch.Tensor:
+    """An alias of ``value`` that becomes a copy as soon as either is written to."""
+    try:
+        return torch._lazy_clone(value)
+    except (RuntimeError, NotImplementedError):  # a layout that cannot be shared
+        return value.clone()
+
+
+def _position_dim(key: str, point: HookPoint, batch_removed: bool) -> int:
+    pos_dim = point.pos_dim
+    if pos_dim is not None:
+        return pos_dim - 1 if batch_removed and pos_dim > 0 else pos_dim
+    return -3 if key.removesuffix("_grad").endswith(_HEAD_POINTS) else -2
+
+
+def _not_a_tensor(key: str, value: object) -> ActivationTypeError:
+    return ActivationTypeError(
+        f"the activation at {key!r} is a {type(value).__name__}, and a cache holds tensors: leave the point out with "
+        "names_filter, or give it a hook_conversion that picks the tensor"
+    )
+
+
+class CachingFunction:
+    """The hook function behind every caching hook: reads, stores, returns nothing.
+
+    :ivar sink: where it stores.
+    :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
+    """
+
+    __slots__ = ("sink", "suffix")
+
+    def __init__(self, sink: CacheSink, suffix: str = "") -> None:
+        self.sink = sink
+        self.suffix = suffix
+
+    def __call__(self, tensor: Any, *, hook: Any) -> None:
+        self.sink.store(f"{hook.name}{self.suffix}", hook, tensor)
+
+
+class CachingAttachment(Attachment):
+    """A caching hook on the activation."""
+
+    __slots__ = ("key", "sink")
+    caches = True
+
+    def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
+        super().__init__(point, function, **options)
+        self.sink = function.sink
+        self.key = f"{self.name or point.name}{function.suffix}"
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Store ``tensor``; return it.
+
+        :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
+        """
+        if is_dynamo_compiling():
+            self.fired = 1
+        else:
+            self.fired += 1
+            if point is not self.point:
+                raise _replica(self.key)
+        conversion = point.hook_conversion
+        self.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
+        return tensor
+
+
+class GradientCachingAttachment(GradientAttachment):
+    """A caching hook on the gradient."""
+
+    __slots__ = ("key", "sink")
+    caches = True
+
+    def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
+        super().__init__(point, function, **options)
+        self.sink = function.sink
+        self.key = f"{self.name or point.name}{function.suffix}"
+
+    def fire(self, point: HookPoint, gradient: Any) -> Any:
+        """Store ``gradient``; return it.
+
+        :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
+        """
+        self.fired += 1
+        if point is not self.point:
+            raise _replica(self.key)
+        conversion = point.hook_conversion
+        self.sink.store(self.key, point, gradient if conversion is None else conversion.convert(gradient))
+        return gradient
+
+
+def _replica(key: str) -> ReplicaCacheError:
+    return ReplicaCacheError(
+        f"{key!r} is being cached on a replica of the model (as DataParallel makes them), and each replica would "
+        "overwrite the others' values: run the model itself, without DataParallel"
+    )

@@ -1,0 +1,226 @@
+"""The verbs that cache activations, for :class:`~hookframe.core.root_module.HookedRootModule`."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from hookframe.admission.events import CacheStarted
+from hookframe.admission.request import CacheRequest, Direction, Route
+from hookframe.core.activation_cache import ActivationCache
+from hookframe.core.admitting import describe, model_name, next_operation, review_or_raise
+from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
+from hookframe.core.context import HookContext
+from hookframe.core.devices import device_in_force, review_device
+from hookframe.core.hook_point import attach
+from hookframe.core.names import Selected, SweptName
+from hookframe.core.planning import plan_attachment
+from hookframe.core.slicing import Slice, SliceInput
+from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
+
+if TYPE_CHECKING:
+    from hookframe.core.root_module import HookedRootModule
+
+__all__ = ["CachingVerbs"]
+
+logger = logging.getLogger("hookframe")
+
+
+class CachingVerbs:
+    """``run_with_cache``, ``get_caching_hooks``, ``add_caching_hooks`` and two older spellings."""
+
+    def get_caching_hooks(
+        self,
+        names_filter: NamesFilter = None,
+        incl_bwd: bool = False,
+        device: DeviceType = None,
+        remove_batch_dim: bool = False,
+        cache: dict[str, torch.Tensor] | None = None,
+        pos_slice: Slice | SliceInput = None,
+        *,
+        clone: CloneMode = "never",
+    ) -> tuple[dict[str, torch.Tensor], list[HookSpecification], list[HookSpecification]]:
+        """Hooks for :meth:`hooks` that fill a cache; nothing is attached yet.
+
+        :param names_filter: which points: None for all, a name, names, or a predicate on names.
+        :param incl_bwd: gradients as well, under ``name + "_grad"``.
+        :param device: where to store; None to leave tensors where they are.
+        :param remove_batch_dim: drop a leading dimension of 1.
+        :param cache: the dict to fill; a new :class:`ActivationCache` if None.
+        :param pos_slice: which positions to keep: ``[batch, pos, ...]`` → ``[batch, len(pos_slice), ...]``. An int keeps
+            the dimension, with size 1.
+        :param clone: ``"never"`` stores references, and a later in-place change is reported; ``"auto"`` keeps the value
+            at fire time by copying on the first write; ``"always"`` copies at once.
+        :returns: the cache, the forward hooks and the backward hooks.
+        :raises UnknownHookPoint: if a name is not there.
+        :raises HookDenied: if a plugin refuses the device.
+        """
+        root = cast("HookedRootModule", self)
+        selection = root.select_points(names_filter)
+        options = _options(device, remove_batch_dim, pos_slice, clone)
+        sink = _prepare(root, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
+        store, store_gradient = CachingFunction(sink), CachingFunction(sink, "_grad")
+        names = [_named(selected) for selected in selection]
+        fwd: list[HookSpecification] = [(name, store) for name in names]
+        bwd: list[HookSpecification] = [(name, store_gradient) for name in names if incl_bwd]
+        return sink.cache, fwd, bwd
+
+    def add_caching_hooks(
+        self,
+        names_filter: NamesFilter = None,
+        incl_bwd: bool = False,
+        device: DeviceType = None,
+        remove_batch_dim: bool = False,
+        cache: dict[str, torch.Tensor] | None = None,
+        *,
+        clone: CloneMode = "auto",
+    ) -> dict[str, torch.Tensor]:
+        """Attach caching hooks until they are reset, and return the dict that each run fills.
+
+        The parameters are those of :meth:`get_caching_hooks`. ``clone`` is ``"auto"`` here, since there is no end of a
+        run at which references could be checked.
+
+        :raises HookDenied: if the admission refuses; nothing was attached.
+        """
+        root = cast("HookedRootModule", self)
+        selection = root.select_points(names_filter)
+        options = _options(device, remove_batch_dim, None, clone)
+        sink = _prepare(root, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
+        planned = [
+            plan_attachment(point, function, direction=direction, name=name, exact=exact)
+            for direction, function in _functions(sink, incl_bwd)
+            for name, point, exact in selection
+        ]
+        admitted = attach(planned, root=root, route="add_caching_hooks", operation=next_operation())
+        if isinstance(sink.cache, ActivationCache):
+            sink.cache.skipped.update(admitted.skipped)
+        return sink.cache
+
+    def run_with_cache(
+        self,
+        *model_args: Any,
+        names_filter: NamesFilter = None,
+        device: DeviceType = None,
+        remove_batch_dim: bool = False,
+        incl_bwd: bool = False,
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+        pos_slice: Slice | SliceInput = None,
+        clone: CloneMode = "never",
+        **model_kwargs: Any,
+    ) -> tuple[Any, ActivationCache]:
+        """Run the model and cache activations.
+
+        The parameters are those of :meth:`get_caching_hooks`, and:
+
+        :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, and cache gradients as well.
+        :param reset_hooks_end: remove the caching hooks afterwards, also after an exception.
+        :param clear_contexts: empty the ``ctx`` of every point afterwards.
+        :returns: the model's output, and the cache: exactly the points that ran, in the order in which they did.
+        :raises HookDenied: if the admission refuses; the model was not run.
+        :raises AssertionError: if ``remove_batch_dim`` is asked for and the first positional tensor has another batch
+            size than 1; the model was not run.
+        """
+        root = cast("HookedRootModule", self)
+        if remove_batch_dim:
+            _check_batch_of_one(model_args)
+        selection = root.select_points(names_filter)
+        options = _options(device, remove_batch_dim, pos_slice, clone)
+        cache = ActivationCache()
+        sink = _prepare(root, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
+        hooks = {direction: [(selected, f) for selected in selection] for direction, f in _functions(sink, incl_bwd)}
+        context = HookContext(
+            root,
+            hooks["fwd"],
+            hooks.get("bwd", ()),
+            reset_hooks_end=reset_hooks_end,
+            clear_contexts=clear_contexts,
+            route="run_with_cache",
+        )
+        with context:
+            output = root(*model_args, **model_kwargs)
+            if incl_bwd:
+                output.backward()
+        return output, cache
+
+    def cache_all(self, cache: dict[str, torch.Tensor] | None, **options: Any) -> None:
+        """Fill ``cache`` from all points. Deprecated: :meth:`add_caching_hooks` does it."""
+        logger.warning("cache_all is deprecated: use add_caching_hooks(cache=...)")
+        self.add_caching_hooks(cache=cache, **options)
+
+    def cache_some(self, cache: dict[str, torch.Tensor] | None, names: NamesFilter, **options: Any) -> None:
+        """Fill ``cache`` from the points that ``names`` means. Deprecated: :meth:`add_caching_hooks` does it."""
+        logger.warning("cache_some is deprecated: use add_caching_hooks(names_filter=..., cache=...)")
+        self.add_caching_hooks(names_filter=names, cache=cache, **options)
+
+
+def _functions(sink: CacheSink, gradients: bool) -> list[tuple[Direction, CachingFunction]]:
+    forward: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink))]
+    return [*forward, ("bwd", CachingFunction(sink, "_grad"))] if gradients else forward
+
+
+def _prepare(
+    root: HookedRootModule,
+    selection: list[Selected],
+    options: CacheOptions,
+    *,
+    gradients: bool,
+    cache: dict[str, torch.Tensor] | None,
+    route: Route,
+) -> CacheSink:
+    """Review the device and the cache, then make the sink; nothing is attached.
+
+    :raises HookDenied: if either is refused.
+    """
+    controller = root.controller
+    device = None
+    if any(controller.wants(spec) for spec in ("check_device", "check_cache", "cache_started")):
+        device = device_in_force(root, options.device)
+    if device is not None:
+        used = review_device(root, device, "cache", route)
+        if used != device:
+            options, device = replace(options, device=used), used
+    points = tuple(name for name, _, _ in selection) if controller.wants("check_cache") else ()
+    where = None if device is None else str(device)
+    if controller.wants("check_cache"):
+        request = CacheRequest(points=points, device=where, gradients=gradients, route=route)
+        decision = review_or_raise(controller.review_cache(request, root))
+        if decision.device is not None:
+            options = replace(options, device=torch.device(decision.device))
+    if controller.wants("cache_started"):
+        names = tuple(name for name, _, _ in selection)
+        event = CacheStarted(
+            model=model_name(root), operation=0, route=route, points=names, gradients=gradients, device=where
+        )
+        controller.notify(event)
+    return CacheSink(ActivationCache() if cache is None else cache, options)
+
+
+def _options(
+    device: DeviceType, remove_batch_dim: bool, pos_slice: Slice | SliceInput, clone: CloneMode
+) -> CacheOptions:
+    if clone not in ("never", "auto", "always"):
+        raise ValueError(f"clone={describe(clone)} is unknown: use 'never', 'auto' or 'always'")
+    sliced = None if pos_slice is None else Slice.unwrap(pos_slice)
+    return CacheOptions(
+        device=device,
+        remove_batch_dim=remove_batch_dim,
+        pos_slice=None if sliced is None or sliced.mode == "identity" else sliced,
+        clone=clone,
+    )
+
+
+def _check_batch_of_one(model_args: tuple[Any, ...]) -> None:
+    first = next((arg for arg in model_args if isinstance(arg, torch.Tensor)), None)
+    if first is not None and first.dim() > 0 and first.shape[0] != 1:
+        raise AssertionError(
+            f"remove_batch_dim needs a batch of 1, and the input has batch size {first.shape[0]} "
+            f"(shape {list(first.shape)}): run the inputs one by one, or keep the dimension"
+        )
+
+
+def _named(selected: Selected) -> str:
+    return selected.name if selected.exact else SweptName(selected.name)

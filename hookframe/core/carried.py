@@ -1,0 +1,85 @@
+"""Hooks that travel with a copy or a pickle of a model: as plain records, admitted again where they arrive.
+
+Hooks of contexts and caching hooks stay behind: a context belongs to the model that it was entered on, and a copy must
+not write into the cache of the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hookframe.admission.request import Direction
+from hookframe.core.handles import Attachment
+from hookframe.core.planning import plan_attachment
+from hookframe.errors import HooksNotAdmitted
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import HookFunction
+
+__all__ = ["CarriedHook", "NotAdmitted", "carry", "revive"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedHook:
+    """What is needed to attach one hook again."""
+
+    function: HookFunction
+    direction: Direction
+    name: str | None
+    permanent: bool
+    level: int | None
+    aliases: tuple[str, ...]
+
+
+def carry(attachments: Iterable[Attachment]) -> list[CarriedHook]:
+    """Describe the attachments that go along with a copy."""
+    return [
+        CarriedHook(
+            function=attachment.user_hook,
+            direction=attachment.direction,
+            name=attachment.name,
+            permanent=attachment.handle.is_permanent,
+            level=attachment.handle.context_level,
+            aliases=attachment.aliases,
+        )
+        for attachment in attachments
+        if attachment.owner is None and not attachment.caches
+    ]
+
+
+def revive(point: HookPoint, carried: Iterable[CarriedHook]) -> list[Attachment]:
+    """Plan the carried hooks anew on ``point``; nothing is attached."""
+    return [
+        plan_attachment(
+            point,
+            hook.function,
+            direction=hook.direction,
+            name=hook.name,
+            permanent=hook.permanent,
+            level=hook.level,
+            aliases=hook.aliases,
+        )
+        for hook in carried
+    ]
+
+
+class NotAdmitted:
+    """Stands where the hooks of a copied point would be until somebody admits them."""
+
+    __slots__ = ("carried",)
+
+    def __init__(self, carried: list[CarriedHook]) -> None:
+        self.carried = carried
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Refuse to run as if there were no hooks.
+
+        :raises HooksNotAdmitted: always.
+        """
+        raise HooksNotAdmitted(
+            f"hook point {point.name!r} was copied without its model and carries {len(self.carried)} hooks that no "
+            "admission has seen: copy the whole model, or call remove_hooks('both', including_permanent=True) on it"
+        )

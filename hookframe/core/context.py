@@ -1,0 +1,212 @@
+"""One operation with temporary hooks: enter attaches all of them or none, leave takes off exactly these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from hookframe.admission.events import CacheFinished, ContextEntered, ContextExited, HookFailed, RunFinished
+from hookframe.admission.request import FunctionInfo, Route
+from hookframe.core.activation_cache import ActivationCache, cached_bytes
+from hookframe.core.admitting import Admitted, describe, model_name, next_operation
+from hookframe.core.cache_sink import CacheSink, CachingAttachment, GradientCachingAttachment
+from hookframe.core.evidence import counts, never_fired, warn_of_silence
+from hookframe.core.handles import Attachment
+from hookframe.core.hook_point import attach
+from hookframe.core.names import Selected
+from hookframe.core.planning import plan_attachment
+from hookframe.core.removing import detach_all
+from hookframe.core.warning_place import warn_user
+from hookframe.errors import InvalidHookFunction, StaleActivationWarning
+
+if TYPE_CHECKING:
+    from hookframe.admission.request import Direction
+    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.types import HookFunction, HookSpecification
+
+__all__ = ["HookContext"]
+
+Planned: TypeAlias = "HookSpecification | tuple[Selected, HookFunction]"
+Root = TypeVar("Root", bound="HookedRootModule")
+
+
+class HookContext(Generic[Root]):
+    """What ``model.hooks(...)`` returns: a context manager that yields the model.
+
+    It can be entered again after it was left; contexts may be left in any order.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        fwd_hooks: Iterable[Planned],
+        bwd_hooks: Iterable[Planned],
+        *,
+        reset_hooks_end: bool,
+        clear_contexts: bool,
+        route: Route,
+    ) -> None:
+        self.root = root
+        self.specifications: tuple[tuple[Direction, list[Planned]], ...] = (
+            ("fwd", _listed(fwd_hooks, "fwd_hooks")),
+            ("bwd", _listed(bwd_hooks, "bwd_hooks")),
+        )
+        self.reset = reset_hooks_end
+        self.clear = clear_contexts
+        self.route: Route = route
+        self.operation = 0
+        self.level = 0
+        self.attachments: list[Attachment] = []
+        self.skipped: dict[str, str] = {}
+        self.sinks: list[CacheSink] = []
+        self._ran_before = False
+
+    def __enter__(self) -> Root:
+        root = self.root
+        planned = self._plan()
+        admitted: Admitted = attach(planned, root=root, route=self.route, operation=self.operation)
+        self.attachments, self.skipped = admitted.attachments, admitted.skipped
+        self.sinks = _sinks(planned)
+        for sink in self.sinks:
+            if isinstance(sink.cache, ActivationCache):
+                sink.cache.skipped.update(self.skipped)
+        root.context_level = self.level
+        self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
+        controller = root.controller
+        if controller.wants("context_entered"):
+            event = ContextEntered(
+                model=model_name(root),
+                operation=self.operation,
+                route=self.route,
+                level=self.level,
+                hooks=len(self.attachments),
+            )
+            controller.notify(event)
+        return root
+
+    def _plan(self) -> list[Attachment]:
+        self.operation = next_operation()
+        self.level = self.root.context_level + 1
+        return [
+            plan_attachment(
+                point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self
+            )
+            for direction, specifications in self.specifications
+            for names, hook in specifications
+            for name, point, exact in ([names] if isinstance(names, Selected) else self.root.select_points(names))
+        ]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        root, attachments = self.root, self.attachments
+        controller = root.controller
+        removed = detach_all(attachments, root, controller, self.route) if self.reset else 0
+        if not self.reset:
+            for attachment in attachments:
+                attachment.owner = None  # from here on they are ordinary hooks
+        root.context_level -= 1
+        if self.clear:
+            root.clear_contexts()
+        ran = root.__dict__.get("_ran", False) or any(a.fired for a in attachments)
+        root.__dict__["_ran"] = ran or self._ran_before
+        tell_failures(root, attachments)
+        if controller.wants("context_exited"):
+            event = ContextExited(
+                model=model_name(root),
+                operation=self.operation,
+                route=self.route,
+                level=self.level,
+                removed=removed,
+                error=None if kind is None else kind.__name__,
+            )
+            controller.notify(event)
+        if ran:
+            self._report_run(error)
+
+    def _report_run(self, error: BaseException | None) -> None:
+        controller, attachments = self.root.controller, self.attachments
+        cached = self._report_caches()
+        if controller.wants("run_finished"):
+            event = RunFinished(
+                model=model_name(self.root),
+                operation=self.operation,
+                route=self.route,
+                counts=counts(attachments),
+                never_fired=tuple(a.label for a in never_fired(attachments)),
+                bytes_cached=cached,
+                error=None if error is None else type(error).__name__,
+            )
+            controller.notify(event)
+        if error is None:
+            warn_of_silence(self.root, attachments, backward_too=self.reset)
+
+    def _report_caches(self) -> int:
+        """Say which cached values went stale; return the bytes cached, 0 if nobody wants to know."""
+        controller, total = self.root.controller, 0
+        for sink in self.sinks:
+            stale = tuple(sink.stale())
+            if isinstance(sink.cache, ActivationCache):
+                sink.cache.stale = stale
+            if stale:
+                warn_user(_stale_text(stale), StaleActivationWarning)
+            if controller.wants("cache_finished") or controller.wants("run_finished"):
+                size = cached_bytes(sink.cache)
+                total += size
+                event = CacheFinished(
+                    model=model_name(self.root),
+                    operation=self.operation,
+                    stored=tuple(sink.cache),
+                    skipped=dict(self.skipped),
+                    bytes_cached=size,
+                    stale=stale,
+                )
+                controller.notify(event)
+        return total
+
+    def __repr__(self) -> str:
+        return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"
+
+
+def tell_failures(root: HookedRootModule, attachments: Sequence[Attachment]) -> None:
+    """Tell observers of the functions that raised, each once."""
+    controller = root.controller
+    for attachment in attachments:
+        error, attachment.error = attachment.error, None
+        if error is not None and controller.wants("hook_failed"):
+            event = HookFailed(
+                model=model_name(root),
+                point=attachment.label,
+                direction=attachment.direction,
+                function=FunctionInfo.of(attachment.user_hook),
+                error=type(error).__name__,
+                message=str(error),
+            )
+            controller.notify(event)
+
+
+def _sinks(planned: Sequence[Attachment]) -> list[CacheSink]:
+    found: dict[int, CacheSink] = {}
+    for attachment in planned:
+        if isinstance(attachment, (CachingAttachment, GradientCachingAttachment)):
+            found[id(attachment.sink)] = attachment.sink
+    return list(found.values())
+
+
+def _listed(hooks: Iterable[Planned], what: str) -> list[Planned]:
+    listed = list(hooks)
+    for item in listed:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise InvalidHookFunction(
+                f"{what} holds {describe(item)}: each item is a pair of a name (or a predicate on names) and a function"
+            )
+    return listed
+
+
+def _stale_text(stale: tuple[str, ...]) -> str:
+    names = ", ".join(map(repr, stale[:5])) + (f" and {len(stale) - 5} more" if len(stale) > 5 else "")
+    return (
+        f"{len(stale)} cached activations were changed in place after they were cached and do not hold their value at "
+        f"fire time: {names}; pass clone='auto' to keep it"
+    )

@@ -1,0 +1,75 @@
+"""Moving a model: the device is reviewed before the first parameter moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import torch
+from torch import nn
+
+from hookframe.admission.request import DeviceRequest, Route
+from hookframe.core.admitting import review_or_raise
+
+if TYPE_CHECKING:
+    from hookframe.admission.controller import AdmissionController
+    from hookframe.core.types import DeviceType
+
+__all__ = ["AdmittedMoves", "device_in_force", "review_device"]
+
+
+class AdmittedMoves(nn.Module):
+    """``to``, ``cuda`` and ``cpu`` as torch has them, after a review of the device.
+
+    :raises HookDenied: from each, if the device is refused; nothing was moved.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def controller(self) -> AdmissionController: ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As ``torch.nn.Module.to``; an objection may name another device, which is then used."""
+        device, dtype, non_blocking, memory_format = torch._C._nn._parse_to(*args, **kwargs)
+        chosen = review_device(self, device, "model", "to") if device is not None else None
+        if chosen is None or chosen == device:
+            return super().to(*args, **kwargs)
+        options: dict[str, Any] = {} if memory_format is None else {"memory_format": memory_format}
+        return super().to(device=chosen, dtype=dtype, non_blocking=non_blocking, **options)
+
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.cuda``."""
+        asked = torch.device("cuda") if device is None else torch.device("cuda", device) if isinstance(device, int) else device
+        chosen = review_device(self, asked, "model", "to")
+        return super().cuda(device) if chosen == asked else super().to(device=chosen)
+
+    def cpu(self) -> Self:
+        """As ``torch.nn.Module.cpu``."""
+        review_device(self, torch.device("cpu"), "model", "to")
+        return super().cpu()
+
+
+def review_device(
+    root: Any, device: torch.device | str | int, purpose: Literal["model", "cache"], route: Route
+) -> torch.device:
+    """Ask about ``device``; return the device to use, which an objection may have changed.
+
+    :raises HookDenied: if it is refused.
+    """
+    asked = torch.device(device)
+    controller: AdmissionController = root.controller
+    if not controller.wants("check_device"):
+        return asked
+    request = DeviceRequest(device=str(asked), purpose=purpose, route=route)
+    decision = review_or_raise(controller.review_device(request, root))
+    return asked if decision.device is None else torch.device(decision.device)
+
+
+def device_in_force(root: nn.Module, device: DeviceType) -> torch.device | None:
+    """The device that cached tensors will live on: ``device``, else that of the model's first parameter or buffer."""
+    if device is not None:
+        return torch.device(device)
+    for tensors in (root.parameters(), root.buffers()):
+        for tensor in tensors:
+            return tensor.device
+    return None

@@ -1,0 +1,122 @@
+"""Backward hooks: they listen to the gradient of an alias of the activation, made while the model runs forward.
+
+torch's module backward hooks forbid in-place operations after the point. A hook on the activation itself would also see
+the gradients of its other users, and one on a view would lose the gradient as soon as the view is changed in place. So
+the alias is the output of an autograd function of its own: it shares the memory and the version counter of what went in,
+and is a tensor in its own right to autograd. Its gradient is the gradient with respect to the point's output.
+
+What this cannot see: a model that changes the point's output in place and afterwards uses the tensor that *went in*,
+relying on both being one object. The values are then right, and the gradient of that later use leaves out the change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hookframe.core.handles import Attachment
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+
+__all__ = ["TAP", "GradientAttachment", "ScaledGradient"]
+
+
+class ScaledGradient(torch.Tensor):
+    """A gradient whose ``.sum()``, where that is a single number, is multiplied by ``scale``.
+
+    Everything else is the gradient's own; results of other operations are plain tensors. It shares memory with the
+    gradient it was made from.
+    """
+
+    scale: float
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # results are plain tensors
+
+    @staticmethod
+    def of(gradient: torch.Tensor, scale: float) -> ScaledGradient:
+        """View ``gradient`` with ``scale``."""
+        wrapped = gradient.as_subclass(ScaledGradient)
+        wrapped.scale = scale
+        return wrapped
+
+    def sum(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As ``torch.Tensor.sum``; a result without dimensions is scaled."""
+        total = super().sum(*args, **kwargs)
+        return total * self.scale if total.dim() == 0 else total
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ScaledGradient):
+        return value.as_subclass(torch.Tensor)
+    return value
+
+
+class GradientAttachment(Attachment):
+    """A backward hook: called with the gradient with respect to the point's output."""
+
+    __slots__ = ()
+
+    def fire(self, point: HookPoint, gradient: Any) -> Any:
+        """Run the function on ``gradient``, of the shape of the point's output; return what goes on."""
+        self.fired += 1
+        scale, conversion = point.backward_scale, point.hook_conversion
+        try:
+            seen = gradient if conversion is None else conversion.convert(gradient)
+            if scale != 1.0 and not self.caches:
+                seen = ScaledGradient.of(seen, scale)
+            result = self.function(seen, hook=self.view or point)
+            if isinstance(result, tuple) and len(result) == 1:
+                result = result[0]
+            if result is None:
+                return gradient
+            result = _plain(result)
+            return result if conversion is None else conversion.revert(result)
+        except BaseException as error:
+            self.note(error)
+            raise
+
+
+class _GradientTap:
+    """The last step at a point with backward hooks: sends an alias on, and listens to its gradient."""
+
+    __slots__ = ()
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
+        if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
+            return tensor
+        return _Alias.apply(tensor, _GradientListener(point, point.backward_attachments))  # type: ignore[no-untyped-call]  # torch
+
+
+class _GradientListener:
+    """Passes one gradient through the backward hooks that were attached when the model ran forward."""
+
+    __slots__ = ("attachments", "point")
+
+    def __init__(self, point: HookPoint, attachments: tuple[Attachment, ...]) -> None:
+        self.point = point
+        self.attachments = attachments
+
+    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
+        state = gradient
+        for attachment in self.attachments:
+            if not attachment.detached:
+                state = attachment.fire(self.point, state)
+        return state
+
+
+class _Alias(torch.autograd.Function):
+    """The identity; its backward is the listener."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, listener: _GradientListener) -> torch.Tensor:
+        ctx.listener = listener
+        return tensor.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]  # one output
+        return ctx.listener(gradient), None
+
+
+TAP = _GradientTap()

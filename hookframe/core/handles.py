@@ -1,0 +1,155 @@
+"""One attachment of one function to one hook point, and the handle that the user holds on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.admission.request import Direction, FunctionInfo
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import HookFunction
+
+__all__ = ["Attachment", "HandleList", "HookHandle"]
+
+
+@dataclass(eq=False)
+class HookHandle:
+    """What one attachment returns, and what removes it.
+
+    :ivar hook: has ``remove()``.
+    :ivar is_permanent: True if ordinary resets leave the hook alone.
+    :ivar context_level: the nesting level of the context it belongs to, None outside of contexts.
+    :ivar user_hook: the function, as the user gave it.
+    """
+
+    hook: Any
+    is_permanent: bool = False
+    context_level: int | None = None
+    user_hook: HookFunction | None = None
+
+    def remove(self) -> None:
+        """Detach the hook; a second call does nothing."""
+        self.hook.remove()
+
+
+class HandleList(list[HookHandle]):
+    """The handles at one point and direction at the moment of asking; it cannot be edited, since that would do nothing."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this list only shows the hooks at a point: use add_hook() to add, and a handle's remove()")
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+class Attachment:
+    """One function at one hook point: what the point runs, and what is known about it.
+
+    The subclasses say how a tensor passes through (:meth:`fire`).
+
+    :ivar function: what is called; the user's function unless a plugin or an option wrapped it.
+    :ivar view: what the function gets as ``hook``, if not the point itself.
+    :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
+    :ivar error: the exception that it raised last, until somebody has reported it.
+    :ivar detached: True once it was removed.
+    :ivar owner: the context or operation that made it, if any.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "aliases",
+        "detached",
+        "direction",
+        "error",
+        "exact",
+        "fired",
+        "function",
+        "handle",
+        "name",
+        "owner",
+        "point",
+        "prepend",
+        "read_only",
+        "view",
+    )
+
+    caches = False
+    """True for hooks that store what they see; a copy of the model leaves them behind."""
+
+    def __init__(
+        self,
+        point: HookPoint,
+        function: HookFunction,
+        *,
+        direction: Direction,
+        name: str | None = None,
+        exact: bool = True,
+        permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+        aliases: tuple[str, ...] = (),
+        read_only: bool = False,
+        owner: object | None = None,
+    ) -> None:
+        self.point = point
+        self.function = function
+        self.direction: Direction = direction
+        self.name = name
+        self.exact = exact
+        self.prepend = prepend
+        self.aliases = aliases
+        self.read_only = read_only
+        self.owner = owner
+        self.view: Any = None
+        self.fired = 0
+        self.error: BaseException | None = None
+        self.detached = False
+        self.handle = HookHandle(self, permanent, level, function)
+
+    @property
+    def label(self) -> str:
+        """The point's name for messages."""
+        return self.name or self.point.name or "?"
+
+    @property
+    def user_hook(self) -> HookFunction:
+        """The function, as the user gave it."""
+        return self.handle.user_hook  # type: ignore[return-value]  # only user-made handles go without
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Run the function on ``tensor`` at ``point``; return what goes on."""
+        if is_dynamo_compiling():
+            self.fired = 1  # counting would make dynamo compile anew for each number
+        else:
+            self.fired += 1
+        conversion = point.hook_conversion
+        try:
+            seen = tensor if conversion is None else conversion.convert(tensor)
+            result = self.function(seen, hook=self.view or point)
+            if result is None:
+                return tensor
+            return result if conversion is None else conversion.revert(result)
+        except BaseException as error:
+            self.note(error)
+            raise
+
+    def note(self, error: BaseException) -> None:
+        """Remember that the function raised, and say on the exception where it happened."""
+        self.error = error
+        where = f"raised by the {self.direction} hook {FunctionInfo.of(self.user_hook)} at hook point {self.label!r}"
+        if where not in getattr(error, "__notes__", ()):
+            error.add_note(where)
+
+    def remove(self) -> None:
+        """Detach from the point; a second call does nothing."""
+        self.point.release(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.direction} attachment of {FunctionInfo.of(self.user_hook).qualname} at {self.label!r}>"

@@ -1,0 +1,355 @@
+"""The hook point: the identity with a name. Functions attached here see and may replace what passes through.
+
+This file is the one door: :meth:`HookPoint.detach` and :func:`attach` are the only code that changes which functions a
+point runs, and everything :func:`attach` adds has passed one admission.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.request import Direction, Route
+from hookframe.core.admitting import Admitted, admit, next_operation
+from hookframe.core.carried import CarriedHook, NotAdmitted, carry, revive
+from hookframe.core.gradients import TAP
+from hookframe.core.handles import Attachment, HandleList, HookHandle
+from hookframe.core.planning import plan_attachment
+from hookframe.core.removing import detach_all, review_removal
+from hookframe.core.torch_hooks import AdmittedTorchHooks
+from hookframe.errors import InvalidDirection
+
+if TYPE_CHECKING:
+    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.types import HookConversion, HookFunction
+
+__all__ = ["HookPoint", "attach"]
+
+_lock = threading.RLock()  # held while the tuples of points change; running models read them without it
+_TRANSIENT = ("_plan", "_fwd", "_bwd", "_roots")
+
+
+class HookPoint(AdmittedTorchHooks):
+    """A named place in a model: ``x = self.hook_mlp_out(x)`` returns ``x`` unless a hook function replaces it.
+
+    :ivar name: the dotted name that the model's ``setup()`` gave; None before.
+    :ivar ctx: a dict for hook functions to keep things in.
+    :ivar hook_conversion: converts the tensor for hook functions, and back what they return; or None.
+    :ivar backward_scale: factor on the ``.sum()`` of the gradients that backward hook functions see.
+    :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
+    """
+
+    name: str | None
+    ctx: dict[Any, Any]
+    hook_conversion: HookConversion | None
+    _plan: tuple[Any, ...] | None  # what a call runs; None: nothing
+    _fwd: tuple[Attachment, ...]
+    _bwd: tuple[Attachment, ...]
+    _roots: tuple[weakref.ref[HookedRootModule], ...]  # the models that named this point
+    _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ctx = {}
+        self.name = None
+        self.hook_conversion = None
+        self.backward_scale = 1.0
+        self.pos_dim: int | None = None
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        self.__dict__.update(_roots=())
+        self._replace((), ())
+
+    # ---- running ------------------------------------------------------------------------------------------------
+
+    def __call__(self, x: Any) -> Any:
+        """Pass ``x`` through the attached functions; ``x`` itself if there are none."""
+        plan = self._plan
+        if plan is None:
+            return x
+        return self._run(plan, x)
+
+    def _run(self, plan: tuple[Any, ...], x: Any) -> Any:
+        if self._call_module:
+            x = super().__call__(x)
+            if not is_dynamo_compiling() and not self._needs_module_call():
+                self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
+        for step in plan:
+            x = step.fire(self, x)
+        return x
+
+    def forward(self, x: Any) -> Any:
+        """Return ``x``: hook functions run when the point is called, not here."""
+        return x
+
+    # ---- adding -------------------------------------------------------------------------------------------------
+
+    def add_hook(
+        self,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+        is_permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+        alias_names: Sequence[str] | None = None,
+    ) -> HookHandle:
+        """Attach ``hook``, called as ``hook(tensor, hook=point)``.
+
+        :param dir: ``"fwd"`` for the activation, ``"bwd"`` for the gradient with respect to it.
+        :param is_permanent: leave it in place when hooks are reset, unless permanent ones are asked for.
+        :param level: a context level to be found under.
+        :param prepend: put it before the hooks already there.
+        :param alias_names: call the function once under each of these names instead.
+        :returns: the handle that removes it.
+        :raises HookDenied: if the admission refuses; nothing was attached.
+        :raises InvalidDirection: for any other ``dir``.
+        :raises InvalidHookFunction: if ``hook`` cannot be called.
+        """
+        attachment = plan_attachment(
+            self,
+            hook,
+            direction=dir,
+            name=self.name,
+            permanent=is_permanent,
+            level=level,
+            prepend=prepend,
+            aliases=tuple(alias_names or ()),
+        )
+        attach([attachment], root=self.owner, route="hook_point", operation=next_operation())
+        return attachment.handle
+
+    def add_perma_hook(self, hook: HookFunction, dir: Direction = "fwd") -> HookHandle:
+        """Attach ``hook`` as a permanent one; see :meth:`add_hook`."""
+        return self.add_hook(hook, dir=dir, is_permanent=True)
+
+    def _admit_torch_hook(self, hook: Callable[..., Any], direction: Direction, prepend: bool) -> Callable[..., Any]:
+        attachment = plan_attachment(self, hook, direction=direction, name=self.name, prepend=prepend)
+        attachment.read_only = False  # torch calls the function with its own arguments: it cannot be held to reading
+        root, operation = self.owner, next_operation()
+        controller = self._controller(root)
+        admitted = admit([attachment], root=root, controller=controller, route="torch")
+        self.__dict__.update(_call_module=True, _plan=self._plan or ())
+        if controller.wants("hooks_added"):
+            controller.notify(admitted.added_event(root, operation, "torch"))
+        return hook
+
+    # ---- looking ------------------------------------------------------------------------------------------------
+
+    @property
+    def fwd_hooks(self) -> list[HookHandle]:
+        """Handles of the forward hooks, in call order, as of now."""
+        return HandleList([attachment.handle for attachment in self._fwd])
+
+    @property
+    def bwd_hooks(self) -> list[HookHandle]:
+        """Handles of the backward hooks, in call order, as of now."""
+        return HandleList([attachment.handle for attachment in self._bwd])
+
+    @property
+    def backward_attachments(self) -> tuple[Attachment, ...]:
+        """The backward hooks themselves; a tuple that never changes, a new one takes its place."""
+        return self._bwd
+
+    def has_hooks(
+        self,
+        dir: Literal["fwd", "bwd", "both"] = "both",
+        including_permanent: bool = True,
+        level: int | None = None,
+    ) -> bool:
+        """True if a hook is attached that fits; ``level=None`` means any level."""
+        return any(
+            _fits(attachment, including_permanent, level) for attachment in self._attachments(_directions(dir))
+        )
+
+    def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
+        for direction in directions:
+            yield from self.__dict__["_" + direction]
+
+    # ---- removing -----------------------------------------------------------------------------------------------
+
+    def remove_hooks(
+        self,
+        dir: Literal["fwd", "bwd", "both"] = "fwd",
+        including_permanent: bool = False,
+        level: int | None = None,
+    ) -> None:
+        """Remove the hooks that fit; ``level=None`` means any level.
+
+        :raises HookDenied: if a plugin refuses to let go of permanent hooks or of those of an open context; all stay.
+        """
+        fitting = self.fitting(dir, including_permanent, level)
+        root = self.owner
+        controller = self._controller(root)
+        review_removal(fitting, root, controller, "remove_hooks")
+        detach_all(fitting, root, controller, "remove_hooks")
+
+    def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Attachment]:
+        """The attachments that a removal with these arguments would take."""
+        return [a for a in self._attachments(_directions(dir)) if _fits(a, including_permanent, level)]
+
+    def detach(self, attachments: Iterable[Attachment]) -> int:
+        """Take ``attachments`` off this point; return how many were still there. Asks and tells nobody."""
+        with _lock:
+            going = {id(attachment) for attachment in attachments}
+            before = (*self._fwd, *self._bwd)
+            self._replace(
+                tuple(a for a in self._fwd if id(a) not in going), tuple(a for a in self._bwd if id(a) not in going)
+            )
+            gone = [a for a in before if id(a) in going]
+        for attachment in gone:
+            attachment.detached = True
+        return len(gone)
+
+    def release(self, attachment: Attachment) -> None:
+        """Remove one hook by its handle, and tell observers."""
+        root = self.owner
+        detach_all([attachment], root, self._controller(root), "handle")
+
+    def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
+        plan: tuple[Any, ...] | None = (*fwd, TAP) if bwd else fwd
+        call_module = self._needs_module_call()
+        if not plan and not call_module:
+            plan = None
+        # not setattr: torch's costs microseconds
+        self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan, _call_module=call_module)
+
+    def _needs_module_call(self) -> bool:
+        return type(self).forward is not HookPoint.forward or self._has_torch_hooks()
+
+    def _add(self, attachment: Attachment) -> None:
+        fwd, bwd = self._fwd, self._bwd
+        if attachment.direction == "fwd":
+            fwd = (attachment, *fwd) if attachment.prepend else (*fwd, attachment)
+        else:
+            bwd = (attachment, *bwd) if attachment.prepend else (*bwd, attachment)
+        self._replace(fwd, bwd)
+
+    # ---- belonging ----------------------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> HookedRootModule | None:
+        """The model that named this point last and is still alive."""
+        for reference in reversed(self._roots):
+            root = reference()
+            if root is not None:
+                return root
+        return None
+
+    def owners(
+        self, root: HookedRootModule | None = None, name: str | None = None
+    ) -> Iterator[tuple[HookedRootModule, str]]:
+        """Each living model that this point belongs to, with its name there; ``root`` first, under ``name``."""
+        if root is not None:
+            yield root, name or self.name or ""
+        for reference in self._roots:
+            other = reference()
+            if other is not None and other is not root:
+                yield other, other.name_of(self) or name or ""
+
+    def belong_to(self, root: HookedRootModule) -> None:
+        """Remember that ``root`` named this point."""
+        others = tuple(reference for reference in self._roots if reference() not in (None, root))
+        self.__dict__["_roots"] = (*others, weakref.ref(root))
+
+    def _controller(self, root: HookedRootModule | None) -> AdmissionController:
+        return current_controller() if root is None else root.controller
+
+    def layer(self) -> int:
+        """The layer: the number in the second dotted part of the name (``blocks.3.hook_mlp_out`` → 3).
+
+        :raises ValueError: if the point has no name, or none with a number in second place.
+        """
+        if self.name is None:
+            raise ValueError("this hook point has no name, so no layer: call setup() on its model first")
+        parts = self.name.split(".")
+        if len(parts) < 2 or not parts[1].isdigit():
+            raise ValueError(f"hook point {self.name!r} has no number in the second part of its name, so no layer")
+        return int(parts[1])
+
+    def clear_context(self) -> None:
+        """Give the point a fresh, empty ``ctx``."""
+        self.ctx = {}
+
+    def enable_reshape(self, conversion: HookConversion | None = None) -> None:
+        """Let hook functions see ``conversion.convert(tensor)``, and what they return through ``revert``."""
+        self.hook_conversion = conversion
+
+    def __repr__(self) -> str:
+        counts = ((len(self._fwd), "fwd"), (len(self._bwd), "bwd"))
+        parts = [f"name={self.name!r}"] if self.name is not None else []
+        parts += [f"{count} {direction}" for count, direction in counts if count]
+        return f"HookPoint({', '.join(parts)})"
+
+    # ---- copies and replicas ------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {key: value for key, value in self.__dict__.items() if key not in _TRANSIENT}
+        state["_carried"] = carry(self._attachments())
+        state["_rooted"] = self.owner is not None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        carried: list[CarriedHook] = state.pop("_carried", [])
+        rooted = state.pop("_rooted", False)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
+        self._start_empty()
+        if carried and rooted:
+            self.__dict__.update(_plan=(NotAdmitted(carried),))  # until the model, complete by then, admits them
+        elif carried:
+            attach(revive(self, carried), root=None, route="copy", operation=next_operation())
+
+    def take_carried(self) -> list[Attachment]:
+        """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
+        plan = self._plan
+        if plan and isinstance(plan[0], NotAdmitted):
+            self._replace(self._fwd, self._bwd)
+            return revive(self, plan[0].carried)
+        return []
+
+
+def attach(
+    attachments: Sequence[Attachment],
+    *,
+    root: HookedRootModule | None,
+    route: Route,
+    operation: int,
+) -> Admitted:
+    """Admit a batch, then attach all of it: the one door.
+
+    :returns: what was attached, and what admission left out.
+    :raises HookDenied: if the batch is refused; nothing was attached.
+    :raises BaseException: whatever stops the attaching half-way; what was attached so far is off again.
+    """
+    controller = current_controller() if root is None else root.controller
+    admitted = admit(attachments, root=root, controller=controller, route=route)
+    done: list[Attachment] = []
+    with _lock:
+        try:
+            for attachment in admitted.attachments:
+                attachment.point._add(attachment)
+                done.append(attachment)
+        except BaseException:
+            detach_all(done, None, None, route)
+            raise
+    if done and controller.wants("hooks_added"):
+        controller.notify(admitted.added_event(root, operation, route))
+    return admitted
+
+
+def _fits(attachment: Attachment, including_permanent: bool, level: int | None) -> bool:
+    handle = attachment.handle
+    return (including_permanent or not handle.is_permanent) and (level is None or handle.context_level == level)
+
+
+def _directions(direction: str) -> tuple[str, ...]:
+    if direction == "both":
+        return ("fwd", "bwd")
+    if direction not in ("fwd", "bwd"):
+        raise InvalidDirection(f"Invalid direction {direction!r}: use 'fwd', 'bwd' or 'both'")
+    return (direction,)

@@ -1,0 +1,37 @@
+"""Looking at the hooks of anything that has hook points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, cast
+
+from hookframe.core.names import select
+
+if TYPE_CHECKING:
+    from hookframe.core.handles import HookHandle
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import NamesFilter
+
+__all__ = ["HookIntrospectionMixin"]
+
+
+class HookIntrospectionMixin:
+    """Adds :meth:`list_hooks` to a class with a ``hook_dict`` (attribute or property); keeps no state of its own."""
+
+    def list_hooks(
+        self,
+        name_filter: NamesFilter = None,
+        dir: Literal["fwd", "bwd", "both"] = "both",
+        including_permanent: bool = True,
+    ) -> dict[str, list[HookHandle]]:
+        """Name → handles, forward before backward, for the points that have any.
+
+        :raises UnknownHookPoint: if the filter names a point that is not there.
+        :raises InvalidDirection: for any other ``dir``.
+        """
+        points = cast("Mapping[str, HookPoint]", getattr(self, "hook_dict"))  # noqa: B009  # the class mixed into has it
+        found = {
+            name: [a.handle for a in point.fitting(dir, including_permanent, None)]
+            for name, point, _ in select(name_filter, points)
+        }
+        return {name: handles for name, handles in found.items() if handles}

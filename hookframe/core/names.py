@@ -1,0 +1,101 @@
+"""From a names filter to the hook points it means, in the model's order."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hookframe.core.admitting import describe
+from hookframe.errors import InvalidNamesFilter, NotAHookPoint, UnknownHookPoint
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import NamesFilter
+
+__all__ = ["Selected", "SweptName", "select", "unknown_point"]
+
+
+class SweptName(str):
+    """A name that a filter swept up, as against one that the user wrote."""
+
+    __slots__ = ()
+
+
+class Selected(NamedTuple):
+    """One hook point that a filter means.
+
+    :ivar exact: True if it was asked for by this name.
+    """
+
+    name: str
+    point: HookPoint
+    exact: bool
+
+
+def select(
+    names_filter: NamesFilter, points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None = None
+) -> list[Selected]:
+    """The points that ``names_filter`` means, in the order of ``points``, each point once.
+
+    :param points: name → hook point.
+    :param modules: name → module, for a better error when a name is no hook point's.
+    :raises UnknownHookPoint: if a name is not there; with the nearest names that are.
+    :raises NotAHookPoint: if a name is that of another kind of module.
+    :raises InvalidNamesFilter: if it is none of a name, names, a predicate and None.
+    """
+    if isinstance(names_filter, str):
+        exact = not isinstance(names_filter, SweptName)
+        return [Selected(str(names_filter), _find(names_filter, points, modules), exact)]
+    if names_filter is None:
+        return _once(Selected(name, point, False) for name, point in points.items())
+    if callable(names_filter):
+        wanted: Callable[[str], bool] = names_filter
+        return _once([Selected(name, point, False) for name, point in points.items() if wanted(name)])
+    if isinstance(names_filter, Collection) and all(isinstance(name, str) for name in names_filter):
+        return _named(names_filter, points, modules)
+    raise InvalidNamesFilter(
+        f"names_filter {describe(names_filter)} is none of a name, a list of names, a predicate on names, and None"
+    )
+
+
+def _named(
+    names: Collection[str], points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None
+) -> list[Selected]:
+    wanted = {str(name): not isinstance(name, SweptName) for name in names}
+    for name in wanted:
+        if name not in points:
+            _find(name, points, modules)
+    if len(wanted) * 4 < len(points):  # few of many: look them up, and put them in the model's order
+        order = {name: place for place, name in enumerate(points)}
+        return [Selected(name, points[name], wanted[name]) for name in sorted(wanted, key=order.__getitem__)]
+    return [Selected(name, point, wanted[name]) for name, point in points.items() if name in wanted]
+
+
+def _once(selection: Iterable[Selected]) -> list[Selected]:
+    seen: set[int] = set()
+    return [s for s in selection if id(s.point) not in seen and not seen.add(id(s.point))]  # type: ignore[func-returns-value]  # add() returns None, which is the point
+
+
+def _find(name: str, points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None) -> HookPoint:
+    try:
+        return points[name]
+    except KeyError:
+        if modules is not None and name in modules:
+            kind = type(modules[name]).__name__
+            raise NotAHookPoint(
+                f"{name!r} is a {kind}, not a hook point: {_near(name, points, 'hook points nearby: ')}"
+            ) from None
+        raise unknown_point(name, points) from None
+
+
+def unknown_point(name: str, points: Collection[str]) -> UnknownHookPoint:
+    """The error for a name that is not there."""
+    hint = _near(name, points, "did you mean ")
+    return UnknownHookPoint(f"the model has no hook point {name!r}: {hint} (all names: model.hook_dict)")
+
+
+def _near(name: str, points: Collection[str], lead: str) -> str:
+    inside = [other for other in points if other.startswith(f"{name}.")][:3]
+    near = inside or difflib.get_close_matches(name, list(points), n=3, cutoff=0.5)
+    return lead + ", ".join(map(repr, near)) if near else f"it has {len(points)} others, none of them similar"

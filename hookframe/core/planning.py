@@ -1,0 +1,47 @@
+"""From a function to an attachment that is ready for admission."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hookframe.admission.request import Direction
+from hookframe.core.admitting import describe
+from hookframe.core.cache_sink import CachingAttachment, CachingFunction, GradientCachingAttachment
+from hookframe.core.effects import is_read_only
+from hookframe.core.gradients import GradientAttachment
+from hookframe.core.handles import Attachment
+from hookframe.core.point_view import PointView
+from hookframe.errors import InvalidDirection, InvalidHookFunction
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import HookFunction
+
+__all__ = ["plan_attachment"]
+
+_KINDS = {
+    ("fwd", False): Attachment,
+    ("bwd", False): GradientAttachment,
+    ("fwd", True): CachingAttachment,
+    ("bwd", True): GradientCachingAttachment,
+}
+
+
+def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Direction, **options: Any) -> Attachment:
+    """Plan one attachment; nothing is attached.
+
+    :raises InvalidDirection: if ``direction`` is neither ``"fwd"`` nor ``"bwd"``.
+    :raises InvalidHookFunction: if ``hook`` cannot be called.
+    """
+    if direction not in ("fwd", "bwd"):
+        raise InvalidDirection(f"Invalid direction {direction!r}: a hook is attached to 'fwd' or to 'bwd'")
+    if not callable(hook):
+        raise InvalidHookFunction(
+            f"{describe(hook)} cannot be called: a hook is a function, called as hook(tensor, hook=point)"
+        )
+    caches = isinstance(hook, CachingFunction)
+    kind: Any = _KINDS[direction, caches]
+    attachment: Attachment = kind(point, hook, direction=direction, read_only=caches or is_read_only(hook), **options)
+    if attachment.name is not None and attachment.name != point.name:
+        attachment.view = PointView(point, attachment.name)
+    return attachment

@@ -1,0 +1,55 @@
+"""Taking hooks off again: the review of what is protected, and the event that says what went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hookframe.admission.controller import AdmissionController
+from hookframe.admission.events import HooksRemoved
+from hookframe.admission.request import ResetRequest, Route
+from hookframe.core.admitting import model_name, review_or_raise
+from hookframe.core.handles import Attachment
+
+if TYPE_CHECKING:
+    from hookframe.core.root_module import HookedRootModule
+
+__all__ = ["detach_all", "review_removal"]
+
+
+def detach_all(
+    attachments: Iterable[Attachment],
+    root: HookedRootModule | None,
+    controller: AdmissionController | None,
+    route: Route,
+) -> int:
+    """Take attachments off their points, whichever are still there; tell observers. Returns how many were."""
+    gone = [attachment for attachment in attachments if attachment.point.detach((attachment,))]
+    if gone and controller is not None and controller.wants("hooks_removed"):
+        points = tuple(attachment.label for attachment in gone)
+        controller.notify(HooksRemoved(model=model_name(root), route=route, points=points))
+    return len(gone)
+
+
+def review_removal(
+    attachments: Sequence[Attachment],
+    root: HookedRootModule | None,
+    controller: AdmissionController,
+    route: Route,
+) -> None:
+    """Ask before permanent hooks, or hooks of an open context, are removed by somebody else.
+
+    :raises HookDenied: if the removal is refused; nothing was removed.
+    """
+    if not controller.wants("check_reset"):
+        return
+    protected = [a for a in attachments if a.handle.is_permanent or a.owner is not None]
+    if protected:
+        permanent = sum(attachment.handle.is_permanent for attachment in protected)
+        request = ResetRequest(
+            points=tuple(attachment.label for attachment in protected),
+            permanent=permanent,
+            owned=len(protected) - permanent,
+            route=route,
+        )
+        review_or_raise(controller.review_reset(request, root))

@@ -1,0 +1,83 @@
+"""Steering: turn the mood of what the demo model writes, by adding one vector to its residual stream.
+
+The vector is a difference of means (activation addition; Turner et al. 2023, arXiv:2308.10248; Rimsky et al. 2023,
+arXiv:2312.06681): what the residual stream holds at the end of bright texts, less what it holds at the end of gloomy ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from hookframe.core.hook_point import HookPoint
+from hookframe.demo.grammar import Mood, decode, encode, mood_words, words_of, write_reports
+from hookframe.demo.model import DemoTransformer, generate
+
+__all__ = ["COEFFICIENT", "LAYER", "continuation", "mood_score", "mood_vector", "resid_post", "steering_hook"]
+
+LAYER: Final = 1
+COEFFICIENT: Final = 1.5
+
+_LAST = 8  # tokens of each text to average over
+_SEED = 500_009  # neither training nor the held-out reports use it
+
+
+def resid_post(layer: int) -> str:
+    """Return the name of the hook point where the residual stream leaves a layer."""
+    return f"blocks.{layer}.hook_resid_post"
+
+
+def mood_vector(model: DemoTransformer, layer: int = LAYER, *, count: int = 64) -> Tensor:
+    """Return the vector ``[d_model]`` that points from gloomy to bright in the residual stream after a layer.
+
+    It is the mean over `count` bright reports, less the mean over `count` gloomy ones; of each report the last eight
+    tokens count.
+    """
+    return _mean_residual(model, layer, "bright", count) - _mean_residual(model, layer, "gloomy", count)
+
+
+def steering_hook(vector: Tensor, coefficient: float) -> Callable[[Tensor, HookPoint], Tensor]:
+    """Return a hook function that adds ``coefficient * vector`` (``[d_model]``) at every position.
+
+    It returns a new tensor ``[batch, pos, d_model]``, and leaves the activation it was given as it is.
+    """
+    step = coefficient * vector
+
+    def steer(activation: Tensor, hook: HookPoint) -> Tensor:
+        return activation + step.to(activation)
+
+    return steer
+
+
+def mood_score(text: str) -> float:
+    """Return the share of bright words among the mood words of a text, from 0 (all gloomy) to 1; 0.5 if it has none."""
+    words = words_of(text)
+    bright = sum(word in mood_words("bright") for word in words)
+    gloomy = sum(word in mood_words("gloomy") for word in words)
+    return bright / (bright + gloomy) if bright + gloomy else 0.5
+
+
+def continuation(
+    model: DemoTransformer, prompt: str, *, max_new_tokens: int = 60, temperature: float = 0.0, seed: int = 0
+) -> str:
+    """Return what the model writes after a prompt, without the prompt; hooks on the model apply."""
+    tokens = encode(prompt)
+    written = generate(model, tokens, max_new_tokens, temperature=temperature, seed=seed)
+    return decode(written[len(tokens) :])
+
+
+@torch.no_grad()
+def _mean_residual(model: DemoTransformer, layer: int, mood: Mood, count: int) -> Tensor:
+    reports = write_reports(count, seed=_SEED, mood=mood)
+    return torch.stack([_last_residual(model, layer, encode(report)) for report in reports]).mean(dim=0)
+
+
+def _last_residual(model: DemoTransformer, layer: int, tokens: Sequence[int]) -> Tensor:
+    """Return the mean of the residual stream over a text's last tokens, ``[d_model]``."""
+    name = resid_post(layer)
+    _, cache = model.run_with_cache(torch.tensor([tokens]), names_filter=name)
+    residual: Tensor = cache[name]  # [1, pos, d_model]
+    return residual[0, -_LAST:].mean(dim=0)

@@ -1,0 +1,152 @@
+"""Train the demo model on reports from the grammar: ``python -m hookframe.demo.train [--out PATH] [--check]``.
+
+Training is deterministic: on the same machine and torch version a second run gives the same file, byte for byte.
+Elsewhere sums may be taken in another order, and the weights drift apart a little (see :data:`TOLERANCE`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from hookframe.demo.grammar import encode, vocabulary, write_reports
+from hookframe.demo.model import DemoConfig, DemoTransformer
+from hookframe.demo.weights import read_weights, write_weights
+
+__all__ = ["TOLERANCE", "Settings", "batch_of", "held_out_loss", "largest_difference", "main", "train"]
+
+TOLERANCE = 0.05
+"""``--check`` fails if any weight differs by more than this; the same machine and torch version give 0."""
+
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+
+_HELD_OUT_SEED = 999_983  # no training step uses it
+_IGNORED = -100  # a target that cross_entropy leaves out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How long and how fast to train."""
+
+    steps: int = 1000
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    warmup: int = 50
+    seed: int = 0
+
+
+def batch_of(reports: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return tokens and next-token targets, both int64 ``[batch, pos]``; targets past a report's end are ignored."""
+    rows = [encode(report, end=True) for report in reports]
+    width = max(len(row) for row in rows) - 1
+    tokens = torch.zeros(len(rows), width, dtype=torch.int64)
+    targets = torch.full((len(rows), width), _IGNORED)
+    for index, row in enumerate(rows):
+        tokens[index, : len(row) - 1] = torch.tensor(row[:-1])
+        targets[index, : len(row) - 1] = torch.tensor(row[1:])
+    return tokens, targets
+
+
+def loss_on(model: DemoTransformer, reports: Sequence[str]) -> Tensor:
+    """Return the mean loss, in nats for each token, as a scalar that can be differentiated."""
+    tokens, targets = batch_of(reports)
+    return cross_entropy(model(tokens).flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
+
+
+@torch.no_grad()
+def held_out_loss(model: DemoTransformer, *, count: int = 512) -> float:
+    """Return the mean loss, in nats for each token, on reports that training did not draw."""
+    return float(loss_on(model, write_reports(count, seed=_HELD_OUT_SEED)))
+
+
+def train(settings: Settings) -> DemoTransformer:
+    """Train a new model, its weights at last rounded to float16; torch's global settings are restored."""
+    with _deterministic(settings.seed):
+        model = DemoTransformer(DemoConfig(d_vocab=len(vocabulary())))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
+        for step in range(settings.steps):
+            loss = loss_on(model, write_reports(settings.batch_size, seed=settings.seed * settings.steps + step))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            if step % 100 == 0:
+                print(f"step {step:4d}  loss {loss.item():.3f}", file=sys.stderr)
+    return model.half().float().eval()
+
+
+def _rate(step: int, settings: Settings) -> float:
+    """Rise for the warm-up, then fall in a straight line to zero."""
+    return min((step + 1) / settings.warmup, (settings.steps - step) / settings.steps)
+
+
+@contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """Run a block seeded, on one thread and with deterministic algorithms only, then restore what was."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(strict)
+
+
+def largest_difference(model: DemoTransformer, path: Path) -> float:
+    """Return the largest absolute difference between a model's weights and those of a file."""
+    shipped, _ = read_weights(path)
+    trained = model.state_dict()
+    return max(float((trained[name] - tensor.float()).abs().max()) for name, tensor in shipped.items())
+
+
+def _figures(model: DemoTransformer, settings: Settings) -> dict[str, str]:
+    """Return what the run measured and was set to, as metadata for the file."""
+    return {
+        "held_out_loss": f"{held_out_loss(model):.4f}",
+        "parameters": str(sum(parameter.numel() for parameter in model.parameters())),
+        "steps": str(settings.steps),
+        "batch_size": str(settings.batch_size),
+        "seed": str(settings.seed),
+        "torch": str(torch.__version__),
+    }
+
+
+def _check(model: DemoTransformer, path: Path) -> int:
+    difference = largest_difference(model, path)
+    trained_with = read_weights(path)[1].get("torch")
+    print(f"largest difference {difference:.2e} (tolerance {TOLERANCE}); shipped: torch {trained_with}")
+    return int(difference > TOLERANCE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, then write the weights, or with ``--check`` compare them; return the exit code."""
+    parser = argparse.ArgumentParser(description="Train the demo model of hookframe.")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file to write, or to compare with")
+    parser.add_argument("--check", action="store_true", help="write nothing; compare with the file, exit 1 if it differs")
+    options = parser.parse_args(arguments)
+    settings, start = Settings(), time.perf_counter()
+    model = train(settings)
+    figures = _figures(model, settings)
+    print({**figures, "seconds": round(time.perf_counter() - start)})
+    if options.check:
+        return _check(model, options.out)
+    write_weights(options.out, model.state_dict(), figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Every error and warning hookframe raises; each has a stable, kebab-case ``code``.
+
+::
+
+    HookframeError
+    ├── HookDenied               (PermissionError)        hook-denied
+    ├── UnknownHookPoint         (KeyError, ValueError)   unknown-hook-point
+    ├── InvalidDirection         (ValueError)             invalid-direction
+    ├── InvalidNamesFilter       (ValueError)             invalid-names-filter
+    ├── InvalidHookFunction      (TypeError)              invalid-hook-function
+    ├── InvalidObjection         (ValueError)             invalid-objection
+    ├── NotSetUp                 (RuntimeError)           not-set-up
+    ├── NotAHookPoint            (TypeError)              not-a-hook-point
+    ├── HookEffectError          (RuntimeError)           hook-effect
+    ├── ActivationTypeError      (TypeError)              activation-type
+    ├── HooksNotAdmitted         (RuntimeError)           hooks-not-admitted
+    ├── ReplicaCacheError        (RuntimeError)           replica-cache
+    ├── NestedAdmission          (RuntimeError)           nested-admission
+    └── PluginError              (RuntimeError)           plugin
+        └── PluginRejected       (ValueError)             plugin-rejected
+
+    HookframeWarning (UserWarning)
+    ├── HookDidNotFireWarning                             hook-did-not-fire
+    ├── HookObjectionWarning                              hook-objection
+    └── StaleActivationWarning                            stale-activation
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from hookframe.admission.decision import Decision
+
+__all__ = [
+    "ActivationTypeError",
+    "HookDenied",
+    "HookDidNotFireWarning",
+    "HookEffectError",
+    "HookObjectionWarning",
+    "HookframeError",
+    "HookframeWarning",
+    "HooksNotAdmitted",
+    "InvalidDirection",
+    "InvalidHookFunction",
+    "InvalidNamesFilter",
+    "InvalidObjection",
+    "NestedAdmission",
+    "NotAHookPoint",
+    "NotSetUp",
+    "PluginError",
+    "PluginRejected",
+    "ReplicaCacheError",
+    "StaleActivationWarning",
+    "UnknownHookPoint",
+]
+
+
+class HookframeError(Exception):
+    """The root of every error that hookframe raises on its own account."""
+
+    code: ClassVar[str] = "hookframe"
+
+
+class HookDenied(HookframeError, PermissionError):
+    """An admission refused a batch; nothing of it was done.
+
+    :ivar decision: the whole decision, with every objection and not the first alone.
+    """
+
+    code = "hook-denied"
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.describe())
+        self.decision = decision
+
+    def __reduce__(self) -> tuple[type[HookDenied], tuple[Decision]]:
+        return type(self), (self.decision,)
+
+
+class UnknownHookPoint(HookframeError, KeyError, ValueError):
+    """A hook point was asked for by a name that the model does not have."""
+
+    code = "unknown-hook-point"
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr of its message
+
+
+class InvalidDirection(HookframeError, ValueError):
+    """A direction other than the ones the call takes."""
+
+    code = "invalid-direction"
+
+
+class InvalidNamesFilter(HookframeError, ValueError):
+    """A names filter that is no name, no collection of names, no predicate and not None."""
+
+    code = "invalid-names-filter"
+
+
+class InvalidHookFunction(HookframeError, TypeError):
+    """Something that cannot be called was given as a hook function."""
+
+    code = "invalid-hook-function"
+
+
+class InvalidObjection(HookframeError, ValueError):
+    """An objection without a rule, message or remedy, or with an unknown action."""
+
+    code = "invalid-objection"
+
+
+class NotSetUp(HookframeError, RuntimeError):
+    """A model was used before its ``setup()`` ran."""
+
+    code = "not-set-up"
+
+
+class NotAHookPoint(HookframeError, TypeError):
+    """A name that belongs to a module which is not a hook point."""
+
+    code = "not-a-hook-point"
+
+
+class HookEffectError(HookframeError, RuntimeError):
+    """A function admitted to read an activation returned a value or changed it in place."""
+
+    code = "hook-effect"
+
+
+class ActivationTypeError(HookframeError, TypeError):
+    """An activation of a kind that the operation cannot handle, such as a tuple in a cache."""
+
+    code = "activation-type"
+
+
+class HooksNotAdmitted(HookframeError, RuntimeError):
+    """A hook point was copied or unpickled away from its model, with hooks nobody has admitted."""
+
+    code = "hooks-not-admitted"
+
+
+class ReplicaCacheError(HookframeError, RuntimeError):
+    """A replica of a model (``DataParallel``) reached a caching hook; replicas would overwrite each other's values."""
+
+    code = "replica-cache"
+
+
+class NestedAdmission(HookframeError, RuntimeError):
+    """A validator tried to attach a hook while it was deciding about one."""
+
+    code = "nested-admission"
+
+
+class PluginError(HookframeError, RuntimeError):
+    """A plugin did something it may not do, or failed."""
+
+    code = "plugin"
+
+
+class PluginRejected(PluginError, ValueError):
+    """A plugin cannot be registered; it was left out and nothing else changed."""
+
+    code = "plugin-rejected"
+
+
+class HookframeWarning(UserWarning):
+    """The root of every warning that hookframe issues."""
+
+    code: ClassVar[str] = "hookframe"
+
+
+class HookDidNotFireWarning(HookframeWarning):
+    """A hook that was attached by its point's exact name never ran."""
+
+    code = "hook-did-not-fire"
+
+
+class HookObjectionWarning(HookframeWarning):
+    """A request was admitted although somebody objected with the action ``warn``."""
+
+    code = "hook-objection"
+
+
+class StaleActivationWarning(HookframeWarning):
+    """A cached tensor was changed in place after it was cached, so it no longer holds the value at fire time."""
+
+    code = "stale-activation"

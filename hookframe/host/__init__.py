@@ -1,0 +1,1 @@
+"""The plugin host: finds, judges, guards and holds plugins. Uses pluggy; never imports torch."""

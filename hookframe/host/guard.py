@@ -1,0 +1,120 @@
+"""One implementation of one plugin, called so that it can harm nobody: failures are named, counted and contained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hookframe.admission.objection import Objection
+from hookframe.admission.request import Request
+
+__all__ = ["TRIP_AFTER", "GuardedImpl"]
+
+logger = logging.getLogger("hookframe.plugins")
+
+TRIP_AFTER = 5
+"""So many failures in a row leave an observer out."""
+
+
+class GuardedImpl:
+    """An implementation with the name of its plugin.
+
+    :ivar failures: how often it failed.
+    :ivar tripped: True if it is an observer that failed :data:`TRIP_AFTER` times in a row.
+    """
+
+    __slots__ = ("_in_a_row", "argnames", "failures", "function", "last_error", "plugin", "spec")
+
+    def __init__(self, plugin: str, spec: str, function: Callable[..., Any], argnames: Sequence[str]) -> None:
+        self.plugin = plugin
+        self.spec = spec
+        self.function = function
+        self.argnames = tuple(argnames)
+        self.failures = 0
+        self.last_error: BaseException | None = None
+        self._in_a_row = 0
+
+    @property
+    def tripped(self) -> bool:
+        """True if the implementation failed so often that an observer is left out."""
+        return self._in_a_row >= TRIP_AFTER
+
+    def call(self, facts: dict[str, Any]) -> Any:
+        """Call it with the facts that it asked for.
+
+        :raises Exception: what it raises, ``SystemExit`` as well; counted.
+        """
+        try:
+            answer = self.function(**{name: facts[name] for name in self.argnames})
+        except (Exception, SystemExit) as error:
+            self.failed(error)
+            raise
+        self._in_a_row = 0
+        return answer
+
+    def failed(self, error: BaseException) -> None:
+        """Count one failure."""
+        self.failures += 1
+        self._in_a_row += 1
+        self.last_error = error
+
+    def validate(self, requests: Sequence[Request], facts: dict[str, Any]) -> list[Objection]:
+        """Ask a validator; whatever goes wrong becomes an objection that denies."""
+        try:
+            answer = self.call(facts)
+        except (Exception, SystemExit) as error:
+            logger.warning("validator %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
+            return [self._deny(requests, "plugin-failed", f"the plugin raised {type(error).__name__}: {error}")]
+        try:
+            return self._checked(answer, requests)
+        except ValueError as error:
+            self.failed(error)
+            return [self._deny(requests, "plugin-answer", str(error))]
+
+    def _checked(self, answer: Any, requests: Sequence[Request]) -> list[Objection]:
+        if answer is None:
+            return []
+        if isinstance(answer, Objection):
+            answer = [answer]
+        if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+            raise ValueError(f"the plugin returned a {type(answer).__name__}, not objections")
+        try:
+            objections = list(answer)
+        except (Exception, SystemExit) as error:  # a generator may raise half-way
+            raise ValueError(f"the plugin raised {type(error).__name__} while answering: {error}") from error
+        return [self._own(objection, requests) for objection in objections]
+
+    def _own(self, objection: Any, requests: Sequence[Request]) -> Objection:
+        if not isinstance(objection, Objection):
+            raise ValueError(f"the plugin returned a {type(objection).__name__} among its objections")
+        index = getattr(objection.request, "index", None)
+        if not isinstance(index, int) or not 0 <= index < len(requests) or requests[index] != objection.request:
+            raise ValueError("the plugin objected to a request that it was not asked about")
+        return replace(objection, source=self.plugin)
+
+    def _deny(self, requests: Sequence[Request], rule: str, message: str) -> Objection:
+        remedy = f"repair or uninstall the plugin {self.plugin!r}, or leave it out with HOOKFRAME_PLUGINS"
+        return replace(Objection.deny(requests[0], rule=rule, message=message, remedy=remedy), source=self.plugin)
+
+    def observe(self, facts: dict[str, Any]) -> bool:
+        """Tell an observer; return False if this failure was the one that trips it. Never raises."""
+        if self.tripped:
+            return True
+        try:
+            self.call(facts)
+        except (Exception, SystemExit) as error:
+            logger.warning("observer %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
+            if self.tripped:
+                logger.error("observer %s of plugin %r is left out after %d failures", self.spec, self.plugin, TRIP_AFTER)
+                return False
+        return True
+
+    def provide(self, facts: dict[str, Any]) -> list[Any]:
+        """Ask a provider for a list; what goes wrong is logged, and gives an empty one."""
+        try:
+            return list(self.call(facts) or ())
+        except (Exception, SystemExit) as error:
+            logger.warning("provider %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
+            return []
