@@ -27,10 +27,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from hookframe.admission.decision import Decision
+from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "ActivationTypeError",
@@ -62,19 +59,31 @@ class HookframeError(Exception):
     code: ClassVar[str] = "hookframe"
 
 
+class DescribedDecision(Protocol):
+    """What an error needs of a :class:`~hookframe.admission.decision.Decision`, which lives a floor above."""
+
+    @property
+    def denials(self) -> tuple[Any, ...]:
+        """The objections that refuse the batch."""
+
+    def describe(self) -> str:
+        """What was decided, in words."""
+
+
 class HookDenied(HookframeError, PermissionError):
     """An admission refused a batch; nothing of it was done.
 
-    :ivar decision: the whole decision, with every objection and not the first alone.
+    :ivar decision: the whole :class:`~hookframe.admission.decision.Decision`, with every objection and not the first
+        alone.
     """
 
     code = "hook-denied"
 
-    def __init__(self, decision: Decision) -> None:
+    def __init__(self, decision: DescribedDecision) -> None:
         super().__init__(decision.describe())
         self.decision = decision
 
-    def __reduce__(self) -> tuple[type[HookDenied], tuple[Decision]]:
+    def __reduce__(self) -> tuple[type[HookDenied], tuple[DescribedDecision]]:
         return type(self), (self.decision,)
 
 

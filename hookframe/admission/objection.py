@@ -67,9 +67,7 @@ class Objection:
         return cls(request=request, rule=rule, message=message, remedy=remedy, action=Action.SKIP)
 
     @classmethod
-    def warn(
-        cls, request: Request, *, rule: str, message: str, remedy: str, device: str | None = None
-    ) -> Objection:
+    def warn(cls, request: Request, *, rule: str, message: str, remedy: str, device: str | None = None) -> Objection:
         """Admit with a warning; with ``device``, on that device instead of the one that was chosen."""
         return cls(request=request, rule=rule, message=message, remedy=remedy, action=Action.WARN, device=device)
 

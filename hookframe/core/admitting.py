@@ -92,9 +92,14 @@ def admit(
 def _ask_models(
     attachments: Sequence[Attachment], root: HookedRootModule | None
 ) -> tuple[list[Attachment], dict[str, str]]:
-    """Ask the ``check_hooks_to_add`` overrides of the model, and of other models that share a point."""
+    """Ask the ``check_hooks_to_add`` overrides of the model, and of other models that share a point.
+
+    What a filter swept up is left out if it is refused; but if that leaves nothing of a user's own hooks, the first
+    refusal is raised, since nothing of what was asked for could be done.
+    """
     left: list[Attachment] = []
     skipped: dict[str, str] = {}
+    first: Exception | None = None
     for attachment in attachments:
         try:
             for owner, name in attachment.point.owners(root, attachment.name):
@@ -102,9 +107,12 @@ def _ask_models(
         except Exception as refusal:
             if attachment.exact:
                 raise
+            first = first or refusal
             skipped[attachment.label] = f"{type(refusal).__name__}: {refusal}"
         else:
             left.append(attachment)
+    if first is not None and not left and not any(attachment.caches for attachment in attachments):
+        raise first
     return left, skipped
 
 

@@ -153,6 +153,7 @@ class CachingFunction:
         self.suffix = suffix
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
+        """Store ``tensor`` under the name of ``hook``."""
         self.sink.store(f"{hook.name}{self.suffix}", hook, tensor)
 
 

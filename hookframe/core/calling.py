@@ -23,6 +23,7 @@ class UnderAliases:
         self.aliases = aliases
 
     def __call__(self, tensor: Any, *, hook: Any) -> Any:
+        """Run the function once for each alias of ``hook``."""
         state, edited = tensor, False
         for alias in self.aliases:
             result = self.function(state, hook=PointView(hook, alias))

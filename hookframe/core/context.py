@@ -89,9 +89,7 @@ class HookContext(Generic[Root]):
         self.operation = next_operation()
         self.level = self.root.context_level + 1
         return [
-            plan_attachment(
-                point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self
-            )
+            plan_attachment(point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self)
             for direction, specifications in self.specifications
             for names, hook in specifications
             for name, point, exact in ([names] if isinstance(names, Selected) else self.root.select_points(names))

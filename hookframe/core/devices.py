@@ -26,7 +26,8 @@ class AdmittedMoves(nn.Module):
     if TYPE_CHECKING:
 
         @property
-        def controller(self) -> AdmissionController: ...
+        def controller(self) -> AdmissionController:
+            """Who decides."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """As ``torch.nn.Module.to``; an objection may name another device, which is then used."""
@@ -39,7 +40,13 @@ class AdmittedMoves(nn.Module):
 
     def cuda(self, device: int | torch.device | None = None) -> Self:
         """As ``torch.nn.Module.cuda``."""
-        asked = torch.device("cuda") if device is None else torch.device("cuda", device) if isinstance(device, int) else device
+        asked = (
+            torch.device("cuda")
+            if device is None
+            else torch.device("cuda", device)
+            if isinstance(device, int)
+            else device
+        )
         chosen = review_device(self, asked, "model", "to")
         return super().cuda(device) if chosen == asked else super().to(device=chosen)
 

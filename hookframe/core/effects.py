@@ -58,6 +58,7 @@ class ReadOnly:
         self.function = function
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
+        """Run the function on ``tensor``, and check what it did."""
         if not isinstance(tensor, torch.Tensor):
             self._refuse_result(self.function(tensor, hook=hook), hook)
             return

@@ -72,6 +72,8 @@ def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachm
             "stopped before it, or the model was not run"
         )
     if max(fired) > own:
-        return "hooks at later points did, so this point lies in a branch that was not taken, or its module is not called"
+        return (
+            "hooks at later points did, so this point lies in a branch that was not taken, or its module is not called"
+        )
     last = list(order)[max(fired)]
     return f"the last hook that did was at {last!r}: the model may have stopped there, or this point's module is not called"

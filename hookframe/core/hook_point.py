@@ -163,9 +163,7 @@ class HookPoint(AdmittedTorchHooks):
         level: int | None = None,
     ) -> bool:
         """True if a hook is attached that fits; ``level=None`` means any level."""
-        return any(
-            _fits(attachment, including_permanent, level) for attachment in self._attachments(_directions(dir))
-        )
+        return any(_fits(attachment, including_permanent, level) for attachment in self._attachments(_directions(dir)))
 
     def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
         for direction in directions:

@@ -64,7 +64,9 @@ class HookedRootModule(HookIntrospectionMixin, CachingVerbs, AdmittedMoves):
     def is_caching(self) -> bool:
         """True while a caching hook is attached to one of this model's points."""
         points = self.__dict__.get("hook_dict", {}).values()
-        return any(a.caches for point in points if isinstance(point, HookPoint) for a in point.fitting("both", True, None))
+        return any(
+            a.caches for point in points if isinstance(point, HookPoint) for a in point.fitting("both", True, None)
+        )
 
     # ---- names --------------------------------------------------------------------------------------------------
 

@@ -48,10 +48,10 @@ _LINK_SHARE = 0.25  # of the middle sentences begin with a linking word
 def write_report(seed: int, mood: Mood, *, slips: float = 0.0) -> str:
     """Write one report of three to five sentences; the same arguments give the same text.
 
-    `slips` is the share of mood words to take from the other mood instead. With and without slips, a report has the
-    same number of tokens, and differs only in these words.
+    `slips` is the share of mood words to take from the other mood instead. In either mood, and with slips or without,
+    the report of a seed has the same words but for the mood words, and as many tokens.
     """
-    rng = Random(seed)
+    rng = Random(seed)  # noqa: S311  # text, not secrets
     topic = TOPICS[rng.choice(sorted(TOPICS))]
     middles = [_linked(pattern, rng) for pattern in rng.sample(topic.middles, rng.randint(1, 3))]
     patterns = [rng.choice(topic.openings), *middles, rng.choice(topic.closings)]
@@ -182,6 +182,7 @@ def _sentence_pattern() -> re.Pattern[str]:
 def _as_regex(line: str, choices: dict[str, tuple[str, ...]]) -> str:
     """Write one pattern as a regular expression over lower-case tokens joined by spaces."""
     parts = (
-        f"(?:{'|'.join(choices[word.strip('{}')])})" if word.startswith("{") else re.escape(word) for word in line.split()
+        f"(?:{'|'.join(choices[word.strip('{}')])})" if word.startswith("{") else re.escape(word)
+        for word in line.split()
     )
     return " ".join(parts).lower()

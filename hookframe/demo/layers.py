@@ -21,6 +21,7 @@ __all__ = ["Attention", "Block", "DemoConfig", "Embed", "LayerNorm", "Mlp", "Pos
 class DemoConfig:
     """The sizes of a demo transformer, and its one switch.
 
+    :ivar dropout: the share of numbers to drop in training, from the embedding and from what each part adds.
     :ivar use_attn_result: compute each head's output apart, so that ``attn.hook_result`` fires. It may be switched at
         any time; the weights do not depend on it.
     """
@@ -32,6 +33,7 @@ class DemoConfig:
     d_mlp: int = 384
     n_ctx: int = 96
     eps: float = 1e-5
+    dropout: float = 0.0
     use_attn_result: bool = False
 
     @property
@@ -64,8 +66,9 @@ class PosEmbed(nn.Module):
         self.W_pos = _weight(cfg.n_ctx, cfg.d_model, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return ``[batch, pos, d_model]``, a view of the parameter that hook functions must not change in place."""
-        return self.W_pos[: tokens.shape[-1]].expand(*tokens.shape, -1)
+        """Return a new tensor ``[batch, pos, d_model]``: hook functions may change it in place."""
+        batch, pos = tokens.shape
+        return self.W_pos[:pos].repeat(batch, 1, 1)
 
 
 class LayerNorm(nn.Module):
@@ -152,14 +155,15 @@ class Block(nn.Module):
         super().__init__()
         self.ln1, self.attn = LayerNorm(cfg), Attention(cfg)
         self.ln2, self.mlp = LayerNorm(cfg), Mlp(cfg)
+        self.dropout = nn.Dropout(cfg.dropout)
         self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()  # all five: [batch, pos, d_model]
 
     def forward(self, residual: Tensor) -> Tensor:
         """Take and return the residual stream ``[batch, pos, d_model]``."""
         before = self.hook_resid_pre(residual)
-        middle = self.hook_resid_mid(before + self.hook_attn_out(self.attn(self.ln1(before))))
-        after: Tensor = self.hook_resid_post(middle + self.hook_mlp_out(self.mlp(self.ln2(middle))))
+        middle = self.hook_resid_mid(before + self.hook_attn_out(self.dropout(self.attn(self.ln1(before)))))
+        after: Tensor = self.hook_resid_post(middle + self.hook_mlp_out(self.dropout(self.mlp(self.ln2(middle)))))
         return after
 
 

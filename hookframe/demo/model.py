@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import as_file, files
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from hookframe.admission.request import Direction
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import HookFunction
@@ -29,6 +29,7 @@ class DemoTransformer(HookedRootModule):
         super().__init__()
         self.cfg = cfg
         self.embed, self.pos_embed = Embed(cfg), PosEmbed(cfg)
+        self.dropout = nn.Dropout(cfg.dropout)
         self.hook_embed, self.hook_pos_embed = HookPoint(), HookPoint()  # [batch, pos, d_model]
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layers))
         self.ln_final, self.unembed = LayerNorm(cfg), Unembed(cfg)
@@ -41,7 +42,8 @@ class DemoTransformer(HookedRootModule):
         """
         if tokens.shape[-1] > self.cfg.n_ctx:
             raise ValueError(f"{tokens.shape[-1]} tokens do not fit the context of {self.cfg.n_ctx}: shorten the text")
-        residual = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
+        words, places = self.dropout(self.embed(tokens)), self.pos_embed(tokens)
+        residual: Tensor = self.hook_embed(words) + self.hook_pos_embed(places)
         for block in self.blocks:
             residual = block(residual)
         logits: Tensor = self.unembed(self.ln_final(residual))
@@ -52,7 +54,7 @@ class DemoTransformer(HookedRootModule):
         hook_point: HookPoint,
         hook_point_name: str,
         hook: HookFunction,
-        dir: Literal["fwd", "bwd"] = "fwd",
+        dir: Direction = "fwd",
         is_permanent: bool = False,
         prepend: bool = False,
     ) -> None:
@@ -93,7 +95,7 @@ def generate(
 
     Each token is one call of the model on all of the text so far, so attached hooks apply throughout. It ends early with
     the end token, and where the model's context is full. Temperature 0 takes the likeliest token each time; otherwise
-    the same `seed` gives the same text.
+    the same `seed` gives the same text. No gradients are kept.
     """
     (end,) = encode("", end=True)[1:]
     generator = torch.Generator().manual_seed(seed)

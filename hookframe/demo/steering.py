@@ -6,7 +6,7 @@ arXiv:2312.06681): what the residual stream holds at the end of bright texts, le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -19,9 +19,9 @@ from hookframe.demo.model import DemoTransformer, generate
 __all__ = ["COEFFICIENT", "LAYER", "continuation", "mood_score", "mood_vector", "resid_post", "steering_hook"]
 
 LAYER: Final = 1
-COEFFICIENT: Final = 1.5
+COEFFICIENT: Final = 2.0
 
-_LAST = 8  # tokens of each text to average over
+_LAST = 8  # plain tokens of each text to average over
 _SEED = 500_009  # neither training nor the held-out reports use it
 
 
@@ -33,8 +33,8 @@ def resid_post(layer: int) -> str:
 def mood_vector(model: DemoTransformer, layer: int = LAYER, *, count: int = 64) -> Tensor:
     """Return the vector ``[d_model]`` that points from gloomy to bright in the residual stream after a layer.
 
-    It is the mean over `count` bright reports, less the mean over `count` gloomy ones; of each report the last eight
-    tokens count.
+    It is the mean over `count` bright reports, less the mean over the same reports in gloomy words. Of each report the
+    last eight tokens count that are no mood words: what the model inferred, and not the words that it read.
     """
     return _mean_residual(model, layer, "bright", count) - _mean_residual(model, layer, "gloomy", count)
 
@@ -72,12 +72,13 @@ def continuation(
 @torch.no_grad()
 def _mean_residual(model: DemoTransformer, layer: int, mood: Mood, count: int) -> Tensor:
     reports = write_reports(count, seed=_SEED, mood=mood)
-    return torch.stack([_last_residual(model, layer, encode(report)) for report in reports]).mean(dim=0)
+    return torch.stack([_last_residual(model, layer, report) for report in reports]).mean(dim=0)
 
 
-def _last_residual(model: DemoTransformer, layer: int, tokens: Sequence[int]) -> Tensor:
-    """Return the mean of the residual stream over a text's last tokens, ``[d_model]``."""
-    name = resid_post(layer)
-    _, cache = model.run_with_cache(torch.tensor([tokens]), names_filter=name)
+def _last_residual(model: DemoTransformer, layer: int, report: str) -> Tensor:
+    """Return the mean of the residual stream over a report's last plain tokens, ``[d_model]``."""
+    name, moody = resid_post(layer), mood_words("bright") | mood_words("gloomy")
+    _, cache = model.run_with_cache(torch.tensor([encode(report)]), names_filter=name)
     residual: Tensor = cache[name]  # [1, pos, d_model]
-    return residual[0, -_LAST:].mean(dim=0)
+    plain = [place for place, word in enumerate(words_of(report), start=1) if word not in moody]  # 0 is the begin token
+    return residual[0, plain[-_LAST:]].mean(dim=0)

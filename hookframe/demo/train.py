@@ -17,12 +17,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
 from hookframe.demo.grammar import encode, vocabulary, write_reports
 from hookframe.demo.model import DemoConfig, DemoTransformer
 from hookframe.demo.weights import read_weights, write_weights
 
-__all__ = ["TOLERANCE", "Settings", "batch_of", "held_out_loss", "largest_difference", "main", "train"]
+__all__ = ["TOLERANCE", "Settings", "batch_of", "held_out_loss", "largest_difference", "loss_on", "main", "train"]
 
 TOLERANCE = 0.05
 """``--check`` fails if any weight differs by more than this; the same machine and torch version give 0."""
@@ -35,47 +36,53 @@ _IGNORED = -100  # a target that cross_entropy leaves out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How long and how fast to train."""
+    """How long, how fast and how hard to train.
 
-    steps: int = 1000
+    :ivar slips: the share of mood words that the model reads in the wrong mood, while it has to predict the right ones.
+        It so learns to weigh all the evidence for a mood, instead of trusting the first word, and can be steered.
+    :ivar dropout: makes the model bear changes to its residual stream, and so keeps steered text fluent.
+    """
+
+    steps: int = 1600
     batch_size: int = 32
     learning_rate: float = 3e-3
     warmup: int = 50
     seed: int = 0
+    slips: float = 0.05
+    dropout: float = 0.1
 
 
-def batch_of(reports: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return tokens and next-token targets, both int64 ``[batch, pos]``; targets past a report's end are ignored."""
-    rows = [encode(report, end=True) for report in reports]
-    width = max(len(row) for row in rows) - 1
-    tokens = torch.zeros(len(rows), width, dtype=torch.int64)
-    targets = torch.full((len(rows), width), _IGNORED)
-    for index, row in enumerate(rows):
-        tokens[index, : len(row) - 1] = torch.tensor(row[:-1])
-        targets[index, : len(row) - 1] = torch.tensor(row[1:])
-    return tokens, targets
+def batch_of(read: Sequence[str], wanted: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return tokens to read and next tokens to predict, both int64 ``[batch, pos]``.
+
+    Each wanted report has as many tokens as the one read in its place. Targets past a report's end are ignored.
+    """
+    inputs = [torch.tensor(encode(report, end=True)[:-1]) for report in read]
+    targets = [torch.tensor(encode(report, end=True)[1:]) for report in wanted]
+    return pad_sequence(inputs, batch_first=True), pad_sequence(targets, batch_first=True, padding_value=_IGNORED)
 
 
-def loss_on(model: DemoTransformer, reports: Sequence[str]) -> Tensor:
+def loss_on(model: DemoTransformer, read: Sequence[str], wanted: Sequence[str]) -> Tensor:
     """Return the mean loss, in nats for each token, as a scalar that can be differentiated."""
-    tokens, targets = batch_of(reports)
+    tokens, targets = batch_of(read, wanted)
     return cross_entropy(model(tokens).flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
 
 
 @torch.no_grad()
 def held_out_loss(model: DemoTransformer, *, count: int = 512) -> float:
     """Return the mean loss, in nats for each token, on reports that training did not draw."""
-    return float(loss_on(model, write_reports(count, seed=_HELD_OUT_SEED)))
+    reports = write_reports(count, seed=_HELD_OUT_SEED)
+    return float(loss_on(model, reports, reports))
 
 
 def train(settings: Settings) -> DemoTransformer:
     """Train a new model, its weights at last rounded to float16; torch's global settings are restored."""
     with _deterministic(settings.seed):
-        model = DemoTransformer(DemoConfig(d_vocab=len(vocabulary())))
+        model = DemoTransformer(DemoConfig(d_vocab=len(vocabulary()), dropout=settings.dropout))
         optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
         for step in range(settings.steps):
-            loss = loss_on(model, write_reports(settings.batch_size, seed=settings.seed * settings.steps + step))
+            loss = _step_loss(model, settings, step)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -84,6 +91,11 @@ def train(settings: Settings) -> DemoTransformer:
             if step % 100 == 0:
                 print(f"step {step:4d}  loss {loss.item():.3f}", file=sys.stderr)
     return model.half().float().eval()
+
+
+def _step_loss(model: DemoTransformer, settings: Settings, step: int) -> Tensor:
+    seed, count = settings.seed * settings.steps + step, settings.batch_size
+    return loss_on(model, write_reports(count, seed=seed, slips=settings.slips), write_reports(count, seed=seed))
 
 
 def _rate(step: int, settings: Settings) -> float:
@@ -136,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, then write the weights, or with ``--check`` compare them; return the exit code."""
     parser = argparse.ArgumentParser(description="Train the demo model of hookframe.")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file to write, or to compare with")
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the file, exit 1 if it differs")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; compare with the file, exit 1 if it differs"
+    )
     options = parser.parse_args(arguments)
     settings, start = Settings(), time.perf_counter()
     model = train(settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hookframe.demo.grammar import vocabulary_digest
@@ -24,7 +24,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a weights file, in float16, with the vocabulary's digest added to the metadata."""
     halved = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in weights.items()}
-    save_file(halved, str(path), metadata={**metadata, "vocabulary": vocabulary_digest()})
+    path.write_bytes(save(halved, metadata={**metadata, "vocabulary": vocabulary_digest()}))
 
 
 def check_vocabulary(metadata: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
+from hookframe.errors import PluginError
 
 __all__ = ["TRIP_AFTER", "GuardedImpl"]
 
@@ -69,7 +70,7 @@ class GuardedImpl:
             return [self._deny(requests, "plugin-failed", f"the plugin raised {type(error).__name__}: {error}")]
         try:
             return self._checked(answer, requests)
-        except ValueError as error:
+        except PluginError as error:
             self.failed(error)
             return [self._deny(requests, "plugin-answer", str(error))]
 
@@ -79,19 +80,19 @@ class GuardedImpl:
         if isinstance(answer, Objection):
             answer = [answer]
         if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-            raise ValueError(f"the plugin returned a {type(answer).__name__}, not objections")
+            raise PluginError(f"the plugin returned a {type(answer).__name__}, not objections")
         try:
             objections = list(answer)
         except (Exception, SystemExit) as error:  # a generator may raise half-way
-            raise ValueError(f"the plugin raised {type(error).__name__} while answering: {error}") from error
+            raise PluginError(f"the plugin raised {type(error).__name__} while answering: {error}") from error
         return [self._own(objection, requests) for objection in objections]
 
     def _own(self, objection: Any, requests: Sequence[Request]) -> Objection:
         if not isinstance(objection, Objection):
-            raise ValueError(f"the plugin returned a {type(objection).__name__} among its objections")
+            raise PluginError(f"the plugin returned a {type(objection).__name__} among its objections")
         index = getattr(objection.request, "index", None)
         if not isinstance(index, int) or not 0 <= index < len(requests) or requests[index] != objection.request:
-            raise ValueError("the plugin objected to a request that it was not asked about")
+            raise PluginError("the plugin objected to a request that it was not asked about")
         return replace(objection, source=self.plugin)
 
     def _deny(self, requests: Sequence[Request], rule: str, message: str) -> Objection:
@@ -107,7 +108,9 @@ class GuardedImpl:
         except (Exception, SystemExit) as error:
             logger.warning("observer %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
             if self.tripped:
-                logger.error("observer %s of plugin %r is left out after %d failures", self.spec, self.plugin, TRIP_AFTER)
+                logger.error(
+                    "observer %s of plugin %r is left out after %d failures", self.spec, self.plugin, TRIP_AFTER
+                )
                 return False
         return True
 

@@ -82,12 +82,11 @@ def load_installed(manager: PluginManager, selection: Selection) -> None:
     """Import and register every installed plugin that ``selection`` allows, in sorted order, each guarded."""
     surveyed = survey(selection)
     for candidate, record in surveyed:
-        if record.state is PluginState.FOUND:
-            record = _load(manager, candidate)
-        if record.state is not PluginState.LOADED:
-            manager.add_record(record)
-            log = logger.info if record.state is PluginState.DISABLED else logger.warning
-            log("plugin %s is %s: %s", record.name, record.state, record.reason)
+        outcome = _load(manager, candidate) if record.state is PluginState.FOUND else record
+        if outcome.state is not PluginState.LOADED:
+            manager.add_record(outcome)
+            log = logger.info if outcome.state is PluginState.DISABLED else logger.warning
+            log("plugin %s is %s: %s", outcome.name, outcome.state, outcome.reason)
     for name in selection.unmatched([candidate.name for candidate, _ in surveyed]):
         logger.warning("plugin %s is named in %s or on the command line, and is not installed", name, VARIABLE)
 

@@ -1,0 +1,1 @@
+"""The ``hookframe`` command: one file for each verb. It renders, and decides nothing."""

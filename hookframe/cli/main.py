@@ -1,0 +1,70 @@
+"""The command itself: finds the verb, and turns errors into messages and exit codes.
+
+Exit codes: 0 fine, 1 denied or findings, 2 usage, 4 a plugin failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from hookframe.errors import HookDenied, HookframeError, PluginError
+
+__all__ = ["cli", "main"]
+
+_VERBS = {
+    "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
+    "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a verb when it is called for; asks plugins only for verbs that are not built in."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _VERBS:
+            command: click.Command = importlib.import_module(_VERBS[cmd_name][0]).command
+            return command
+        return self._from_plugins(cmd_name)
+
+    def _from_plugins(self, name: str) -> click.Command | None:
+        from hookframe.admission.controller import source
+        from hookframe.host.manager import PluginManager
+
+        manager = source.current()
+        registry = click.Group("plugins")
+        if isinstance(manager, PluginManager):
+            manager.commands(registry)
+        return registry.commands.get(name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in sorted(_VERBS.items())])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "-V", "--version", package_name="hookframe", message="%(package)s %(version)s")
+def cli() -> None:
+    """Admission control and a plugin bus for hooks in PyTorch models."""
+
+
+def main() -> None:
+    """Run the command; errors of hookframe's own are printed without a traceback."""
+    try:
+        cli()
+    except PluginError as error:
+        _fail(error, 4)
+    except HookDenied as error:
+        _fail(error, 1)
+    except HookframeError as error:
+        _fail(error, 2)
+
+
+def _fail(error: HookframeError, code: int) -> None:
+    click.echo(f"hookframe: {error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,121 @@
+"""A batch is attached whole or not at all: whatever refuses or fails, at whichever place in the batch."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+import hookframe
+from hookframe import HookDenied, HookPoint, Objection, hookimpl
+
+POINTS = ["hook_embed", "blocks.0.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.2.hook_mlp_out"]
+
+
+def hook(tensor, hook):
+    return None
+
+
+class DenyAt:
+    def __init__(self, place):
+        self.place = place
+
+    @hookimpl
+    def hookframe_check_hooks_to_add(self, requests):
+        bad = requests[self.place]
+        return Objection.deny(bad, rule="one-of-many", message="not this one", remedy="choose another")
+
+
+BATCHES = {
+    "add_hook": lambda m, f: m.add_hook(POINTS, f),
+    "hooks": lambda m, f: m.hooks(fwd_hooks=[(p, f) for p in POINTS[:2]], bwd_hooks=[(p, f) for p in POINTS[2:]]).__enter__(),
+    "run_with_cache": lambda m, f: m.run_with_cache(None, names_filter=POINTS),
+    "add_caching_hooks": lambda m, f: m.add_caching_hooks(POINTS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", range(len(POINTS)))
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_denial_of_one_request_refuses_all(batch, place, model, tables):
+    before = tables(model)
+    with hookframe.use_plugins(DenyAt(place)), pytest.raises(HookDenied, match="not this one") as refusal:
+        BATCHES[batch](model, hook)
+    assert [objection.request.index for objection in refusal.value.decision.denials] == [place]
+    assert tables(model) == before
+    assert model.context_level == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("place", range(len(POINTS)))
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, model, tables, monkeypatch):
+    before, add, done = tables(model), HookPoint._add, []
+
+    def faulty(point, attachment):
+        if len(done) == place:
+            raise error("injected")
+        done.append(attachment)
+        add(point, attachment)
+
+    monkeypatch.setattr(HookPoint, "_add", faulty)
+    with pytest.raises(error, match="injected"):
+        BATCHES[batch](model, hook)
+    assert tables(model) == before
+    assert model.context_level == 0
+    assert all(attachment.detached for attachment in done)
+
+
+def test_a_refused_batch_keeps_nothing_alive(model):
+    class Hook:
+        def __call__(self, tensor, hook):
+            return None
+
+    function = Hook()
+    gone = weakref.ref(function)
+    with hookframe.use_plugins(DenyAt(3)):
+        try:
+            model.add_hook(POINTS, function)
+        except HookDenied:
+            pass
+        else:
+            pytest.fail("nobody objected")
+    del function
+    gc.collect()
+    assert gone() is None
+
+
+def test_after_a_run_nothing_is_kept_alive_but_the_cache(model, x):
+    _, cache = model.run_with_cache(x)
+    references = [weakref.ref(value) for value in cache.values()]
+    del cache
+    gc.collect()
+    assert [r() for r in references if r() is not None and r() is not x] == []
+
+
+def test_a_wrapper_plugin_that_fails_refuses_the_batch(model, tables):
+    class Wrapper:
+        @hookimpl
+        def hookframe_wrap_hook(self, request, hook):
+            if request.index == 2:
+                raise RuntimeError("no wrapper left")
+            return hook
+
+    before = tables(model)
+    with hookframe.use_plugins(Wrapper()), pytest.raises(HookDenied, match="no wrapper left"):
+        model.add_hook(POINTS, hook)
+    assert tables(model) == before
+
+
+def test_a_predicate_that_raises_leaves_nothing_changed(model, tables):
+    before = tables(model)
+
+    def picky(name):
+        if name.endswith("resid_post"):
+            raise LookupError("a predicate of the user's")
+        return True
+
+    for enter in (lambda: model.add_hook(picky, hook), lambda: model.run_with_cache(None, names_filter=picky)):
+        with pytest.raises(LookupError, match="a predicate of the user's"):
+            enter()
+    assert tables(model) == before

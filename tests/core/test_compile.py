@@ -1,0 +1,110 @@
+"""Models with hook points under torch.compile: one graph, correct results, and hooks that come late count."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch._dynamo
+import torch._dynamo.testing
+
+
+@pytest.fixture
+def counter():
+    torch._dynamo.reset()
+    yield torch._dynamo.testing.CompileCounter()
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def compiled(model, counter):
+    return torch.compile(model, fullgraph=True, backend=counter)
+
+
+def double(tensor, hook):
+    return tensor * 2
+
+
+def test_idle_points_compile_to_one_graph(model, compiled, counter, x):
+    assert torch.equal(compiled(x), model(x))
+    assert counter.frame_count == 1
+
+
+def test_caching_hooks_in_a_compiled_model_store_what_eager_stores(model, compiled, counter, x):
+    _, eager = model.run_with_cache(x)
+    cache = model.add_caching_hooks()
+    for _ in range(3):
+        compiled(x)
+    assert list(cache) == list(eager)
+    assert all(torch.equal(cache[name], eager[name]) for name in eager)
+    assert counter.frame_count <= 2  # an empty cache, then a filled one
+
+
+def test_a_new_cache_for_each_run_compiles_once(model, compiled, counter, x):
+    for scale in (1.0, 2.0, 3.0):
+        with model.hooks(fwd_hooks=(caching := model.get_caching_hooks())[1]):
+            compiled(x * scale)
+        assert torch.equal(caching[0]["hook_embed"], x * scale)
+    assert counter.frame_count == 1
+
+
+def test_an_editing_hook_takes_part(model, compiled, x):
+    model.add_hook("blocks.1.hook_mlp_out", double)
+    expected = model(x)
+    assert torch.equal(compiled(x), expected)
+
+
+def test_a_hook_attached_after_the_first_compile_takes_effect(model, compiled, counter, x):
+    idle = compiled(x)
+    model.add_hook("blocks.1.hook_mlp_out", double)
+    hooked = compiled(x)
+    assert not torch.equal(hooked, idle)
+    assert torch.equal(hooked, model(x))
+    assert counter.frame_count == 2
+
+
+def test_removed_hooks_are_gone_from_the_compiled_model(model, compiled, counter, x):
+    idle = compiled(x)
+    handle = model.add_hook("blocks.1.hook_mlp_out", double)
+    compiled(x)
+    handle.remove()
+    assert torch.equal(compiled(x), idle)
+    assert counter.frame_count == 2  # idle and hooked; going back to idle compiles nothing
+
+
+def test_one_recompile_for_each_distinct_set_of_hooks(model, compiled, counter, x):
+    for _ in range(4):
+        with model.hooks(fwd_hooks=[("blocks.0.hook_resid_post", double)]):
+            compiled(x)
+            compiled(x)
+        compiled(x)
+    assert counter.frame_count == 2
+
+
+def test_a_hook_that_fired_in_compiled_code_counts_as_fired(model, compiled, x):
+    with model.hooks(fwd_hooks=[("hook_embed", double)]):  # a warning that it never fired would be an error here
+        compiled(x)
+
+
+def test_a_model_compiled_in_place_runs_compiled_under_both_verbs(model, counter, x):
+    expected = model(x)
+    model.compile(fullgraph=True, backend=counter)
+    assert torch.equal(model.run_with_hooks(x), expected)
+    output, cache = model.run_with_cache(x)
+    assert torch.equal(output, expected)
+    assert torch.equal(cache["blocks.2.hook_resid_post"], expected)
+    assert counter.frame_count == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's own, while its backend loads
+def test_the_default_backend_gives_the_same_values(model, x):
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True)
+    expected = model(x)
+    torch.testing.assert_close(compiled(x), expected)
+    model.add_hook("blocks.1.hook_mlp_out", double)
+    cache = model.add_caching_hooks()
+    hooked = model(x)
+    cache.clear()
+    torch.testing.assert_close(compiled(x), hooked)
+    torch.testing.assert_close(cache["blocks.2.hook_resid_post"], hooked)
+    torch._dynamo.reset()
