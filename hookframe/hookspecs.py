@@ -137,7 +137,7 @@ def hookframe_context_exited(event: ContextExited) -> None:
 
 @hookspec
 def hookframe_cache_started(event: CacheStarted) -> None:
-    """Called when caching was admitted, before its hooks are attached."""
+    """Called after caching hooks were attached; what runs now fills the cache."""
 
 
 @hookspec

@@ -120,7 +120,6 @@ class CacheRequest:
     :ivar points: names of the points, in the model's order.
     :ivar device: the device that the cached tensors will live on, as torch prints it; None if the model has no parameters.
     :ivar gradients: True if gradients are cached as well.
-    :ivar estimated_bytes: the bytes that the last equal operation cached, None before there was one.
     """
 
     index: int = 0
@@ -128,7 +127,6 @@ class CacheRequest:
     device: str | None = None
     gradients: bool = False
     route: Route
-    estimated_bytes: int | None = None
 
     @property
     def subject(self) -> str:

@@ -19,7 +19,7 @@ from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookDenied, HookObjectionWarning
 
 if TYPE_CHECKING:
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.named_model import NamedModel
 
 __all__ = ["Admitted", "admit", "model_name", "next_operation"]
 
@@ -65,7 +65,7 @@ class Admitted:
 
 
 def admit(
-    attachments: Sequence[Attachment], *, root: HookedRootModule | None, controller: AdmissionController, route: Route
+    attachments: Sequence[Attachment], *, root: NamedModel | None, controller: AdmissionController, route: Route
 ) -> Admitted:
     """Ask everybody about a batch; nothing is attached yet.
 
@@ -89,9 +89,7 @@ def admit(
     return Admitted([asked[index] for index in kept], skipped, decision, requests, kept)
 
 
-def _ask_models(
-    attachments: Sequence[Attachment], root: HookedRootModule | None
-) -> tuple[list[Attachment], dict[str, str]]:
+def _ask_models(attachments: Sequence[Attachment], root: NamedModel | None) -> tuple[list[Attachment], dict[str, str]]:
     """Ask the ``check_hooks_to_add`` overrides of the model, and of other models that share a point.
 
     What a filter swept up is left out if it is refused; but if that leaves nothing of a user's own hooks, the first

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 
-from hookframe.admission.events import CacheStarted
 from hookframe.admission.request import CacheRequest, Direction, Route
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import describe, model_name, next_operation, review_or_raise
+from hookframe.core.admitting import describe, next_operation, review_or_raise
+from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
 from hookframe.core.devices import device_in_force, review_device
 from hookframe.core.hook_point import attach
+from hookframe.core.named_model import NamedModel
 from hookframe.core.names import Selected, SweptName
 from hookframe.core.planning import plan_attachment
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
-
-if TYPE_CHECKING:
-    from hookframe.core.root_module import HookedRootModule
 
 __all__ = ["CachingVerbs"]
 
 logger = logging.getLogger("hookframe")
 
 
-class CachingVerbs:
+class CachingVerbs(NamedModel):
     """``run_with_cache``, ``get_caching_hooks``, ``add_caching_hooks`` and two older spellings."""
 
     def get_caching_hooks(
@@ -58,10 +56,9 @@ class CachingVerbs:
         :raises UnknownHookPoint: if a name is not there.
         :raises HookDenied: if a plugin refuses the device.
         """
-        root = cast("HookedRootModule", self)
-        selection = root.select_points(names_filter)
+        selection = self.select_points(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
-        sink = _prepare(root, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
+        sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
         store, store_gradient = CachingFunction(sink), CachingFunction(sink, "_grad")
         names = [_named(selected) for selected in selection]
         fwd: list[HookSpecification] = [(name, store) for name in names]
@@ -85,16 +82,17 @@ class CachingVerbs:
 
         :raises HookDenied: if the admission refuses; nothing was attached.
         """
-        root = cast("HookedRootModule", self)
-        selection = root.select_points(names_filter)
+        selection = self.select_points(names_filter)
         options = _options(device, remove_batch_dim, None, clone)
-        sink = _prepare(root, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
+        sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
         planned = [
             plan_attachment(point, function, direction=direction, name=name, exact=exact)
             for direction, function in _functions(sink, incl_bwd)
             for name, point, exact in selection
         ]
-        admitted = attach(planned, root=root, route="add_caching_hooks", operation=next_operation())
+        operation = next_operation()
+        admitted = attach(planned, root=self, route="add_caching_hooks", operation=operation)
+        tell_started(self, admitted.attachments, operation, "add_caching_hooks")
         if isinstance(sink.cache, ActivationCache):
             sink.cache.skipped.update(admitted.skipped)
         return sink.cache
@@ -124,16 +122,15 @@ class CachingVerbs:
         :raises AssertionError: if ``remove_batch_dim`` is asked for and the first positional tensor has another batch
             size than 1; the model was not run.
         """
-        root = cast("HookedRootModule", self)
         if remove_batch_dim:
             _check_batch_of_one(model_args)
-        selection = root.select_points(names_filter)
+        selection = self.select_points(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
         cache = ActivationCache()
-        sink = _prepare(root, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
+        sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
         hooks = {direction: [(selected, f) for selected in selection] for direction, f in _functions(sink, incl_bwd)}
         context = HookContext(
-            root,
+            self,
             hooks["fwd"],
             hooks.get("bwd", ()),
             reset_hooks_end=reset_hooks_end,
@@ -141,7 +138,7 @@ class CachingVerbs:
             route="run_with_cache",
         )
         with context:
-            output = root(*model_args, **model_kwargs)
+            output = self(*model_args, **model_kwargs)
             if incl_bwd:
                 output.backward()
         return output, cache
@@ -163,7 +160,7 @@ def _functions(sink: CacheSink, gradients: bool) -> list[tuple[Direction, Cachin
 
 
 def _prepare(
-    root: HookedRootModule,
+    root: NamedModel,
     selection: list[Selected],
     options: CacheOptions,
     *,
@@ -177,25 +174,22 @@ def _prepare(
     """
     controller = root.controller
     device = None
-    if any(controller.wants(spec) for spec in ("check_device", "check_cache", "cache_started")):
+    if controller.wants("check_device") or controller.wants("check_cache"):
         device = device_in_force(root, options.device)
     if device is not None:
         used = review_device(root, device, "cache", route)
         if used != device:
             options, device = replace(options, device=used), used
-    points = tuple(name for name, _, _ in selection) if controller.wants("check_cache") else ()
-    where = None if device is None else str(device)
     if controller.wants("check_cache"):
-        request = CacheRequest(points=points, device=where, gradients=gradients, route=route)
+        request = CacheRequest(
+            points=tuple(name for name, _, _ in selection),
+            device=None if device is None else str(device),
+            gradients=gradients,
+            route=route,
+        )
         decision = review_or_raise(controller.review_cache(request, root))
         if decision.device is not None:
             options = replace(options, device=torch.device(decision.device))
-    if controller.wants("cache_started"):
-        names = tuple(name for name, _, _ in selection)
-        event = CacheStarted(
-            model=model_name(root), operation=0, route=route, points=names, gradients=gradients, device=where
-        )
-        controller.notify(event)
     return CacheSink(ActivationCache() if cache is None else cache, options)
 
 

@@ -6,29 +6,29 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from hookframe.admission.events import CacheFinished, ContextEntered, ContextExited, HookFailed, RunFinished
+from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
 from hookframe.admission.request import FunctionInfo, Route
-from hookframe.core.activation_cache import ActivationCache, cached_bytes
+from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import Admitted, describe, model_name, next_operation
-from hookframe.core.cache_sink import CacheSink, CachingAttachment, GradientCachingAttachment
+from hookframe.core.cache_report import report_caches, sinks_of, tell_started
+from hookframe.core.cache_sink import CacheSink
 from hookframe.core.evidence import counts, never_fired, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
 from hookframe.core.names import Selected
 from hookframe.core.planning import plan_attachment
 from hookframe.core.removing import detach_all
-from hookframe.core.warning_place import warn_user
-from hookframe.errors import InvalidHookFunction, StaleActivationWarning
+from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.admission.request import Direction
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookFunction, HookSpecification
 
 __all__ = ["HookContext"]
 
 Planned: TypeAlias = "HookSpecification | tuple[Selected, HookFunction]"
-Root = TypeVar("Root", bound="HookedRootModule")
+Root = TypeVar("Root", bound="NamedModel")
 
 
 class HookContext(Generic[Root]):
@@ -67,12 +67,13 @@ class HookContext(Generic[Root]):
         planned = self._plan()
         admitted: Admitted = attach(planned, root=root, route=self.route, operation=self.operation)
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
-        self.sinks = _sinks(planned)
+        self.sinks = sinks_of(planned)
         for sink in self.sinks:
             if isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
         root.context_level = self.level
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
+        tell_started(root, self.attachments, self.operation, self.route)
         controller = root.controller
         if controller.wants("context_entered"):
             event = ContextEntered(
@@ -125,7 +126,7 @@ class HookContext(Generic[Root]):
 
     def _report_run(self, error: BaseException | None) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = self._report_caches()
+        cached = report_caches(self.root, self.sinks, self.skipped, self.operation)
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),
@@ -140,34 +141,11 @@ class HookContext(Generic[Root]):
         if error is None:
             warn_of_silence(self.root, attachments, backward_too=self.reset)
 
-    def _report_caches(self) -> int:
-        """Say which cached values went stale; return the bytes cached, 0 if nobody wants to know."""
-        controller, total = self.root.controller, 0
-        for sink in self.sinks:
-            stale = tuple(sink.stale())
-            if isinstance(sink.cache, ActivationCache):
-                sink.cache.stale = stale
-            if stale:
-                warn_user(_stale_text(stale), StaleActivationWarning)
-            if controller.wants("cache_finished") or controller.wants("run_finished"):
-                size = cached_bytes(sink.cache)
-                total += size
-                event = CacheFinished(
-                    model=model_name(self.root),
-                    operation=self.operation,
-                    stored=tuple(sink.cache),
-                    skipped=dict(self.skipped),
-                    bytes_cached=size,
-                    stale=stale,
-                )
-                controller.notify(event)
-        return total
-
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"
 
 
-def tell_failures(root: HookedRootModule, attachments: Sequence[Attachment]) -> None:
+def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
     """Tell observers of the functions that raised, each once."""
     controller = root.controller
     for attachment in attachments:
@@ -184,14 +162,6 @@ def tell_failures(root: HookedRootModule, attachments: Sequence[Attachment]) -> 
             controller.notify(event)
 
 
-def _sinks(planned: Sequence[Attachment]) -> list[CacheSink]:
-    found: dict[int, CacheSink] = {}
-    for attachment in planned:
-        if isinstance(attachment, (CachingAttachment, GradientCachingAttachment)):
-            found[id(attachment.sink)] = attachment.sink
-    return list(found.values())
-
-
 def _listed(hooks: Iterable[Planned], what: str) -> list[Planned]:
     listed = list(hooks)
     for item in listed:
@@ -200,11 +170,3 @@ def _listed(hooks: Iterable[Planned], what: str) -> list[Planned]:
                 f"{what} holds {describe(item)}: each item is a pair of a name (or a predicate on names) and a function"
             )
     return listed
-
-
-def _stale_text(stale: tuple[str, ...]) -> str:
-    names = ", ".join(map(repr, stale[:5])) + (f" and {len(stale) - 5} more" if len(stale) > 5 else "")
-    return (
-        f"{len(stale)} cached activations were changed in place after they were cached and do not hold their value at "
-        f"fire time: {names}; pass clone='auto' to keep it"
-    )

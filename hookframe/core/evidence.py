@@ -11,7 +11,7 @@ from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookDidNotFireWarning
 
 if TYPE_CHECKING:
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.named_model import NamedModel
 
 __all__ = ["counts", "explain_silence", "never_fired", "warn_of_silence"]
 
@@ -39,7 +39,7 @@ def never_fired(attachments: Sequence[Attachment]) -> list[Attachment]:
     return [attachment for attachment in attachments if not attachment.fired]
 
 
-def warn_of_silence(root: HookedRootModule, attachments: Sequence[Attachment], *, backward_too: bool) -> None:
+def warn_of_silence(root: NamedModel, attachments: Sequence[Attachment], *, backward_too: bool) -> None:
     """Warn of each hook at an exactly named point that never fired.
 
     :param backward_too: False if the backward pass may still come.

@@ -25,7 +25,7 @@ from hookframe.core.torch_hooks import AdmittedTorchHooks
 from hookframe.errors import InvalidDirection
 
 if TYPE_CHECKING:
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookConversion, HookFunction
 
 __all__ = ["HookPoint", "attach"]
@@ -50,7 +50,7 @@ class HookPoint(AdmittedTorchHooks):
     _plan: tuple[Any, ...] | None  # what a call runs; None: nothing
     _fwd: tuple[Attachment, ...]
     _bwd: tuple[Attachment, ...]
-    _roots: tuple[weakref.ref[HookedRootModule], ...]  # the models that named this point
+    _roots: tuple[weakref.ref[NamedModel], ...]  # the models that named this point
     _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
 
     def __init__(self) -> None:
@@ -231,7 +231,7 @@ class HookPoint(AdmittedTorchHooks):
     # ---- belonging ----------------------------------------------------------------------------------------------
 
     @property
-    def owner(self) -> HookedRootModule | None:
+    def owner(self) -> NamedModel | None:
         """The model that named this point last and is still alive."""
         for reference in reversed(self._roots):
             root = reference()
@@ -239,9 +239,7 @@ class HookPoint(AdmittedTorchHooks):
                 return root
         return None
 
-    def owners(
-        self, root: HookedRootModule | None = None, name: str | None = None
-    ) -> Iterator[tuple[HookedRootModule, str]]:
+    def owners(self, root: NamedModel | None = None, name: str | None = None) -> Iterator[tuple[NamedModel, str]]:
         """Each living model that this point belongs to, with its name there; ``root`` first, under ``name``."""
         if root is not None:
             yield root, name or self.name or ""
@@ -250,12 +248,12 @@ class HookPoint(AdmittedTorchHooks):
             if other is not None and other is not root:
                 yield other, other.name_of(self) or name or ""
 
-    def belong_to(self, root: HookedRootModule) -> None:
+    def belong_to(self, root: NamedModel) -> None:
         """Remember that ``root`` named this point."""
         others = tuple(reference for reference in self._roots if reference() not in (None, root))
         self.__dict__["_roots"] = (*others, weakref.ref(root))
 
-    def _controller(self, root: HookedRootModule | None) -> AdmissionController:
+    def _controller(self, root: NamedModel | None) -> AdmissionController:
         return current_controller() if root is None else root.controller
 
     def layer(self) -> int:
@@ -314,7 +312,7 @@ class HookPoint(AdmittedTorchHooks):
 def attach(
     attachments: Sequence[Attachment],
     *,
-    root: HookedRootModule | None,
+    root: NamedModel | None,
     route: Route,
     operation: int,
 ) -> Admitted:

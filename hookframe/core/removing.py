@@ -12,14 +12,14 @@ from hookframe.core.admitting import model_name, review_or_raise
 from hookframe.core.handles import Attachment
 
 if TYPE_CHECKING:
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.named_model import NamedModel
 
 __all__ = ["detach_all", "review_removal"]
 
 
 def detach_all(
     attachments: Iterable[Attachment],
-    root: HookedRootModule | None,
+    root: NamedModel | None,
     controller: AdmissionController | None,
     route: Route,
 ) -> int:
@@ -33,7 +33,7 @@ def detach_all(
 
 def review_removal(
     attachments: Sequence[Attachment],
-    root: HookedRootModule | None,
+    root: NamedModel | None,
     controller: AdmissionController,
     route: Route,
 ) -> None:

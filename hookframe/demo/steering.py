@@ -46,7 +46,7 @@ def steering_hook(vector: Tensor, coefficient: float) -> Callable[[Tensor, HookP
     """
     step = coefficient * vector
 
-    def steer(activation: Tensor, hook: HookPoint) -> Tensor:
+    def steer(activation: Tensor, hook: HookPoint) -> Tensor:  # every hook function is given its point
         return activation + step.to(activation)
 
     return steer

@@ -192,6 +192,7 @@ def test_run_with_hooks_clears_contexts_only_if_asked(two, clear):
     assert two.first.ctx == ({} if clear else {"seen": 1})
 
 
+@pytest.mark.filterwarnings("ignore::hookframe.errors.HookDidNotFireWarning")  # the log is what is asked for here
 def test_run_with_hooks_logs_that_backward_hooks_go_before_any_backward_pass(two, caplog):
     with caplog.at_level(logging.WARNING):
         two.run_with_hooks(torch.ones(3), bwd_hooks=[("first", nothing)])
@@ -199,6 +200,7 @@ def test_run_with_hooks_logs_that_backward_hooks_go_before_any_backward_pass(two
     assert "backward" in record.getMessage().lower()
 
 
+@pytest.mark.filterwarnings("ignore::hookframe.errors.HookDidNotFireWarning")  # the log is what is asked for here
 def test_backward_hooks_that_went_do_not_fire_afterwards(two, caplog):
     seen = []
     loss = two.run_with_hooks(torch.ones(3), loss=True, bwd_hooks=[("first", lambda g, hook: seen.append(1))])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hookframe import HookedRootModule, HookPoint
+from hookframe import HookedRootModule, HookframeError, HookPoint
 
 
 def nothing(tensor, hook):
@@ -110,7 +110,7 @@ def test_a_hook_is_added_by_a_predicate_on_names(model):
 
 
 def test_a_name_is_no_prefix(model):
-    with pytest.raises(KeyError, match="blocks.0"):
+    with pytest.raises(HookframeError, match=r"'blocks\.0'"):
         model.add_hook("blocks.0", nothing)
     assert model.list_hooks() == {}
 

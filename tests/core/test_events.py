@@ -62,7 +62,7 @@ def test_a_block_tells_its_life_in_order(model, x, told):
 def test_a_cached_run_tells_what_was_cached(model, x, told):
     _, cache = model.run_with_cache(x, names_filter=["hook_embed", POINT])
     assert names(told) == [
-        "cache_started", "hooks_added", "context_entered", "hooks_removed", "context_exited", "cache_finished",
+        "hooks_added", "cache_started", "context_entered", "hooks_removed", "context_exited", "cache_finished",
         "run_finished",
     ]  # fmt: skip
     events = dict(told)

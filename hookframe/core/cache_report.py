@@ -1,0 +1,81 @@
+"""What is said about a cache: that it begins to fill, what it holds in the end, and what went stale in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hookframe.admission.events import CacheFinished, CacheStarted
+from hookframe.admission.request import Route
+from hookframe.core.activation_cache import ActivationCache, cached_bytes
+from hookframe.core.admitting import model_name
+from hookframe.core.cache_sink import CacheSink, CachingAttachment, GradientCachingAttachment
+from hookframe.core.devices import device_in_force
+from hookframe.core.handles import Attachment
+from hookframe.core.warning_place import warn_user
+from hookframe.errors import StaleActivationWarning
+
+if TYPE_CHECKING:
+    from hookframe.core.named_model import NamedModel
+
+__all__ = ["report_caches", "sinks_of", "tell_started"]
+
+
+def sinks_of(attachments: Sequence[Attachment]) -> list[CacheSink]:
+    """The sinks that the caching hooks among ``attachments`` feed, each once."""
+    caching = [a for a in attachments if isinstance(a, (CachingAttachment, GradientCachingAttachment))]
+    return list({id(attachment.sink): attachment.sink for attachment in caching}.values())
+
+
+def tell_started(root: NamedModel, attachments: Sequence[Attachment], operation: int, route: Route) -> None:
+    """Tell observers that caching hooks are attached, one event for each sink."""
+    controller = root.controller
+    if not controller.wants("cache_started"):
+        return
+    for sink in sinks_of(attachments):
+        feeding = [a for a in attachments if getattr(a, "sink", None) is sink]
+        device = device_in_force(root, sink.options.device)
+        event = CacheStarted(
+            model=model_name(root),
+            operation=operation,
+            route=route,
+            points=tuple(a.label for a in feeding if a.direction == "fwd"),
+            gradients=any(a.direction == "bwd" for a in feeding),
+            device=None if device is None else str(device),
+        )
+        controller.notify(event)
+
+
+def report_caches(root: NamedModel, sinks: Sequence[CacheSink], skipped: Mapping[str, str], operation: int) -> int:
+    """Warn of values that went stale, and tell observers what was cached.
+
+    :returns: the bytes cached, 0 if nobody wants to know.
+    """
+    controller, total = root.controller, 0
+    for sink in sinks:
+        stale = tuple(sink.stale())
+        if isinstance(sink.cache, ActivationCache):
+            sink.cache.stale = stale
+        if stale:
+            warn_user(_stale_text(stale), StaleActivationWarning)
+        if controller.wants("cache_finished") or controller.wants("run_finished"):
+            size = cached_bytes(sink.cache)
+            total += size
+            event = CacheFinished(
+                model=model_name(root),
+                operation=operation,
+                stored=tuple(sink.cache),
+                skipped=dict(skipped),
+                bytes_cached=size,
+                stale=stale,
+            )
+            controller.notify(event)
+    return total
+
+
+def _stale_text(stale: tuple[str, ...]) -> str:
+    names = ", ".join(map(repr, stale[:5])) + (f" and {len(stale) - 5} more" if len(stale) > 5 else "")
+    return (
+        f"{len(stale)} cached activations were changed in place after they were cached and do not hold their value at "
+        f"fire time: {names}; pass clone='auto' to keep it"
+    )

@@ -1,0 +1,162 @@
+"""A model whose modules have names: the tree that ``setup()`` reads, and what the verbs need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.request import Direction
+from hookframe.core.admitting import next_operation
+from hookframe.core.devices import AdmittedMoves
+from hookframe.core.handles import Attachment
+from hookframe.core.hook_point import HookPoint, attach
+from hookframe.core.names import Selected, select
+from hookframe.core.tree import ModuleTree
+from hookframe.errors import NotSetUp
+
+if TYPE_CHECKING:
+    from hookframe.core.types import HookFunction, NamesFilter
+
+__all__ = ["NamedModel"]
+
+_FEW = 16  # up to so many names are looked up one by one instead of comparing the whole tree
+
+
+class NamedModel(AdmittedMoves):
+    """What every verb builds on: names, points, the model's own check, and who decides.
+
+    :ivar mod_dict: dotted name → module, for every module but the root.
+    :ivar hook_dict: dotted name → hook point.
+    :ivar context_level: how many ``hooks(...)`` contexts are open.
+    :ivar admission_controller: who decides about hooks on this model; None for the process's own, which loads the
+        installed plugins. It is not copied or pickled with the model.
+    """
+
+    mod_dict: dict[str, nn.Module]
+    hook_dict: dict[str, HookPoint]
+    context_level: int
+    admission_controller: AdmissionController | None
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        self.context_level = 0
+        self.admission_controller = None
+
+    @property
+    def controller(self) -> AdmissionController:
+        """Who decides about hooks on this model now."""
+        return self.admission_controller or current_controller()
+
+    @property
+    def is_caching(self) -> bool:
+        """True while a caching hook is attached to one of this model's points."""
+        points = self.__dict__.get("hook_dict", {}).values()
+        return any(
+            a.caches for point in points if isinstance(point, HookPoint) for a in point.fitting("both", True, None)
+        )
+
+    def setup(self) -> None:
+        """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again."""
+        tree = ModuleTree.read(self)
+        tree.give_names()
+        self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
+        for point in self.hook_points():
+            point.belong_to(self)
+        self._admit_carried()
+
+    def hook_points(self) -> Iterable[HookPoint]:
+        """Every hook point once, in the model's order."""
+        return list({id(point): point for point in self._points().values()}.values())
+
+    def clear_contexts(self) -> None:
+        """Give every point a fresh, empty ``ctx``."""
+        for point in self.hook_points():
+            point.clear_context()
+
+    def name_of(self, point: HookPoint) -> str | None:
+        """The name of ``point`` in this model; None if it is not there."""
+        tree: ModuleTree | None = self.__dict__.get("_tree")
+        return None if tree is None else tree.names.get(id(point))
+
+    def _points(self) -> dict[str, HookPoint]:
+        try:
+            return self.__dict__["hook_dict"]  # type: ignore[no-any-return]  # an instance's dict is untyped
+        except KeyError:
+            raise NotSetUp(
+                f"{type(self).__name__} has no hook points yet: call self.setup() at the end of its __init__"
+            ) from None
+
+    def select_points(self, names_filter: NamesFilter) -> list[Selected]:
+        """The hook points that ``names_filter`` means, in the model's order.
+
+        A module that was added, replaced or deleted since ``setup()`` is noticed here, and the tree read again.
+
+        :raises UnknownHookPoint: if a name is not there.
+        :raises NotAHookPoint: if a name is another kind of module's.
+        :raises NotSetUp: if ``setup()`` was never called.
+        """
+        points = self._points()
+        tree: ModuleTree | None = self.__dict__.get("_tree")
+        if tree is not None and tree.points is points and not self._is_current(tree, names_filter):
+            self._read_again()
+            points = self._points()
+        return select(names_filter, points, self.__dict__.get("mod_dict"))
+
+    def _is_current(self, tree: ModuleTree, names_filter: NamesFilter) -> bool:
+        if isinstance(names_filter, str):
+            return tree.still_has(self, names_filter)
+        if isinstance(names_filter, Sequence) and len(names_filter) <= _FEW:
+            return all(isinstance(name, str) and tree.still_has(self, name) for name in names_filter)
+        return tree.is_current()
+
+    def _read_again(self) -> None:
+        NamedModel.setup(self)
+
+    def check_hooks_to_add(
+        self,
+        hook_point: HookPoint,
+        hook_point_name: str,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+        is_permanent: bool = False,
+        prepend: bool = False,
+    ) -> None:
+        """Override this to refuse hooks, by raising. It is asked on every route, before anything is attached.
+
+        What it raises reaches the caller as it is, if the point was asked for by name; a point that a filter swept up
+        is left out instead.
+        """
+
+    def ask_own_check(self, attachment: Attachment, name: str) -> None:
+        """Ask :meth:`check_hooks_to_add` about one planned attachment, if a subclass has an opinion."""
+        check = self.check_hooks_to_add
+        if getattr(check, "__func__", None) is not NamedModel.check_hooks_to_add:
+            handle = attachment.handle
+            check(
+                attachment.point,
+                name,
+                attachment.user_hook,
+                dir=attachment.direction,
+                is_permanent=handle.is_permanent,
+                prepend=attachment.prepend,
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for key in ("_tree", "_ran"):
+            state.pop(key, None)
+        return state | {"admission_controller": None, "context_level": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
+        if "hook_dict" in state:
+            NamedModel.setup(self)
+
+    def _admit_carried(self) -> None:
+        """Attach the hooks that came along with a copy or a pickle of this model, after admission."""
+        carried = [a for point in self.hook_points() for a in point.take_carried()]
+        if carried:
+            attach(carried, root=self, route="copy", operation=next_operation())

@@ -1,0 +1,84 @@
+"""The verbs that run a model with temporary hooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.core.context import HookContext, tell_failures
+from hookframe.core.named_model import NamedModel
+
+if TYPE_CHECKING:
+    from hookframe.core.types import HookSpecification
+
+__all__ = ["RunningVerbs"]
+
+logger = logging.getLogger("hookframe")
+
+
+class RunningVerbs(NamedModel):
+    """``hooks``, ``run_with_hooks``, and the call itself."""
+
+    def hooks(
+        self,
+        fwd_hooks: Iterable[HookSpecification] = (),
+        bwd_hooks: Iterable[HookSpecification] = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+    ) -> HookContext[Self]:
+        """A context manager with temporary hooks; it yields the model.
+
+        :param fwd_hooks: pairs of a name, or a predicate on names, and a function.
+        :param bwd_hooks: the same for gradients; they listen to the forwards run inside.
+        :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
+        :param clear_contexts: empty the ``ctx`` of every point on the way out.
+        :raises HookDenied: on entering, if the admission refuses; nothing was attached.
+        :raises NotSetUp: on entering, if ``setup()`` was never called.
+        """
+        return HookContext(
+            self, fwd_hooks, bwd_hooks, reset_hooks_end=reset_hooks_end, clear_contexts=clear_contexts, route="hooks"
+        )
+
+    def run_with_hooks(
+        self,
+        *model_args: Any,
+        fwd_hooks: Iterable[HookSpecification] = (),
+        bwd_hooks: Iterable[HookSpecification] = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+        **model_kwargs: Any,
+    ) -> Any:
+        """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
+
+        :raises HookDenied: if the admission refuses; the model was not run.
+        """
+        context = HookContext(
+            self,
+            fwd_hooks,
+            bwd_hooks,
+            reset_hooks_end=reset_hooks_end,
+            clear_contexts=clear_contexts,
+            route="run_with_hooks",
+        )
+        if reset_hooks_end and context.specifications[1][1]:
+            logger.warning(
+                "run_with_hooks removes the backward hooks at its end, before a backward pass outside can reach them: "
+                "pass reset_hooks_end=False, or call backward() inside 'with model.hooks(...)'"
+            )
+        with context:
+            return self(*model_args, **model_kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model, as any torch module."""
+        self.__dict__["_ran"] = True
+        if is_dynamo_compiling():
+            return super().__call__(*args, **kwargs)
+        try:
+            return super().__call__(*args, **kwargs)
+        except BaseException:
+            if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
+                tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
+            raise

@@ -1,0 +1,246 @@
+"""One line of the log as a value: what an event says, without tensors, exception texts or anything unbounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hookframe.admission import events
+from hookframe.admission.decision import Decision
+from hookframe.admission.events import Event
+from hookframe.admission.request import CacheRequest, HookRequest, Request, ResetRequest
+from hookframe_log.selector import Selector
+
+__all__ = ["Entry", "Many", "counted", "entry_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Any number of items, of which a line shows the first few."""
+
+    items: tuple[Any, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def brief(self, limit: int) -> str:
+        """The first ``limit`` items, and how many there are besides."""
+        more = len(self) - limit
+        return ", ".join(map(str, self.items[:limit])) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one event says.
+
+    Its points, and every count of points and hooks, are those of the selected points; objections and bytes are those of
+    the whole operation.
+
+    :ivar event: the name of the spec that told it, without the prefix.
+    :ivar model: the model's class, None if the event does not say.
+    :ivar operation: the operation's number, None if the event does not say.
+    :ivar route: the public way by which it came, None if the event does not say.
+    :ivar points: the points that it is about, each once.
+    :ivar facts: what is particular to this kind of event; always the same keys for one kind.
+    """
+
+    event: str
+    model: str | None = None
+    operation: int | None = None
+    route: str | None = None
+    points: Many = Many()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def entry_of(event: Event | Decision, selector: Selector) -> Entry | None:
+    """What ``event`` says about the points that ``selector`` selects; None if it is about none of them.
+
+    With a selector, an event that is about no point at all is left out as well.
+    """
+    entry = _READERS[type(event)](event, selector)
+    return entry if entry.points or selector.everything else None
+
+
+def _decision_made(decision: Decision, selector: Selector) -> Entry:
+    requests = list(decision.requests)
+    first = requests[0] if requests else None
+    count = sum(1 for request in requests if any(point in selector for point in _points_of(request)))
+    return Entry(
+        event="decision_made",
+        route=None if first is None else first.route,
+        points=Many(selector.pick(point for request in requests for point in _points_of(request))),
+        facts={
+            "number": decision.number,
+            "allowed": decision.allowed,
+            "subject": counted(count, "hook") if first is None or isinstance(first, HookRequest) else first.subject,
+            "left_out": len(decision.skipped),
+            "device": decision.device,
+            "objections": Many(tuple(map(_objection, decision.objections))),
+        },
+    )
+
+
+def _hooks_added(event: events.HooksAdded, selector: Selector) -> Entry:
+    requests = [request for request in event.requests if _name(request.point) in selector]
+    functions = dict.fromkeys(f"{request.function.module}.{request.function.qualname}" for request in requests)
+    skipped = selector.pick(event.skipped)
+    return Entry(
+        event="hooks_added",
+        model=event.model,
+        operation=event.operation,
+        route=event.route,
+        points=Many(selector.pick([*(_name(request.point) for request in requests), *skipped])),
+        facts={
+            "hooks": len(requests),
+            "permanent": sum(request.permanent for request in requests),
+            "functions": Many(tuple(functions)),
+            "left_out": Many(skipped),
+        },
+    )
+
+
+def _hooks_removed(event: events.HooksRemoved, selector: Selector) -> Entry:
+    return Entry(
+        event="hooks_removed",
+        model=event.model,
+        route=event.route,
+        points=Many(selector.pick(event.points)),
+        facts={"hooks": sum(1 for point in event.points if point in selector)},
+    )
+
+
+def _hooks_reset(event: events.HooksReset, _: Selector) -> Entry:
+    return Entry(
+        event="hooks_reset",
+        model=event.model,
+        route=event.route,
+        facts={
+            "hooks": event.removed,
+            "direction": event.direction,
+            "including_permanent": event.including_permanent,
+        },
+    )
+
+
+def _context_entered(event: events.ContextEntered, _: Selector) -> Entry:
+    return Entry(
+        event="context_entered",
+        model=event.model,
+        operation=event.operation,
+        route=event.route,
+        facts={"hooks": event.hooks, "level": event.level},
+    )
+
+
+def _context_exited(event: events.ContextExited, _: Selector) -> Entry:
+    return Entry(
+        event="context_exited",
+        model=event.model,
+        operation=event.operation,
+        route=event.route,
+        facts={"hooks": event.removed, "level": event.level, "error": event.error},
+    )
+
+
+def _cache_started(event: events.CacheStarted, selector: Selector) -> Entry:
+    return Entry(
+        event="cache_started",
+        model=event.model,
+        operation=event.operation or None,  # 0 where caching hooks were made for a context yet to come
+        route=event.route,
+        points=Many(selector.pick(event.points)),
+        facts={"device": event.device, "gradients": event.gradients},
+    )
+
+
+def _cache_finished(event: events.CacheFinished, selector: Selector) -> Entry:
+    stored, left_out = selector.pick_keys(event.stored), selector.pick(event.skipped)
+    return Entry(
+        event="cache_finished",
+        model=event.model,
+        operation=event.operation,
+        points=Many((*stored, *left_out)),
+        facts={
+            "stored": len(stored),
+            "left_out": Many(left_out),
+            "stale": Many(selector.pick_keys(event.stale)),
+            "bytes_cached": event.bytes_cached,
+        },
+    )
+
+
+def _run_finished(event: events.RunFinished, selector: Selector) -> Entry:
+    counts = [(point, direction, n) for (point, direction), n in event.counts.items() if point in selector]
+    never = selector.pick(event.never_fired)
+    return Entry(
+        event="run_finished",
+        model=event.model,
+        operation=event.operation,
+        route=event.route,
+        points=Many(selector.pick([*(point for point, _, _ in counts), *never])),
+        facts={
+            "fired": len({point for point, _, n in counts if n}),
+            "counts": Many(tuple({"point": p, "direction": d, "fired": n} for p, d, n in counts)),
+            "never_fired": Many(never),
+            "bytes_cached": event.bytes_cached,
+            "error": event.error,
+        },
+    )
+
+
+def _hook_failed(event: events.HookFailed, selector: Selector) -> Entry:
+    # The exception's text is left out: it is the user's, and may print a tensor.
+    return Entry(
+        event="hook_failed",
+        model=event.model,
+        points=Many(selector.pick([event.point])),
+        facts={
+            "direction": event.direction,
+            "function": f"{event.function.module}.{event.function.qualname}",
+            "error": event.error,
+        },
+    )
+
+
+_READERS: Mapping[type, Callable[[Any, Selector], Entry]] = {
+    Decision: _decision_made,
+    events.HooksAdded: _hooks_added,
+    events.HooksRemoved: _hooks_removed,
+    events.HooksReset: _hooks_reset,
+    events.ContextEntered: _context_entered,
+    events.ContextExited: _context_exited,
+    events.CacheStarted: _cache_started,
+    events.CacheFinished: _cache_finished,
+    events.RunFinished: _run_finished,
+    events.HookFailed: _hook_failed,
+}
+
+
+def _objection(objection: Any) -> dict[str, str | None]:
+    # Message and remedy are left out: a plugin may put anything into them.
+    return {
+        "action": str(objection.action),
+        "rule": objection.rule,
+        "source": objection.source,
+        "point": objection.request.point if isinstance(objection.request, HookRequest) else None,
+    }
+
+
+def _points_of(request: Request) -> Iterable[str]:
+    match request:
+        case HookRequest():
+            return (_name(request.point),)
+        case CacheRequest() | ResetRequest():
+            return request.points
+        case _:
+            return ()
+
+
+def _name(point: str | None) -> str:
+    return "?" if point is None else point
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 hook``, ``2 hooks``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
