@@ -144,7 +144,9 @@ def _dress(attachment: Attachment) -> None:
     if attachment.read_only and not attachment.caches:
         attachment.function = ReadOnly(attachment.function)
     if attachment.aliases:
-        attachment.function = UnderAliases(attachment.function, attachment.aliases)
+        attachment.function = UnderAliases(
+            attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"
+        )
 
 
 def report(decision: Decision, skipped: dict[str, str], route: Route) -> None:

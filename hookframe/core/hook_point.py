@@ -7,22 +7,21 @@ point runs, and everything :func:`attach` adds has passed one admission.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch.compiler import is_dynamo_compiling
 
-from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
 from hookframe.core.admitting import Admitted, admit, next_operation
+from hookframe.core.belonging import BelongsToModels
 from hookframe.core.carried import CarriedHook, NotAdmitted, carry, revive
+from hookframe.core.fitting import directions, fits
 from hookframe.core.gradients import TAP
 from hookframe.core.handles import Attachment, HandleList, HookHandle
 from hookframe.core.planning import plan_attachment
 from hookframe.core.removing import detach_all, review_removal
-from hookframe.core.torch_hooks import AdmittedTorchHooks
-from hookframe.errors import InvalidDirection
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
@@ -34,7 +33,7 @@ _lock = threading.RLock()  # held while the tuples of points change; running mod
 _TRANSIENT = ("_plan", "_fwd", "_bwd", "_roots")
 
 
-class HookPoint(AdmittedTorchHooks):
+class HookPoint(BelongsToModels):
     """A named place in a model: ``x = self.hook_mlp_out(x)`` returns ``x`` unless a hook function replaces it.
 
     :ivar name: the dotted name that the model's ``setup()`` gave; None before.
@@ -44,13 +43,11 @@ class HookPoint(AdmittedTorchHooks):
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
 
-    name: str | None
     ctx: dict[Any, Any]
     hook_conversion: HookConversion | None
     _plan: tuple[Any, ...] | None  # what a call runs; None: nothing
     _fwd: tuple[Attachment, ...]
     _bwd: tuple[Attachment, ...]
-    _roots: tuple[weakref.ref[NamedModel], ...]  # the models that named this point
     _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
 
     def __init__(self) -> None:
@@ -132,7 +129,7 @@ class HookPoint(AdmittedTorchHooks):
         attachment = plan_attachment(self, hook, direction=direction, name=self.name, prepend=prepend)
         attachment.read_only = False  # torch calls the function with its own arguments: it cannot be held to reading
         root, operation = self.owner, next_operation()
-        controller = self._controller(root)
+        controller = self.controller
         admitted = admit([attachment], root=root, controller=controller, route="torch")
         self.__dict__.update(_call_module=True, _plan=self._plan or ())
         if controller.wants("hooks_added"):
@@ -163,7 +160,7 @@ class HookPoint(AdmittedTorchHooks):
         level: int | None = None,
     ) -> bool:
         """True if a hook is attached that fits; ``level=None`` means any level."""
-        return any(_fits(attachment, including_permanent, level) for attachment in self._attachments(_directions(dir)))
+        return any(fits(attachment, including_permanent, level) for attachment in self._attachments(directions(dir)))
 
     def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
         for direction in directions:
@@ -183,13 +180,13 @@ class HookPoint(AdmittedTorchHooks):
         """
         fitting = self.fitting(dir, including_permanent, level)
         root = self.owner
-        controller = self._controller(root)
+        controller = self.controller
         review_removal(fitting, root, controller, "remove_hooks")
         detach_all(fitting, root, controller, "remove_hooks")
 
     def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Attachment]:
         """The attachments that a removal with these arguments would take."""
-        return [a for a in self._attachments(_directions(dir)) if _fits(a, including_permanent, level)]
+        return [a for a in self._attachments(directions(dir)) if fits(a, including_permanent, level)]
 
     def detach(self, attachments: Iterable[Attachment]) -> int:
         """Take ``attachments`` off this point; return how many were still there. Asks and tells nobody."""
@@ -207,7 +204,7 @@ class HookPoint(AdmittedTorchHooks):
     def release(self, attachment: Attachment) -> None:
         """Remove one hook by its handle, and tell observers."""
         root = self.owner
-        detach_all([attachment], root, self._controller(root), "handle")
+        detach_all([attachment], root, self.controller, "handle")
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
         plan: tuple[Any, ...] | None = (*fwd, TAP) if bwd else fwd
@@ -228,33 +225,7 @@ class HookPoint(AdmittedTorchHooks):
             bwd = (attachment, *bwd) if attachment.prepend else (*bwd, attachment)
         self._replace(fwd, bwd)
 
-    # ---- belonging ----------------------------------------------------------------------------------------------
-
-    @property
-    def owner(self) -> NamedModel | None:
-        """The model that named this point last and is still alive."""
-        for reference in reversed(self._roots):
-            root = reference()
-            if root is not None:
-                return root
-        return None
-
-    def owners(self, root: NamedModel | None = None, name: str | None = None) -> Iterator[tuple[NamedModel, str]]:
-        """Each living model that this point belongs to, with its name there; ``root`` first, under ``name``."""
-        if root is not None:
-            yield root, name or self.name or ""
-        for reference in self._roots:
-            other = reference()
-            if other is not None and other is not root:
-                yield other, other.name_of(self) or name or ""
-
-    def belong_to(self, root: NamedModel) -> None:
-        """Remember that ``root`` named this point."""
-        others = tuple(reference for reference in self._roots if reference() not in (None, root))
-        self.__dict__["_roots"] = (*others, weakref.ref(root))
-
-    def _controller(self, root: NamedModel | None) -> AdmissionController:
-        return current_controller() if root is None else root.controller
+    # ---- itself -------------------------------------------------------------------------------------------------
 
     def layer(self) -> int:
         """The layer: the number in the second dotted part of the name (``blocks.3.hook_mlp_out`` → 3).
@@ -336,16 +307,3 @@ def attach(
     if done and controller.wants("hooks_added"):
         controller.notify(admitted.added_event(root, operation, route))
     return admitted
-
-
-def _fits(attachment: Attachment, including_permanent: bool, level: int | None) -> bool:
-    handle = attachment.handle
-    return (including_permanent or not handle.is_permanent) and (level is None or handle.context_level == level)
-
-
-def _directions(direction: str) -> tuple[str, ...]:
-    if direction == "both":
-        return ("fwd", "bwd")
-    if direction not in ("fwd", "bwd"):
-        raise InvalidDirection(f"Invalid direction {direction!r}: use 'fwd', 'bwd' or 'both'")
-    return (direction,)

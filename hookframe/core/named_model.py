@@ -76,7 +76,7 @@ class NamedModel(AdmittedMoves):
         for point in self.hook_points():
             point.clear_context()
 
-    def name_of(self, point: HookPoint) -> str | None:
+    def name_of(self, point: nn.Module) -> str | None:
         """The name of ``point`` in this model; None if it is not there."""
         tree: ModuleTree | None = self.__dict__.get("_tree")
         return None if tree is None else tree.names.get(id(point))

@@ -9,7 +9,7 @@ from typing import Any
 from hookframe.admission import events
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
-from hookframe.admission.request import CacheRequest, HookRequest, Request, ResetRequest
+from hookframe.admission.request import CacheRequest, FunctionInfo, HookRequest, Request, ResetRequest
 from hookframe_log.selector import Selector
 
 __all__ = ["Entry", "Many", "counted", "entry_of"]
@@ -65,17 +65,18 @@ def entry_of(event: Event | Decision, selector: Selector) -> Entry | None:
 def _decision_made(decision: Decision, selector: Selector) -> Entry:
     requests = list(decision.requests)
     first = requests[0] if requests else None
-    count = sum(1 for request in requests if any(point in selector for point in _points_of(request)))
+    selected = [request for request in requests if any(point in selector for point in _points_of(request))]
+    left_out = [point for request in selected if request.index in decision.skipped for point in _points_of(request)]
     return Entry(
         event="decision_made",
         route=None if first is None else first.route,
-        points=Many(selector.pick(point for request in requests for point in _points_of(request))),
+        points=Many(selector.pick(point for request in selected for point in _points_of(request))),
         facts={
             "number": decision.number,
             "allowed": decision.allowed,
-            "subject": counted(count, "hook") if first is None or isinstance(first, HookRequest) else first.subject,
-            "left_out": len(decision.skipped),
-            "device": decision.device,
+            "subject": _subject(first, len(selected)),
+            "left_out": Many(selector.pick(left_out)),
+            "device_instead": decision.device,
             "objections": Many(tuple(map(_objection, decision.objections))),
         },
     )
@@ -83,19 +84,20 @@ def _decision_made(decision: Decision, selector: Selector) -> Entry:
 
 def _hooks_added(event: events.HooksAdded, selector: Selector) -> Entry:
     requests = [request for request in event.requests if _name(request.point) in selector]
-    functions = dict.fromkeys(f"{request.function.module}.{request.function.qualname}" for request in requests)
-    skipped = selector.pick(event.skipped)
+    functions = dict.fromkeys(_described(request.function) for request in requests if not request.caches)
+    left_out = selector.pick(event.skipped)
     return Entry(
         event="hooks_added",
         model=event.model,
         operation=event.operation,
         route=event.route,
-        points=Many(selector.pick([*(_name(request.point) for request in requests), *skipped])),
+        points=Many(selector.pick([*(_name(request.point) for request in requests), *left_out])),
         facts={
             "hooks": len(requests),
+            "caching": sum(request.caches for request in requests),
             "permanent": sum(request.permanent for request in requests),
             "functions": Many(tuple(functions)),
-            "left_out": Many(skipped),
+            "left_out": Many(left_out),
         },
     )
 
@@ -197,7 +199,7 @@ def _hook_failed(event: events.HookFailed, selector: Selector) -> Entry:
         points=Many(selector.pick([event.point])),
         facts={
             "direction": event.direction,
-            "function": f"{event.function.module}.{event.function.qualname}",
+            "function": _described(event.function),
             "error": event.error,
         },
     )
@@ -215,6 +217,16 @@ _READERS: Mapping[type, Callable[[Any, Selector], Entry]] = {
     events.RunFinished: _run_finished,
     events.HookFailed: _hook_failed,
 }
+
+
+def _subject(first: Request | None, hooks: int) -> str:
+    if first is None or isinstance(first, HookRequest):
+        return counted(hooks, "hook")
+    return first.subject  # there is one request in the batch
+
+
+def _described(function: FunctionInfo) -> str:
+    return f"{function.module}.{function.qualname}"
 
 
 def _objection(objection: Any) -> dict[str, str | None]:

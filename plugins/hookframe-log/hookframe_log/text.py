@@ -31,10 +31,9 @@ def _head(entry: Entry) -> str:
 def _decision_made(entry: Entry) -> str:
     facts = entry.facts
     said = f"{'admitted' if facts['allowed'] else 'refused'} {facts['subject']}"
-    if facts["left_out"]:
-        said += f", {facts['left_out']} of them left out"
-    if facts["device"]:
-        said += f", on device {facts['device']!r} instead"
+    said += _left_out(facts)
+    if facts["device_instead"]:
+        said += f", on device {facts['device_instead']!r} instead"
     reasons = Many(tuple(map(_reason, facts["objections"].items)))
     return said + (f"; {reasons.brief(SHOWN)}" if reasons else "")
 
@@ -46,12 +45,15 @@ def _reason(objection: Mapping[str, Any]) -> str:
 
 def _hooks_added(entry: Entry) -> str:
     facts = entry.facts
-    permanent = f" ({facts['permanent']} permanent)" if facts["permanent"] else ""
-    functions = f": {facts['functions'].brief(SHOWN)}" if facts["functions"] else ""
-    left_out = f"; left out {facts['left_out'].brief(SHOWN)}" if facts["left_out"] else ""
+    kinds = [f"{facts[kind]} {kind}" for kind in ("caching", "permanent") if facts[kind]]
     at = Many(tuple(point for point in entry.points.items if point not in facts["left_out"].items))
-    where = f" at {at.brief(SHOWN)}" if at else ""
-    return f"{counted(facts['hooks'], 'hook')} added{permanent}{where}{functions}{left_out}"
+    return (
+        f"{counted(facts['hooks'], 'hook')} added"
+        + (f" ({', '.join(kinds)})" if kinds else "")
+        + (f" at {at.brief(SHOWN)}" if at else "")
+        + (f": {facts['functions'].brief(SHOWN)}" if facts["functions"] else "")
+        + _left_out(facts)
+    )
 
 
 def _hooks_removed(entry: Entry) -> str:
@@ -85,9 +87,7 @@ def _cache_finished(entry: Entry) -> str:
     parts = [f"{counted(facts['stored'], 'value')} cached, {decimal(facts['bytes_cached'])}"]
     if facts["stale"]:
         parts.append(f"{len(facts['stale'])} changed in place since ({facts['stale'].brief(SHOWN)})")
-    if facts["left_out"]:
-        parts.append(f"{len(facts['left_out'])} left out ({facts['left_out'].brief(SHOWN)})")
-    return ", ".join(parts)
+    return ", ".join(parts) + _left_out(facts)
 
 
 def _run_finished(entry: Entry) -> str:
@@ -103,6 +103,11 @@ def _run_finished(entry: Entry) -> str:
 def _hook_failed(entry: Entry) -> str:
     facts = entry.facts
     return f"{facts['direction']} hook {facts['function']} at {entry.points.brief(SHOWN)} raised {facts['error']}"
+
+
+def _left_out(facts: Mapping[str, Any]) -> str:
+    left_out: Many = facts["left_out"]
+    return f", {len(left_out)} left out ({left_out.brief(SHOWN)})" if left_out else ""
 
 
 def _ended(facts: Mapping[str, Any]) -> str:

@@ -1,0 +1,51 @@
+"""Which models a hook point belongs to: the ones that named it, and still live."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.core.torch_hooks import AdmittedTorchHooks
+
+if TYPE_CHECKING:
+    from hookframe.core.named_model import NamedModel
+
+__all__ = ["BelongsToModels"]
+
+
+class BelongsToModels(AdmittedTorchHooks):
+    """Remembers, weakly, each model whose ``setup()`` found this point; two models may share one."""
+
+    name: str | None
+    _roots: tuple[weakref.ref[NamedModel], ...]
+
+    @property
+    def owner(self) -> NamedModel | None:
+        """The model that named this point last and is still alive."""
+        for reference in reversed(self._roots):
+            root = reference()
+            if root is not None:
+                return root
+        return None
+
+    def owners(self, root: NamedModel | None = None, name: str | None = None) -> Iterator[tuple[NamedModel, str]]:
+        """Each living model that this point belongs to, with its name there; ``root`` first, under ``name``."""
+        if root is not None:
+            yield root, name or self.name or ""
+        for reference in self._roots:
+            other = reference()
+            if other is not None and other is not root:
+                yield other, other.name_of(self) or name or ""
+
+    def belong_to(self, root: NamedModel) -> None:
+        """Remember that ``root`` named this point."""
+        others = tuple(reference for reference in self._roots if reference() not in (None, root))
+        self.__dict__["_roots"] = (*others, weakref.ref(root))
+
+    @property
+    def controller(self) -> AdmissionController:
+        """Who decides about hooks on this point now: its model's controller, else the process's."""
+        root = self.owner
+        return current_controller() if root is None else root.controller
