@@ -66,7 +66,8 @@ def _decision_made(decision: Decision, selector: Selector) -> Entry:
     requests = list(decision.requests)
     first = requests[0] if requests else None
     selected = [request for request in requests if any(point in selector for point in _points_of(request))]
-    left_out = [point for request in selected if request.index in decision.skipped for point in _points_of(request)]
+    skipped = decision.skipped
+    left_out = [point for request in selected if request.index in skipped for point in _points_of(request)]
     return Entry(
         event="decision_made",
         route=None if first is None else first.route,

@@ -62,8 +62,8 @@ def _hooks_removed(entry: Entry) -> str:
 
 def _hooks_reset(entry: Entry) -> str:
     facts = entry.facts
-    which = f"{facts['direction']}, {'with' if facts['including_permanent'] else 'without'} permanent ones"
-    return f"{counted(facts['hooks'], 'hook')} removed ({which})"
+    permanent = "permanent ones too" if facts["including_permanent"] else "permanent ones kept"
+    return f"{counted(facts['hooks'], 'hook')} removed ({facts['direction']}, {permanent})"
 
 
 def _context_entered(entry: Entry) -> str:
