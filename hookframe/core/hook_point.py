@@ -7,8 +7,8 @@ point runs, and everything :func:`attach` adds has passed one admission.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch.compiler import is_dynamo_compiling
 
@@ -48,7 +48,12 @@ class HookPoint(BelongsToModels):
     _plan: tuple[Any, ...] | None  # what a call runs; None: nothing
     _fwd: tuple[Attachment, ...]
     _bwd: tuple[Attachment, ...]
+    _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
     _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._own_forward = cls.forward is not HookPoint.forward
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +80,7 @@ class HookPoint(BelongsToModels):
     def _run(self, plan: tuple[Any, ...], x: Any) -> Any:
         if self._call_module:
             x = super().__call__(x)
-            if not is_dynamo_compiling() and not self._needs_module_call():
+            if not is_dynamo_compiling() and not (self._own_forward or self._has_torch_hooks()):
                 self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
         for step in plan:
             x = step.fire(self, x)
@@ -188,18 +193,19 @@ class HookPoint(BelongsToModels):
         """The attachments that a removal with these arguments would take."""
         return [a for a in self._attachments(directions(dir)) if fits(a, including_permanent, level)]
 
-    def detach(self, attachments: Iterable[Attachment]) -> int:
-        """Take ``attachments`` off this point; return how many were still there. Asks and tells nobody."""
+    def detach(self, attachment: Attachment) -> bool:
+        """Take one hook off this point; False if it was not there. Asks and tells nobody."""
         with _lock:
-            going = {id(attachment) for attachment in attachments}
-            before = (*self._fwd, *self._bwd)
-            self._replace(
-                tuple(a for a in self._fwd if id(a) not in going), tuple(a for a in self._bwd if id(a) not in going)
-            )
-            gone = [a for a in before if id(a) in going]
-        for attachment in gone:
+            fwd, bwd = self._fwd, self._bwd
+            if attachment in fwd:
+                fwd = tuple(other for other in fwd if other is not attachment)
+            elif attachment in bwd:
+                bwd = tuple(other for other in bwd if other is not attachment)
+            else:
+                return False
+            self._replace(fwd, bwd)
             attachment.detached = True
-        return len(gone)
+        return True
 
     def release(self, attachment: Attachment) -> None:
         """Remove one hook by its handle, and tell observers."""
@@ -208,14 +214,11 @@ class HookPoint(BelongsToModels):
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
         plan: tuple[Any, ...] | None = (*fwd, TAP) if bwd else fwd
-        call_module = self._needs_module_call()
+        call_module = self._own_forward or self._has_torch_hooks()
         if not plan and not call_module:
             plan = None
         # not setattr: torch's costs microseconds
         self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan, _call_module=call_module)
-
-    def _needs_module_call(self) -> bool:
-        return type(self).forward is not HookPoint.forward or self._has_torch_hooks()
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd

@@ -24,7 +24,7 @@ def detach_all(
     route: Route,
 ) -> int:
     """Take attachments off their points, whichever are still there; tell observers. Returns how many were."""
-    gone = [attachment for attachment in attachments if attachment.point.detach((attachment,))]
+    gone = [attachment for attachment in attachments if attachment.point.detach(attachment)]
     if gone and controller is not None and controller.wants("hooks_removed"):
         points = tuple(attachment.label for attachment in gone)
         controller.notify(HooksRemoved(model=model_name(root), route=route, points=points))

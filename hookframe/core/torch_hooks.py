@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AdmittedTorchHooks"]
 
-_HOOK_TABLES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
 
 class AdmittedTorchHooks(nn.Module):
     """Sends each torch-style registration through :meth:`_admit_torch_hook` before torch sees it.
@@ -54,4 +52,7 @@ class AdmittedTorchHooks(nn.Module):
         return super().register_backward_hook(self._admit_torch_hook(hook, "bwd", False))
 
     def _has_torch_hooks(self) -> bool:
-        return any(getattr(self, table) for table in _HOOK_TABLES)
+        own = self.__dict__
+        return bool(
+            own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+        )

@@ -18,8 +18,8 @@ from hookframe.demo.model import DemoTransformer, generate
 
 __all__ = ["COEFFICIENT", "LAYER", "continuation", "mood_score", "mood_vector", "resid_post", "steering_hook"]
 
-LAYER: Final = 1
-COEFFICIENT: Final = 2.0
+LAYER: Final = 0
+COEFFICIENT: Final = 1.75
 
 _LAST = 8  # plain tokens of each text to average over
 _SEED = 500_009  # neither training nor the held-out reports use it

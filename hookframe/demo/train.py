@@ -100,7 +100,7 @@ def _step_loss(model: DemoTransformer, settings: Settings, step: int) -> Tensor:
 
 def _rate(step: int, settings: Settings) -> float:
     """Rise for the warm-up, then fall in a straight line to zero."""
-    return min((step + 1) / settings.warmup, (settings.steps - step) / settings.steps)
+    return min((step + 1) / settings.warmup, 1 - step / settings.steps)
 
 
 @contextmanager

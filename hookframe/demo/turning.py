@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
 
@@ -13,9 +14,12 @@ from hookframe.demo.grammar import Mood, is_sentence, opening, sentences, write_
 from hookframe.demo.model import DemoTransformer, load_demo
 from hookframe.demo.steering import COEFFICIENT, LAYER, continuation, mood_score, mood_vector, resid_post, steering_hook
 
-__all__ = ["Turning", "main", "prompts", "turning"]
+__all__ = ["TEMPERATURE", "Turning", "main", "prompts", "turning"]
 
-_SEED = 700_001  # no training step, held-out report or steering vector uses it
+TEMPERATURE: Final = 0.5
+"""Greedy text (0) is the same after many prompts, which would make a hundred of them look like more than they are."""
+
+_SEED = 700_003  # no training step, held-out report or steering vector uses it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,13 @@ def prompts(mood: Mood, count: int) -> list[str]:
 
 
 def turning(
-    model: DemoTransformer, mood: Mood, vector: Tensor, coefficient: float, *, count: int = 50, temperature: float = 0.0
+    model: DemoTransformer,
+    mood: Mood,
+    vector: Tensor,
+    coefficient: float,
+    *,
+    count: int = 50,
+    temperature: float = TEMPERATURE,
 ) -> Turning:
     """Continue `count` prompts of a mood, with ``coefficient * vector`` added after :data:`LAYER`, and count."""
     hook = (resid_post(LAYER), steering_hook(vector, coefficient))
@@ -69,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print one line for each mood of the prompts and each way to steer."""
     parser = argparse.ArgumentParser(description="Measure how well steering turns the demo model's mood.")
     parser.add_argument("--count", type=int, default=100, help="prompts of each mood")
-    parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     parser.add_argument("--coefficient", type=float, default=COEFFICIENT)
     options = parser.parse_args(arguments)
     model = load_demo()

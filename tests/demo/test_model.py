@@ -151,7 +151,7 @@ def test_generation_ends_with_the_end_token(shipped):
 
 def test_generation_ends_where_the_context_is_full(model):
     assert len(generate(model, [1, 2, 3], 100, temperature=5.0)) <= 9
-    assert generate(model, list(range(7)) + [2, 3], 5) == [*range(7), 2, 3]
+    assert generate(model, [*range(7), 2, 3], 5) == [*range(7), 2, 3]
 
 
 def test_the_seed_decides_what_is_sampled(shipped):

@@ -46,7 +46,7 @@ def test_steered_text_stays_fluent(measured):
 
 
 def test_steered_texts_are_not_all_the_same(measured):
-    assert min(found.distinct for found in measured.values()) >= 0.5
+    assert min(found.distinct for found in measured.values()) >= 0.9
 
 
 def test_a_vector_of_the_same_length_without_direction_does_not_turn_the_mood(shipped, vector):
@@ -62,7 +62,7 @@ def test_the_model_is_left_without_hooks(shipped, measured):
 def test_the_vector_is_a_difference_of_means_at_one_layer(shipped, vector):
     assert vector.shape == (shipped.cfg.d_model,)
     assert not vector.requires_grad
-    assert not torch.allclose(vector, steering.mood_vector(shipped, 0, count=4))
+    assert not torch.allclose(vector, steering.mood_vector(shipped, 1))
 
 
 def test_the_hook_adds_the_vector_everywhere_and_leaves_its_argument_alone(shipped):

@@ -42,5 +42,5 @@ def test_weights_come_back_in_half_precision(tmp_path: Path):
 
 def test_weights_for_another_vocabulary_are_refused():
     check_vocabulary({"vocabulary": grammar.vocabulary_digest()})
-    with pytest.raises(ValueError, match="another vocabulary.*run python -m hookframe.demo.train"):
+    with pytest.raises(ValueError, match=r"another vocabulary.*run python -m hookframe.demo.train"):
         check_vocabulary({"vocabulary": "0" * 64})

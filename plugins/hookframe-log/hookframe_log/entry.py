@@ -150,7 +150,7 @@ def _cache_started(event: events.CacheStarted, selector: Selector) -> Entry:
     return Entry(
         event="cache_started",
         model=event.model,
-        operation=event.operation or None,  # 0 where caching hooks were made for a context yet to come
+        operation=event.operation,
         route=event.route,
         points=Many(selector.pick(event.points)),
         facts={"device": event.device, "gradients": event.gradients},
