@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
     from hookframe.errors import (
         ActivationTypeError,
+        GradientError,
         HookDenied,
         HookDidNotFireWarning,
         HookEffectError,
@@ -66,6 +67,7 @@ _PLACES = {
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
     "hookframe.errors": (
         "ActivationTypeError",
+        "GradientError",
         "HookDenied",
         "HookDidNotFireWarning",
         "HookEffectError",

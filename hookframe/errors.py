@@ -14,6 +14,7 @@
     ├── HookEffectError          (RuntimeError)           hook-effect
     ├── ActivationTypeError      (TypeError)              activation-type
     ├── HooksNotAdmitted         (RuntimeError)           hooks-not-admitted
+    ├── GradientError            (RuntimeError)           gradient
     ├── ReplicaCacheError        (RuntimeError)           replica-cache
     ├── NestedAdmission          (RuntimeError)           nested-admission
     └── PluginError              (RuntimeError)           plugin
@@ -31,6 +32,7 @@ from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "ActivationTypeError",
+    "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
     "HookEffectError",
@@ -148,6 +150,12 @@ class HooksNotAdmitted(HookframeError, RuntimeError):
     """A hook point was copied or unpickled away from its model, with hooks nobody has admitted."""
 
     code = "hooks-not-admitted"
+
+
+class GradientError(HookframeError, RuntimeError):
+    """A gradient cannot be right: a model mixes in-place changes with both sides of a point that has a backward hook."""
+
+    code = "gradient"
 
 
 class ReplicaCacheError(HookframeError, RuntimeError):

@@ -19,6 +19,7 @@ class BelongsToModels(AdmittedTorchHooks):
     """Remembers, weakly, each model whose ``setup()`` found this point; two models may share one."""
 
     name: str | None
+    given_name: str | None
     _roots: tuple[weakref.ref[NamedModel], ...]
 
     @property
@@ -43,6 +44,14 @@ class BelongsToModels(AdmittedTorchHooks):
         """Remember that ``root`` named this point."""
         others = tuple(reference for reference in self._roots if reference() not in (None, root))
         self.__dict__["_roots"] = (*others, weakref.ref(root))
+
+    def be_named(self, name: str) -> None:
+        """Take ``name``, as a model's ``setup()`` gives it."""
+        self.__dict__.update(name=name, given_name=name)
+
+    def name_in(self, name: str | None) -> str | None:
+        """What hook functions of a model that calls this point ``name`` see as its name: that, unless a user renamed it."""
+        return name if self.name is None or self.name == self.given_name else self.name
 
     @property
     def controller(self) -> AdmissionController:

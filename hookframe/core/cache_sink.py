@@ -166,7 +166,7 @@ class CachingAttachment(Attachment):
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)
         self.sink = function.sink
-        self.key = f"{self.name or point.name}{function.suffix}"
+        self.key = f"{point.name_in(self.name)}{function.suffix}"
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.
@@ -193,7 +193,7 @@ class GradientCachingAttachment(GradientAttachment):
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)
         self.sink = function.sink
-        self.key = f"{self.name or point.name}{function.suffix}"
+        self.key = f"{point.name_in(self.name)}{function.suffix}"
 
     def fire(self, point: HookPoint, gradient: Any) -> Any:
         """Store ``gradient``; return it.

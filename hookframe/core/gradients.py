@@ -5,8 +5,8 @@ the gradients of its other users, and one on a view would lose the gradient as s
 the alias is the output of an autograd function of its own: it shares the memory and the version counter of what went in,
 and is a tensor in its own right to autograd. Its gradient is the gradient with respect to the point's output.
 
-What this cannot see: a model that changes the point's output in place and afterwards uses the tensor that *went in*,
-relying on both being one object. The values are then right, and the gradient of that later use leaves out the change.
+A model that changes one of the two in place and uses both can no longer be told from one that relies on them being one
+object; such a gradient is refused by :mod:`hookframe.core.gradient_guard` instead of being wrong.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hookframe.core.gradient_guard import GradientGuard
 from hookframe.core.handles import Attachment
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class _GradientTap:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
-        return _Alias.apply(tensor, _GradientListener(point, point.backward_attachments))  # type: ignore[no-untyped-call]  # torch
+        listener = _GradientListener(point, point.backward_attachments)
+        return _Alias.apply(tensor, listener, GradientGuard(tensor, point.name))  # type: ignore[no-untyped-call]  # torch
 
 
 class _GradientListener:
@@ -100,9 +102,8 @@ class _GradientListener:
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         state = gradient
-        for attachment in self.attachments:
-            if not attachment.detached:
-                state = attachment.fire(self.point, state)
+        for attachment in [a for a in self.attachments if not a.detached]:
+            state = attachment.fire(self.point, state)
         return state
 
 
@@ -110,13 +111,15 @@ class _Alias(torch.autograd.Function):
     """The identity; its backward is the listener."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, listener: _GradientListener) -> torch.Tensor:
-        ctx.listener = listener
+    def forward(ctx: Any, tensor: torch.Tensor, listener: _GradientListener, guard: GradientGuard) -> torch.Tensor:
+        ctx.listener, ctx.guard = listener, guard
         return tensor.detach()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.listener(gradient), None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        passed_on = ctx.listener(gradient)
+        ctx.guard.passes(passed_on)
+        return passed_on, None, None
 
 
 TAP = _GradientTap()

@@ -59,6 +59,7 @@ class HookPoint(BelongsToModels):
         super().__init__()
         self.ctx = {}
         self.name = None
+        self.given_name = None
         self.hook_conversion = None
         self.backward_scale = 1.0
         self.pos_dim: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
+from hookframe.core.fitting import directions
 from hookframe.core.names import select
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ class HookIntrospectionMixin:
         :raises InvalidDirection: for any other ``dir``.
         """
         points = cast("Mapping[str, HookPoint]", getattr(self, "hook_dict"))  # noqa: B009  # the class mixed into has it
-        found = {
-            name: [a.handle for a in point.fitting(dir, including_permanent, None)]
-            for name, point, _ in select(name_filter, points)
-        }
+        wanted = directions(dir)
+        found: dict[str, list[HookHandle]] = {}
+        for name, point, _ in select(name_filter, points):
+            handles = [*(point.fwd_hooks if "fwd" in wanted else ()), *(point.bwd_hooks if "bwd" in wanted else ())]
+            found[name] = [handle for handle in handles if including_permanent or not handle.is_permanent]
         return {name: handles for name, handles in found.items() if handles}

@@ -42,6 +42,7 @@ def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Directio
     caches = isinstance(hook, CachingFunction)
     kind: Any = _KINDS[direction, caches]
     attachment: Attachment = kind(point, hook, direction=direction, read_only=caches or is_read_only(hook), **options)
-    if attachment.name is not None and attachment.name != point.name:
-        attachment.view = PointView(point, attachment.name)
+    shown = point.name_in(attachment.name)
+    if shown is not None and shown != point.name:
+        attachment.view = PointView(point, shown)
     return attachment

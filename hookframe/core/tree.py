@@ -65,7 +65,7 @@ def _give_name(module: nn.Module, name: str) -> None:
     given = module.__dict__.get(_GIVEN)
     own = getattr(type(module), "name", None) is not None or ("name" in module.__dict__ and module.name != given)
     if isinstance(module, HookPoint):
-        module.name = name
+        module.be_named(name)
     elif not own:
         module.__dict__.update({"name": name, _GIVEN: name})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 
 import pytest
@@ -33,6 +34,36 @@ def test_signature_of_get_caching_hooks(same_signature):
         "pos_slice": None,
     }
     same_signature(HookedRootModule.get_caching_hooks, expected)
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected"),
+    [
+        (
+            HookedRootModule.run_with_hooks,
+            {"fwd_hooks": [], "bwd_hooks": [], "reset_hooks_end": True, "clear_contexts": False},
+        ),
+        (
+            HookedRootModule.run_with_cache,
+            {
+                "names_filter": None,
+                "device": None,
+                "remove_batch_dim": False,
+                "incl_bwd": False,
+                "reset_hooks_end": True,
+                "clear_contexts": False,
+                "pos_slice": None,
+            },
+        ),
+    ],
+)
+def test_signatures_of_the_verbs_that_run_the_model(verb, expected):
+    kinds = {name: parameter.kind.name for name, parameter in inspect.signature(verb).parameters.items()}
+    assert list(kinds.values()).count("VAR_POSITIONAL") == list(kinds.values()).count("VAR_KEYWORD") == 1
+    parameters = inspect.signature(verb).parameters
+    defaults = {name: p.default for name, p in parameters.items() if kinds[name] == "KEYWORD_ONLY"}
+    found = {name: [] if defaults[name] == () else defaults[name] for name in expected}
+    assert found == expected
 
 
 # ---- run_with_cache --------------------------------------------------------------------------------------------------

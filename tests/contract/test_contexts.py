@@ -221,9 +221,7 @@ def test_run_with_hooks_logs_no_warning_otherwise(two, caplog, arguments):
 
 
 def test_backward_hooks_that_are_kept_fire_in_the_backward_pass_after_the_run(two):
-    loss = two.run_with_hooks(
-        torch.ones(3), loss=True, bwd_hooks=[("second", tenfold)], reset_hooks_end=False
-    )
+    loss = two.run_with_hooks(torch.ones(3), loss=True, bwd_hooks=[("second", tenfold)], reset_hooks_end=False)
     loss.backward()
     assert two.weight.grad.tolist() == [20, 20, 20]
 

@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 
-from hookframe import HookDenied, HookPoint, Objection, hookimpl, use_plugins
+from hookframe import HookDenied, HookPoint, Objection, ReplicaCacheError, hookimpl, use_plugins
 
 
 def tenfold(tensor, hook):
@@ -143,6 +143,17 @@ def test_aliases_are_copied(two, duplicate):
     assert other.first.ctx == {"seen": 2}
 
 
+@every_copy
+def test_a_copy_of_a_model_that_caches_leaves_the_originals_cache_alone(two, duplicate):
+    cache = two.add_caching_hooks()
+    other = duplicate(two)
+    assert other.is_caching is bool(other.list_hooks())
+    other(X)
+    assert dict(cache) == {}
+    two(X)
+    assert list(cache) == ["first", "second"]
+
+
 def test_a_deep_copy_takes_functions_that_cannot_be_pickled(two):
     seen = []
     two.add_hook("first", lambda tensor, hook: seen.append(hook))
@@ -258,8 +269,6 @@ def test_hooks_run_on_a_replica(two):
 
 
 def test_caching_hooks_refuse_to_run_on_a_replica(two):
-    from hookframe import ReplicaCacheError
-
     cache = two.add_caching_hooks()
     replica = replica_of(two)
     with pytest.raises(ReplicaCacheError, match="replica"):

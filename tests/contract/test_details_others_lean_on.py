@@ -40,6 +40,28 @@ def test_hook_dict_is_a_real_dict(model):
     assert type(model.mod_dict) is dict
 
 
+def test_points_that_were_set_by_hand_can_be_used_without_setup():
+    point = HookPoint()
+    root = bare(p=point)
+    assert [*root.hook_points()] == [point]
+    handle = root.add_hook("p", nothing)
+    assert root.list_hooks() == {"p": [handle]}
+    with root.hooks(fwd_hooks=[(lambda name: name == "p", nothing)]):
+        assert len(point.fwd_hooks) == 2
+        point(torch.ones(1))
+    root.reset_hooks()
+    assert root.list_hooks() == {}
+
+
+def test_a_level_that_was_set_by_hand_counts_on(two):
+    two.context_level = 4
+    with two.hooks(fwd_hooks=[("first", nothing)]):
+        assert two.context_level == 5
+        assert two.first.fwd_hooks[0].context_level == 5
+        two(torch.ones(3))
+    assert two.context_level == 4
+
+
 @pytest.mark.parametrize("dir", ["fwd", "bwd"])
 @pytest.mark.parametrize("level", [0, 5])
 def test_enable_hook_with_name_looks_the_name_up_in_mod_dict(dir, level):
@@ -84,7 +106,9 @@ def test_enable_hook_with_a_predicate_goes_over_hook_dict(dir):
 def test_the_enable_methods_work_on_a_real_model(two):
     two.context_level = 2
     two._enable_hook_with_name(name="first", hook=nothing, dir="fwd")
-    two._enable_hooks_for_points(hook_points=two.hook_dict.items(), enabled=lambda n: n == "first", hook=nothing, dir="fwd")
+    two._enable_hooks_for_points(
+        hook_points=two.hook_dict.items(), enabled=lambda n: n == "first", hook=nothing, dir="fwd"
+    )
     two._enable_hook(name="second", hook=nothing, dir="bwd")
     assert [handle.context_level for handle in two.first.fwd_hooks] == [2, 2]
     assert [handle.context_level for handle in two.second.bwd_hooks] == [2]
@@ -307,7 +331,9 @@ def test_backward_functions_get_the_bare_gradient():
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"), [(lambda g: None, 2), (lambda g: g * 3, 6), (lambda g: (g * 3,), 6)], ids=["None", "tensor", "tuple"]
+    ("answer", "expected"),
+    [(lambda g: None, 2), (lambda g: g * 3, 6), (lambda g: (g * 3,), 6)],
+    ids=["None", "tensor", "tuple"],
 )
 def test_none_a_tensor_and_a_one_tuple_are_accepted_from_backward_functions(answer, expected):
     point = HookPoint()
@@ -317,7 +343,21 @@ def test_none_a_tensor_and_a_one_tuple_are_accepted_from_backward_functions(answ
     assert x.grad.item() == expected
 
 
-@pytest.mark.parametrize("run", ["hooks", "run_with_hooks", "add_hook"])
+def run_inside_hooks(model, function):
+    with model.hooks(fwd_hooks=[("first", function)]):
+        model(torch.ones(3))
+
+
+def run_with_hooks(model, function):
+    model.run_with_hooks(torch.ones(3), fwd_hooks=[("first", function)])
+
+
+def run_with_cache(model, function):
+    model.add_hook("first", function)
+    model.run_with_cache(torch.ones(3))
+
+
+@pytest.mark.parametrize("run", [run_inside_hooks, run_with_hooks, run_with_cache])
 def test_the_users_exception_comes_out_unwrapped_and_contexts_are_closed(two, run):
     class Boom(Exception):
         pass
@@ -328,17 +368,10 @@ def test_the_users_exception_comes_out_unwrapped_and_contexts_are_closed(two, ru
         raise boom
 
     with pytest.raises(Boom, match="mine") as caught:
-        if run == "hooks":
-            with two.hooks(fwd_hooks=[("first", explode)]):
-                two(torch.ones(3))
-        elif run == "run_with_hooks":
-            two.run_with_hooks(torch.ones(3), fwd_hooks=[("first", explode)])
-        else:
-            two.add_hook("first", explode)
-            two.run_with_cache(torch.ones(3))
+        run(two, explode)
     assert caught.value is boom
     assert two.context_level == 0
-    assert len(two.list_hooks()) == (run == "add_hook")
+    assert len(two.list_hooks()) == (run is run_with_cache)
     assert two.is_caching is False
 
 
@@ -362,6 +395,14 @@ def test_a_cache_has_exactly_the_points_that_ran_in_the_order_of_execution():
 
 
 def test_the_key_is_the_name_of_the_hook(two):
+    seen = []
+    cache, forward, _ = two.get_caching_hooks()
+    with two.hooks([*forward, (lambda name: True, lambda tensor, hook: seen.append(hook.name))]):
+        two(torch.ones(3))
+    assert list(cache) == seen == ["first", "second"]
+
+
+def test_the_key_is_the_name_of_the_hook_also_after_it_was_renamed(two):
     two.first.name = "renamed"
     assert list(two.run_with_cache(torch.ones(3))[1]) == ["renamed", "second"]
 

@@ -256,12 +256,62 @@ def test_both_parts_of_a_chunked_tensor_can_pass_points_with_backward_hooks():
     assert x.grad.tolist() == [2, 2, 3, 3]
 
 
+def edit_the_output_and_use_what_went_in(point, h):
+    y = point(h)
+    y.mul_(3)
+    return h.sum() + y.detach().sum()
+
+
+def edit_what_went_in_and_use_the_output(point, h):
+    y = point(h)
+    h.mul_(3)
+    return y.sum()
+
+
+def edit_the_base_of_a_view_that_went_in(point, h):
+    y = point(h.view(3, 1))
+    h.mul_(3)
+    return y.sum()
+
+
+def edit_the_output_of_a_view_and_use_its_base(point, h):
+    y = point(h[:1])
+    y.mul_(3)
+    return h.sum()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        edit_the_output_and_use_what_went_in,
+        edit_what_went_in_and_use_the_output,
+        edit_the_base_of_a_view_that_went_in,
+        edit_the_output_of_a_view_and_use_its_base,
+    ],
+)
+def test_a_backward_function_that_returns_none_never_changes_a_gradient_without_an_error(use):
+    x, plain = leaf(), leaf()
+    use(HookPoint(), plain * 1).backward()
+    point, _ = watched()
+    try:
+        use(point, x * 1).backward()
+    except RuntimeError as error:
+        assert "in-place" in str(error) or "in place" in str(error)  # noqa: PT017
+    else:
+        assert x.grad.tolist() == plain.grad.tolist()
+
+
 # ---- several functions -----------------------------------------------------------------------------------------------
 
 
 def test_backward_functions_run_in_the_order_added_and_see_what_the_one_before_returned():
     point, seen = HookPoint(), []
-    for name, answer in [("a", lambda g: g * 10), ("b", lambda g: None), ("c", lambda g: (g + 1,)), ("d", lambda g: None)]:
+    for name, answer in [
+        ("a", lambda g: g * 10),
+        ("b", lambda g: None),
+        ("c", lambda g: (g + 1,)),
+        ("d", lambda g: None),
+    ]:
         point.add_hook(lambda g, hook, name=name, answer=answer: seen.append((name, g.item())) or answer(g), "bwd")
     x = leaf(1.0)
     (point(x) * 2).sum().backward()
@@ -286,7 +336,9 @@ def test_an_edit_of_the_gradient_in_place_reaches_the_next_function_and_flows_on
 def test_an_alias_that_returns_a_one_tuple_counts_as_its_tensor():
     point, seen = HookPoint(), []
     point.add_hook(
-        lambda gradient, hook: seen.append((hook.name, gradient.item())) or (gradient * 2,), "bwd", alias_names=["a", "b"]
+        lambda gradient, hook: seen.append((hook.name, gradient.item())) or (gradient * 2,),
+        "bwd",
+        alias_names=["a", "b"],
     )
     x = leaf(1.0)
     point(x).sum().backward()
@@ -469,7 +521,11 @@ without_gradients = pytest.mark.parametrize("mode", [torch.no_grad, torch.infere
 @without_gradients
 def test_forward_hooks_run_without_gradients(two, mode):
     with mode():
-        assert two.run_with_hooks(torch.ones(3), fwd_hooks=[("second", lambda t, hook: t * 10)]).tolist() == [21, 41, 61]
+        assert two.run_with_hooks(torch.ones(3), fwd_hooks=[("second", lambda t, hook: t * 10)]).tolist() == [
+            21,
+            41,
+            61,
+        ]
 
 
 @without_gradients

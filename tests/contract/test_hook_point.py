@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import hookframe
@@ -42,7 +44,9 @@ def test_a_hook_point_is_a_module():
     assert isinstance(HookPoint(), nn.Module)
 
 
-@pytest.mark.parametrize("value", [torch.ones(2), (torch.ones(1), 3), "text", None], ids=["tensor", "tuple", "str", "None"])
+@pytest.mark.parametrize(
+    "value", [torch.ones(2), (torch.ones(1), 3), "text", None], ids=["tensor", "tuple", "str", "None"]
+)
 def test_a_point_without_hooks_is_the_identity(value):
     assert HookPoint()(value) is value
 
@@ -259,7 +263,9 @@ def test_with_aliases_the_function_is_called_once_for_each_in_order():
 
 def test_with_aliases_a_backward_function_is_called_once_for_each_in_order():
     point, seen = HookPoint(), []
-    point.add_hook(lambda gradient, hook: seen.append((hook.name, gradient.item())) or gradient * 2, "bwd", alias_names=["b", "a"])
+    point.add_hook(
+        lambda gradient, hook: seen.append((hook.name, gradient.item())) or gradient * 2, "bwd", alias_names=["b", "a"]
+    )
     x = torch.ones(1, requires_grad=True)
     point(x).sum().backward()
     assert seen == [("b", 1), ("a", 2)]
@@ -398,7 +404,15 @@ def test_with_a_backward_scale_all_else_passes_through():
     seen = []
 
     def look(gradient, hook):
-        seen.append((tuple(gradient.shape), gradient.dtype, gradient.mean().item(), gradient[0, 0].item(), gradient.max().item()))
+        seen.append(
+            (
+                tuple(gradient.shape),
+                gradient.dtype,
+                gradient.mean().item(),
+                gradient[0, 0].item(),
+                gradient.max().item(),
+            )
+        )
 
     run_backward_with_scale(look)
     assert seen == [((2, 2), torch.float32, 2.0, 2.0, 2.0)]
@@ -436,6 +450,27 @@ def test_prepend_puts_a_hook_before_all_others_in_call_order_and_in_the_list(dir
     assert calls == ["c", "a", "b"]
     handles = point.fwd_hooks if dir == "fwd" else point.bwd_hooks
     assert [handle.user_hook for handle in handles] == [functions[name] for name in "cab"]
+
+
+steps = st.lists(st.sampled_from(["add", "prepend", "remove first", "remove last"]), max_size=12)
+
+
+@given(steps, st.sampled_from(["fwd", "bwd"]))
+def test_any_sequence_of_adding_and_removing_keeps_list_and_call_order_together(steps, dir):
+    point, oracle, calls = HookPoint(), [], []
+    for number, step in enumerate(steps):
+        if step.startswith("remove"):
+            if oracle:
+                handles = point.fwd_hooks if dir == "fwd" else point.bwd_hooks
+                place = 0 if step == "remove first" else -1
+                handles[place].hook.remove()
+                del oracle[place]
+        else:
+            point.add_hook(lambda tensor, hook, n=number: calls.append(n), dir, prepend=step == "prepend")
+            oracle.insert(0 if step == "prepend" else len(oracle), number)
+    point(torch.ones(1, requires_grad=True)).sum().backward()
+    assert calls == oracle
+    assert len(point.fwd_hooks if dir == "fwd" else point.bwd_hooks) == len(oracle)
 
 
 # ---- directions ------------------------------------------------------------------------------------------------------
@@ -510,11 +545,11 @@ def test_has_hooks_honours_the_level_for_permanent_hooks_too():
 def point_with_all_kinds():
     point = HookPoint()
     handles = {}
-    for dir in ("fwd", "bwd"):
+    for direction in ("fwd", "bwd"):
         for permanent in (False, True):
             for level in (None, 1, 2):
-                handle = point.add_hook(lambda tensor, hook: None, dir, is_permanent=permanent, level=level)
-                handles[dir, permanent, level] = handle
+                handle = point.add_hook(lambda tensor, hook: None, direction, is_permanent=permanent, level=level)
+                handles[direction, permanent, level] = handle
     return point, handles
 
 

@@ -12,9 +12,7 @@ def nothing(tensor, hook):
 
 
 def test_signature_of_list_hooks(same_signature):
-    same_signature(
-        HookIntrospectionMixin.list_hooks, {"name_filter": None, "dir": "both", "including_permanent": True}
-    )
+    same_signature(HookIntrospectionMixin.list_hooks, {"name_filter": None, "dir": "both", "including_permanent": True})
 
 
 def test_a_model_without_hooks_lists_nothing(model):

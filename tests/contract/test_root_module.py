@@ -14,11 +14,11 @@ def nothing(tensor, hook):
 
 
 def fill(model):
-    """Hooks of every kind at one point; ``(dir, permanent, level)`` → handle."""
+    """Hooks of every kind at one point; ``(direction, permanent, level)`` → handle."""
     point = model.first
     return {
-        (dir, permanent, level): point.add_hook(nothing, dir, is_permanent=permanent, level=level)
-        for dir in ("fwd", "bwd")
+        (direction, permanent, level): point.add_hook(nothing, direction, is_permanent=permanent, level=level)
+        for direction in ("fwd", "bwd")
         for permanent in (False, True)
         for level in (None, 1, 2)
     }
@@ -30,8 +30,8 @@ def left(model, handles):
 
 
 def fits(key, direction, including, level):
-    dir, permanent, own_level = key
-    return direction in (dir, "both") and (including or not permanent) and level in (None, own_level)
+    own_direction, permanent, own_level = key
+    return direction in (own_direction, "both") and (including or not permanent) and level in (None, own_level)
 
 
 # ---- making and setting up -------------------------------------------------------------------------------------------

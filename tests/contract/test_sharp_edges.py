@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import gc
 import pickle
+from collections import UserList
 
 import pytest
 import torch
 from torch import nn
 
-from hookframe import ActivationCache, HookDenied, HookedRootModule, HookframeError, HookPoint, Objection, UnknownHookPoint
-from hookframe import hookimpl, use_plugins
+from hookframe import (
+    ActivationCache,
+    HookDenied,
+    HookedRootModule,
+    HookframeError,
+    HookPoint,
+    Objection,
+    UnknownHookPoint,
+    hookimpl,
+    use_plugins,
+)
 
 
 def nothing(tensor, hook):
@@ -80,16 +90,20 @@ def test_a_reset_inside_a_context_does_not_disturb_its_end(two):
 # ---- errors half-way -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["hooks", "run_with_hooks"])
+def enter_hooks(model, **arguments):
+    model.hooks(**arguments).__enter__()
+
+
+def run_with_hooks(model, **arguments):
+    model.run_with_hooks(torch.ones(3), **arguments)
+
+
+@pytest.mark.parametrize("use", [enter_hooks, run_with_hooks])
 @pytest.mark.parametrize("reset", [True, False])
-def test_a_batch_with_a_bad_name_is_not_admitted_at_all(two, verb, reset):
+def test_a_batch_with_a_bad_name_is_not_admitted_at_all(two, use, reset):
     hooks = [("first", nothing), ("secnod", nothing)]
     with pytest.raises(UnknownHookPoint, match="secnod"):
-        if verb == "hooks":
-            with two.hooks(fwd_hooks=hooks, reset_hooks_end=reset):
-                pass
-        else:
-            two.run_with_hooks(torch.ones(3), fwd_hooks=hooks, reset_hooks_end=reset)
+        use(two, fwd_hooks=hooks, reset_hooks_end=reset)
     assert two.list_hooks() == {}
     assert two.context_level == 0
 
@@ -255,7 +269,9 @@ def test_backward_hooks_fire_inside_their_context(two):
 
 
 def test_an_edit_by_an_earlier_alias_is_not_lost(two):
-    two.second.add_hook(lambda t, hook: t * 10 if hook.name == "early" else None, alias_names=["early", "middle", "late"])
+    two.second.add_hook(
+        lambda t, hook: t * 10 if hook.name == "early" else None, alias_names=["early", "middle", "late"]
+    )
     assert two(torch.ones(3)).tolist() == [21, 41, 61]
 
 
@@ -271,17 +287,10 @@ def test_a_backward_hook_may_return_its_scaled_argument(two):
 NAMES = ("first", "second")
 
 
-class OwnSequence:
-    """A sequence of names that is neither a list nor a tuple."""
-
-    def __new__(cls):
-        from collections import UserList
-
-        return UserList(NAMES)
-
-
-@pytest.mark.parametrize("names", [list(NAMES), NAMES, OwnSequence()], ids=["list", "tuple", "own sequence"])
-@pytest.mark.parametrize("verb", ["run_with_cache", "get_caching_hooks", "add_caching_hooks", "cache_some", "list_hooks"])
+@pytest.mark.parametrize("names", [list(NAMES), NAMES, UserList(NAMES)], ids=["list", "tuple", "own sequence"])
+@pytest.mark.parametrize(
+    "verb", ["run_with_cache", "get_caching_hooks", "add_caching_hooks", "cache_some", "list_hooks"]
+)
 def test_any_sequence_of_names_works_everywhere(two, verb, names):
     cache = {}
     if verb == "run_with_cache":
@@ -334,7 +343,16 @@ def raises_at_the_second(name):
         lambda model, bad: model.add_caching_hooks(bad),
         lambda model, bad: model._enable_hook(name=bad, hook=nothing, dir="fwd"),
     ],
-    ids=["add_hook", "add_perma_hook", "hooks", "bwd hooks", "run_with_hooks", "run_with_cache", "add_caching", "_enable"],
+    ids=[
+        "add_hook",
+        "add_perma_hook",
+        "hooks",
+        "bwd hooks",
+        "run_with_hooks",
+        "run_with_cache",
+        "add_caching",
+        "_enable",
+    ],
 )
 def test_a_predicate_that_raises_leaves_nothing_changed(two, use):
     with pytest.raises(ZeroDivisionError, match="in the predicate"):
@@ -388,6 +406,19 @@ def test_gradients_cached_through_one_of_two_roots_have_that_roots_names():
     x = torch.ones(1, requires_grad=True)
     assert list(one.run_with_cache(x, incl_bwd=True)[1]) == ["a", "a_grad"]
     assert list(other.run_with_cache(x, incl_bwd=True)[1]) == ["b", "b_grad"]
+
+
+def test_a_root_inside_another_root_has_names_of_its_own(two):
+    outer = Holder(inner=two)
+    x = torch.ones(3)
+    assert list(outer.run_with_cache(x)[1]) == ["inner.first", "inner.second"]
+    assert list(two.run_with_cache(x)[1]) == ["first", "second"]
+    with outer.hooks(fwd_hooks=[("inner.second", tenfold)]):
+        assert (outer.context_level, two.context_level) == (1, 0)
+        assert two(x).tolist() == [21, 41, 61]
+    with two.hooks(fwd_hooks=[("second", tenfold)]):
+        assert outer(x).tolist() == [21, 41, 61]
+    assert two.list_hooks() == outer.list_hooks() == {}
 
 
 def test_a_root_that_shares_a_submodule_goes_on_working_when_the_other_root_is_gone():
@@ -496,8 +527,17 @@ def test_a_point_replaced_after_setup_is_noticed_at_the_next_operation(two, verb
     assert not old.has_hooks()
 
 
-@pytest.mark.parametrize("verb", ["run_with_cache", "hooks", "add_hook", "add_caching_hooks"])
-def test_a_point_deleted_after_setup_is_a_clear_error_when_it_is_asked_for(make, verb):
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model: model.run_with_cache(torch.ones(3), names_filter="first"),
+        lambda model: model.run_with_hooks(torch.ones(3), fwd_hooks=[("first", nothing)]),
+        lambda model: model.add_hook("first", nothing),
+        lambda model: model.add_caching_hooks(["first"]),
+    ],
+    ids=["run_with_cache", "run_with_hooks", "add_hook", "add_caching_hooks"],
+)
+def test_a_point_deleted_after_setup_is_a_clear_error_when_it_is_asked_for(make, use):
     class Short(make["two"]):
         def forward(self, x, loss=False):
             return self.second(x)
@@ -505,14 +545,7 @@ def test_a_point_deleted_after_setup_is_a_clear_error_when_it_is_asked_for(make,
     model = Short()
     del model.first
     with pytest.raises(UnknownHookPoint, match="first"):
-        if verb == "run_with_cache":
-            model.run_with_cache(torch.ones(3), names_filter="first")
-        elif verb == "hooks":
-            model.run_with_hooks(torch.ones(3), fwd_hooks=[("first", nothing)])
-        elif verb == "add_hook":
-            model.add_hook("first", nothing)
-        else:
-            model.add_caching_hooks(["first"])
+        use(model)
     assert list(model.run_with_cache(torch.ones(3))[1]) == ["second"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from hookframe import (
     HookDenied,
     HookDidNotFireWarning,
+    HookedRootModule,
     HookHandle,
     HookPoint,
     Objection,
@@ -18,7 +20,6 @@ from hookframe import (
     hookimpl,
     use_plugins,
 )
-from hookframe import HookedRootModule
 
 
 def nothing(tensor, hook):
@@ -62,7 +63,9 @@ ENTRANCES = {
 by_every_entrance = pytest.mark.parametrize("enter", ENTRANCES.values(), ids=ENTRANCES)
 SWEEPS = {"add_hook by predicate", "cache_all"}
 by_every_exact_entrance = pytest.mark.parametrize(
-    "enter", [enter for name, enter in ENTRANCES.items() if name not in SWEEPS], ids=[n for n in ENTRANCES if n not in SWEEPS]
+    "enter",
+    [enter for name, enter in ENTRANCES.items() if name not in SWEEPS],
+    ids=[n for n in ENTRANCES if n not in SWEEPS],
 )
 
 TABLES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -202,7 +205,9 @@ def test_nothing_is_skipped_when_nothing_is_refused(model, x):
     assert dict(model.run_with_cache(x)[1].skipped) == {}
 
 
-@pytest.mark.parametrize("names_filter", [REFUSED[0], [REFUSED[0]], ["hook_embed", REFUSED[0]]], ids=["name", "list", "two"])
+@pytest.mark.parametrize(
+    "names_filter", [REFUSED[0], [REFUSED[0]], ["hook_embed", REFUSED[0]]], ids=["name", "list", "two"]
+)
 def test_a_refused_point_that_was_asked_for_by_its_exact_name_raises(picky, x, names_filter):
     with pytest.raises(AssertionError, match="use_attn_result"):
         picky.run_with_cache(x, names_filter=names_filter)
@@ -212,7 +217,9 @@ def test_a_refused_point_that_was_asked_for_by_its_exact_name_raises(picky, x, n
 # ---- names that are not there ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names_filter", ["blocks.0.attn.hook_qq", ["hook_embed", "blocks.0.attn.hook_qq"]], ids=["name", "list"])
+@pytest.mark.parametrize(
+    "names_filter", ["blocks.0.attn.hook_qq", ["hook_embed", "blocks.0.attn.hook_qq"]], ids=["name", "list"]
+)
 @pytest.mark.parametrize("verb", ["run_with_cache", "get_caching_hooks", "add_caching_hooks"])
 def test_a_misspelt_name_raises_with_near_misses(model, x, verb, names_filter):
     arguments = (x,) if verb == "run_with_cache" else ()
@@ -221,16 +228,20 @@ def test_a_misspelt_name_raises_with_near_misses(model, x, verb, names_filter):
     assert model.list_hooks() == {}
 
 
-@pytest.mark.parametrize("verb", ["add_hook", "hooks", "run_with_hooks"])
-def test_a_misspelt_name_of_a_hook_raises_with_near_misses(model, x, verb):
-    with pytest.raises(UnknownHookPoint, match="'hook_embde'.*'hook_embed'"):
-        if verb == "add_hook":
-            model.add_hook("hook_embde", nothing)
-        elif verb == "hooks":
-            with model.hooks(fwd_hooks=[("hook_embde", nothing)]):
-                pass
-        else:
-            model.run_with_hooks(x, fwd_hooks=[("hook_embde", nothing)])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model, x, name: model.add_hook(name, nothing),
+        lambda model, x, name: model.add_perma_hook(name, nothing),
+        lambda model, x, name: model.hooks(fwd_hooks=[(name, nothing)]).__enter__(),
+        lambda model, x, name: model.hooks(bwd_hooks=[(name, nothing)]).__enter__(),
+        lambda model, x, name: model.run_with_hooks(x, fwd_hooks=[(name, nothing)]),
+    ],
+    ids=["add_hook", "add_perma_hook", "hooks", "backward hooks", "run_with_hooks"],
+)
+def test_a_misspelt_name_of_a_hook_raises_with_near_misses(model, x, use):
+    with pytest.raises(UnknownHookPoint, match=r"'hook_embde'.*'hook_embed'"):
+        use(model, x, "hook_embde")
     assert model.list_hooks() == {}
 
 
@@ -242,15 +253,20 @@ def test_the_error_for_an_unknown_point_is_a_key_error_and_a_value_error():
 # ---- hooks that never fire -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["hooks", "run_with_hooks"])
-def test_a_hook_that_never_fires_is_reported_with_its_point(model, x, verb):
+def run_inside_hooks(model, x, hooks):
+    with model.hooks(fwd_hooks=hooks):
+        model(x)
+
+
+def run_with_hooks(model, x, hooks):
+    model.run_with_hooks(x, fwd_hooks=hooks)
+
+
+@pytest.mark.parametrize("run", [run_inside_hooks, run_with_hooks])
+def test_a_hook_that_never_fires_is_reported_with_its_point(model, x, run):
     hooks = [("hook_embed", nothing), ("blocks.1.attn.hook_result", nothing)]
     with pytest.warns(HookDidNotFireWarning, match=r"'blocks\.1\.attn\.hook_result'") as caught:
-        if verb == "hooks":
-            with model.hooks(fwd_hooks=hooks):
-                model(x)
-        else:
-            model.run_with_hooks(x, fwd_hooks=hooks)
+        run(model, x, hooks)
     assert len(caught) == 1
 
 
@@ -277,9 +293,9 @@ def test_a_run_that_failed_is_not_reported_as_silence(two, recwarn):
     assert not recwarn.list
 
 
-def test_the_report_points_at_the_users_line(two):
-    with pytest.warns(HookDidNotFireWarning, match="'first'") as caught, two.hooks(fwd_hooks=[("first", nothing)]):
-        pass
+def test_the_report_points_at_the_users_line(model, x):
+    with pytest.warns(HookDidNotFireWarning, match="hook_result") as caught:
+        model.run_with_hooks(x, fwd_hooks=[("blocks.0.attn.hook_result", nothing)])
     assert caught[0].filename == __file__
 
 
@@ -333,14 +349,66 @@ def test_clone_auto_leaves_the_gradient_right():
 
 def test_a_hook_function_that_edits_in_place_after_the_cache_is_detected(two):
     def double(tensor, hook):
-        tensor.data.mul_(1)
-        with torch.no_grad():
-            tensor.mul_(2)
+        tensor.mul_(2)
 
     cache, forward, _ = two.get_caching_hooks("first")
     with pytest.warns(StaleActivationWarning, match="'first'"), two.hooks([*forward, ("first", double)]):
         two(X)
     assert list(cache) == ["first"]
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"pos_slice": (0, 2)}, {"pos_slice": 1}, {"remove_batch_dim": True}, {"device": "cpu"}, {"clone": "always"}],
+    ids=str,
+)
+def test_a_cached_value_is_that_at_fire_time_or_reported(mode, options):
+    with warnings.catch_warnings(record=True) as caught, mode():
+        warnings.simplefilter("always")
+        _, cache = InPlace().run_with_cache(torch.ones(1, 3, 4), **options)
+    reported = [warning.category for warning in caught] == [StaleActivationWarning]
+    assert reported or bool((cache["before"] == 1).all())
+    assert tuple(cache.stale) == (("before",) if reported else ())
+
+
+def test_hooks_from_get_caching_hooks_report_changes_too():
+    model = InPlace()
+    cache, forward, _ = model.get_caching_hooks()
+    with pytest.warns(StaleActivationWarning, match="'before'"), model.hooks(forward):
+        model(torch.ones(2))
+    assert tuple(cache.stale) == ("before",)
+
+
+def test_caching_hooks_that_stay_keep_the_value_at_fire_time():
+    model = InPlace()
+    cache = model.add_caching_hooks()
+    model(torch.ones(2))
+    assert cache["before"].tolist() == [1, 1]
+
+
+def test_a_cached_gradient_that_is_changed_in_place_is_detected_or_kept(two):
+    def halve(gradient, hook):
+        gradient.mul_(0.5)
+
+    cache, forward, backward = two.get_caching_hooks("first", incl_bwd=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with two.hooks(forward, [*backward, ("first", halve)]):
+            two(X, loss=True).backward()
+    reported = [warning.category for warning in caught] == [StaleActivationWarning]
+    assert reported or cache["first_grad"].tolist() == [2, 2, 2]
+    assert two.weight.grad.tolist() == [1, 1, 1]
+
+
+def test_a_cached_gradient_is_not_changed_by_the_next_backward_pass():
+    model, x = InPlace(), torch.ones(2, requires_grad=True)
+    cache, forward, backward = model.get_caching_hooks("after", incl_bwd=True)
+    with model.hooks(forward, backward):
+        model(x).sum().backward()
+    model(x).sum().backward()
+    assert cache["after_grad"].tolist() == [1, 1]
+    assert x.grad.tolist() == [2, 2]
 
 
 def test_a_cache_of_a_model_that_does_nothing_in_place_is_not_stale(model, x):

@@ -6,9 +6,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from hookframe_log.entry import entry_of
 from hookframe_log.json_lines import fields_of, json_line
 from hookframe_log.options import LogOptions
+from hookframe_log.reading import entry_of
 from hookframe_log.text import text_line
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ class Selector:
         return not self.globs
 
     def __contains__(self, point: str) -> bool:
-        return self.everything or any(point == glob for glob in self.globs)
+        return self.everything or any(fnmatchcase(point, glob) for glob in self.globs)
 
     def pick(self, points: Iterable[str]) -> tuple[str, ...]:
         """The selected ones of ``points``, each once, in their order."""

@@ -44,6 +44,12 @@ def test_points_are_one_glob_or_several(points):
     assert LogOptions.read({"points": points}, {}).points == Selector(("a.*", "b.*"))
 
 
+def test_a_file_may_be_below_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert LogOptions.read({"file": "~/hooks.log"}, {}).file == tmp_path / "hooks.log"
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,8 @@ import hookframe_log
 import pytest
 from hookframe_log.plugin import LogPlugin, plugin
 
-from hookframe import HookDenied, Objection, PluginManager, PluginRejected, hookimpl, hookspecs, use_plugins
+from hookframe import Decision, HookDenied, Objection, PluginManager, PluginRejected, hookimpl, hookspecs, use_plugins
+from hookframe.admission.request import LazyRequests
 
 VALUE = "1234.5"  # of every activation; it stands nowhere else
 PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
@@ -121,6 +123,20 @@ def test_a_file_gets_each_line_with_its_time_whatever_the_logger_lets_through(mo
     assert STAMP.match(first)
     assert STAMP.sub("", first) == "add_hook: admitted 1 hook"
     assert second.endswith(f"1 hook added at blocks.0.hook_in: {__name__}.double")
+    assert caplog.records == []
+
+
+def test_times_are_in_utc(model, using, tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.Formatter, "converter", lambda *_: time.gmtime(0))  # what the local clock would say
+    with using(file=str(tmp_path / "log")):
+        model.add_hook("blocks.0.hook_in", double)
+    assert not (tmp_path / "log").read_text().startswith("1970")
+
+
+def test_events_that_nobody_hears_are_not_looked_at(caplog):
+    caplog.set_level(logging.WARNING, "hookframe.log")
+    requests = LazyRequests(lambda: pytest.fail("the requests were made"), 1)
+    LogPlugin().hookframe_decision_made(Decision(requests))
 
 
 def test_a_file_is_appended_to(model, using, tmp_path):

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hookframe_log.entry import entry_of
 from hookframe_log.json_lines import fields_of
 from hookframe_log.options import VARIABLES, LogOptions
+from hookframe_log.reading import entry_of
 from hookframe_log.selector import Selector
 
 from hookframe import hookspecs

@@ -75,9 +75,10 @@ def test_the_user_cannot_switch_the_fallback_off():
     assert outcome(ask("cpu", silenced=True)) == [(FALLBACK, Action.WARN, "cpu")]
 
 
-def test_torch_2_8_does_not_matter_to_a_model_that_is_kept_off_mps(model):
+def test_torch_2_8_does_not_matter_to_a_model_that_is_kept_off_mps(model, model_on_mps):
     assert [o.rule for o in ask("cpu", purpose="model", torch=BAD, model=model)] == [FALLBACK]
     assert [o.rule for o in ask("cpu", purpose="cache", torch=BAD, model=model)] == [FALLBACK]
+    assert [o.rule for o in ask("cpu", purpose="model", torch=BAD, model=model_on_mps)] == [FALLBACK]
 
 
 def test_torch_2_8_matters_where_only_the_cache_goes_to_the_cpu(model_on_mps):

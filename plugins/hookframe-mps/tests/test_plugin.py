@@ -20,6 +20,7 @@ from hookframe import (
     hookimpl,
     use_plugins,
 )
+from hookframe.host.record import PluginRecord, PluginState
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -77,6 +78,12 @@ def test_a_warning_that_was_lost_in_a_refusal_is_given_next_time():
     assert not review(manager).allowed
     assert rules(review(manager)) == [UNTRUSTED]
     assert rules(review(manager)) == []
+
+
+def test_it_knows_its_own_warnings_under_another_name():
+    manager = PluginManager()
+    manager.register(MpsPlugin(), PluginRecord(name="mirror", state=PluginState.LOADED, reason="a test"))
+    assert [rules(review(manager)) for _ in range(2)] == [[UNTRUSTED], []]
 
 
 def test_another_plugins_rule_of_the_same_name_silences_nothing():

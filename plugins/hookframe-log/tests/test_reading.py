@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from hookframe_log.entry import entry_of
 from hookframe_log.json_lines import fields_of, json_line
+from hookframe_log.reading import entry_of
 from hookframe_log.selector import Selector
 from hookframe_log.text import text_line
 
@@ -253,6 +253,7 @@ def test_events_about_no_selected_point_are_left_out(event):
             events.HooksAdded(**ABOUT, requests=(hook(Z1), hook(index=1))),
             "hooks on GPT: 1 hook added at blocks.0.hook_z: study.ablate",
         ),
+        (run({(Z0, "fwd"): 1, (Z1, "fwd"): 5}), "run_with_cache on GPT: 1 point fired"),
         (run({(Z0, "fwd"): 1, (Z1, "fwd"): 0}, (Z1,)), "run_with_cache on GPT: 1 point fired"),
         (
             events.HooksAdded(**ABOUT, requests=(hook(Z1),), skipped=(Z0,)),
