@@ -117,6 +117,7 @@ def test_records_have_the_level_that_was_asked_for(model, using, caplog, level, 
 
 def test_a_file_gets_each_line_with_its_time_whatever_the_logger_lets_through(model, using, tmp_path, caplog):
     caplog.set_level(logging.CRITICAL, "hookframe.log")
+    caplog.handler.setLevel(logging.NOTSET)
     with using(file=str(tmp_path / "log")):
         model.add_hook("blocks.0.hook_in", double)
     first, second = (tmp_path / "log").read_text().splitlines()
