@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -80,7 +81,7 @@ class Hooked(HookedRootModule):
 class Inline(nn.Module):
     """A hook point written by hand: ``cache[name] = x.detach()``."""
 
-    cache: dict[int, torch.Tensor] = {}
+    cache: ClassVar[dict[int, torch.Tensor]] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         Inline.cache[id(self)] = x.detach()
@@ -185,7 +186,9 @@ def measure(*, layers: int, width: int, rounds: int) -> list[dict[str, object]]:
         one = f"blocks.{layers // 2}.points.3"
         row("tiny model, cache one", lambda: model.run_with_cache(x, names_filter=one), lambda: bare(x), "bare model")
         hooks = [(one, lambda tensor, hook: None)]
-        row("tiny model, one read hook", lambda: model.run_with_hooks(x, fwd_hooks=hooks), lambda: bare(x), "bare model")
+        row(
+            "tiny model, one read hook", lambda: model.run_with_hooks(x, fwd_hooks=hooks), lambda: bare(x), "bare model"
+        )
     with hookframe.use_plugins():
         row(
             "tiny model, all activations and gradients",
@@ -198,7 +201,7 @@ def measure(*, layers: int, width: int, rounds: int) -> list[dict[str, object]]:
 
 def _backward(model: nn.Module, x: torch.Tensor, *, incl: bool) -> None:
     if isinstance(model, Hooked) and incl:
-        cache, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
+        _, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
         with model.hooks(fwd_hooks=fwd, bwd_hooks=bwd):
             model(x).sum().backward()
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,14 +26,14 @@ __all__ = [
 class HooksAdded:
     """Hooks were attached.
 
-    :ivar requests: what was attached; points that were left out are not among them.
+    :ivar requests: what was attached; points that were left out are not among them. Made when first looked at.
     :ivar skipped: names of the points that a filter swept up and an objection left out.
     """
 
     model: str
     operation: int
     route: Route
-    requests: tuple[HookRequest, ...]
+    requests: Sequence[HookRequest]
     skipped: tuple[str, ...] = ()
 
 
@@ -126,7 +126,6 @@ class RunFinished:
 
     :ivar counts: for each hook of the operation, as ``(point, direction)``, how often it fired; a hook inside compiled
         code counts once however often it ran.
-    :ivar never_fired: points whose hook never ran, exactly named or not.
     :ivar bytes_cached: bytes cached by the operation.
     :ivar error: the type of the exception that ended it, None if none did.
     """
@@ -135,9 +134,13 @@ class RunFinished:
     operation: int
     route: Route
     counts: Mapping[tuple[str, Direction], int]
-    never_fired: tuple[str, ...]
     bytes_cached: int = 0
     error: str | None = None
+
+    @property
+    def never_fired(self) -> tuple[str, ...]:
+        """Points with a hook that never ran, exactly named or not, each once."""
+        return tuple(dict.fromkeys(point for (point, _), count in self.counts.items() if not count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

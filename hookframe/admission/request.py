@@ -131,7 +131,8 @@ class CacheRequest:
     @property
     def subject(self) -> str:
         """The request in a few words, for messages."""
-        return f"caching {len(self.points)} points on device {self.device!r}"
+        points = "1 point" if len(self.points) == 1 else f"{len(self.points)} points"
+        return f"caching {points} on device {self.device!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

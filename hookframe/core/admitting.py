@@ -54,7 +54,7 @@ class Admitted:
 
     def added_event(self, root: object | None, operation: int, route: Route) -> HooksAdded:
         """What observers are told once the attachments are attached."""
-        requests = tuple(self.requests[index] for index in self.kept)
+        requests = LazyRequests(lambda: [self.requests[index] for index in self.kept], len(self.kept))
         return HooksAdded(
             model=model_name(root),
             operation=operation,
@@ -73,7 +73,7 @@ def admit(
     :raises Exception: whatever the model's ``check_hooks_to_add`` raises about a point that was asked for by name.
     """
     asked, skipped = _ask_models(attachments, root)
-    requests = LazyRequests(lambda: tuple(_request(i, a, route) for i, a in enumerate(asked)), len(asked))
+    requests = LazyRequests(lambda: _requests(asked, route), len(asked))
     decision = controller.review_hooks(requests, root)
     if not decision.allowed:
         raise HookDenied(decision)
@@ -114,12 +114,18 @@ def _ask_models(attachments: Sequence[Attachment], root: NamedModel | None) -> t
     return left, skipped
 
 
-def _request(index: int, attachment: Attachment, route: Route) -> HookRequest:
+def _requests(asked: Sequence[Attachment], route: Route) -> list[HookRequest]:
+    infos = {id(attachment.user_hook): attachment.user_hook for attachment in asked}
+    described = {key: FunctionInfo.of(function) for key, function in infos.items()}
+    return [_request(i, a, route, described[id(a.user_hook)]) for i, a in enumerate(asked)]
+
+
+def _request(index: int, attachment: Attachment, route: Route, function: FunctionInfo) -> HookRequest:
     handle = attachment.handle
     return HookRequest(
         index=index,
         point=attachment.name or attachment.point.name,
-        function=FunctionInfo.of(attachment.user_hook),
+        function=function,
         direction=attachment.direction,
         route=route,
         effect="read" if attachment.read_only else "edit",

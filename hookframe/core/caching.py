@@ -173,14 +173,10 @@ def _prepare(
     :raises HookDenied: if either is refused.
     """
     controller = root.controller
-    device = None
-    if controller.wants("check_device") or controller.wants("check_cache"):
-        device = device_in_force(root, options.device)
-    if device is not None:
-        used = review_device(root, device, "cache", route)
-        if used != device:
-            options, device = replace(options, device=used), used
-    if controller.wants("check_cache"):
+    wanted = [spec for spec in ("check_cache", "check_device") if controller.wants(spec)]
+    device = device_in_force(root, options.device) if wanted else None
+    chosen = device
+    if "check_cache" in wanted:
         request = CacheRequest(
             points=tuple(name for name, _, _ in selection),
             device=None if device is None else str(device),
@@ -189,7 +185,11 @@ def _prepare(
         )
         decision = review_or_raise(controller.review_cache(request, root))
         if decision.device is not None:
-            options = replace(options, device=torch.device(decision.device))
+            chosen = torch.device(decision.device)
+    if chosen is not None:
+        chosen = review_device(root, chosen, "cache", route)
+    if chosen != device:
+        options = replace(options, device=chosen)
     return CacheSink(ActivationCache() if cache is None else cache, options)
 
 

@@ -12,7 +12,7 @@ from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import Admitted, describe, model_name, next_operation
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
-from hookframe.core.evidence import counts, never_fired, warn_of_silence
+from hookframe.core.evidence import counts, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
 from hookframe.core.names import Selected
@@ -133,7 +133,6 @@ class HookContext(Generic[Root]):
                 operation=self.operation,
                 route=self.route,
                 counts=counts(attachments),
-                never_fired=tuple(a.label for a in never_fired(attachments)),
                 bytes_cached=cached,
                 error=None if error is None else type(error).__name__,
             )

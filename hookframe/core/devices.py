@@ -18,7 +18,7 @@ __all__ = ["AdmittedMoves", "device_in_force", "review_device"]
 
 
 class AdmittedMoves(nn.Module):
-    """``to``, ``cuda`` and ``cpu`` as torch has them, after a review of the device.
+    """``to``, ``to_empty`` and the methods named for devices as torch has them, after a review of the device.
 
     :raises HookDenied: from each, if the device is refused; nothing was moved.
     """
@@ -38,22 +38,37 @@ class AdmittedMoves(nn.Module):
         options: dict[str, Any] = {} if memory_format is None else {"memory_format": memory_format}
         return super().to(device=chosen, dtype=dtype, non_blocking=non_blocking, **options)
 
+    def to_empty(self, *, device: DeviceType, recurse: bool = True) -> Self:
+        """As ``torch.nn.Module.to_empty``."""
+        chosen = device if device is None else review_device(self, device, "model", "to")
+        return super().to_empty(device=chosen, recurse=recurse)
+
     def cuda(self, device: int | torch.device | None = None) -> Self:
         """As ``torch.nn.Module.cuda``."""
-        asked = (
-            torch.device("cuda")
-            if device is None
-            else torch.device("cuda", device)
-            if isinstance(device, int)
-            else device
-        )
-        chosen = review_device(self, asked, "model", "to")
-        return super().cuda(device) if chosen == asked else super().to(device=chosen)
+        return self._move("cuda", device)
+
+    def xpu(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.xpu``."""
+        return self._move("xpu", device)
+
+    def mtia(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.mtia``."""
+        return self._move("mtia", device)
+
+    def ipu(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.ipu``."""
+        return self._move("ipu", device)
 
     def cpu(self) -> Self:
         """As ``torch.nn.Module.cpu``."""
-        review_device(self, torch.device("cpu"), "model", "to")
-        return super().cpu()
+        return self._move("cpu", None)
+
+    def _move(self, kind: str, device: int | torch.device | None) -> Self:
+        if device is None:
+            asked = torch.device(kind)
+        else:
+            asked = torch.device(kind, device) if isinstance(device, int) else device
+        return super().to(device=review_device(self, asked, "model", "to"))
 
 
 def review_device(

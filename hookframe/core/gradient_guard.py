@@ -2,11 +2,15 @@
 
 A point with backward hooks sends an alias on. As long as nothing is changed in place after the point, or only the alias
 is used, every gradient is what it would be without the hook. If the memory was changed *and* the tensor that went in has
-other users, one of them may have relied on the change; that is the one case that is refused.
+other users, one of them may have relied on the change, and nothing tells whether it did: such a gradient is refused.
+
+One case cannot be seen: the tensor that went in is changed in place after the point, and nothing but the point's output is
+used afterwards. The gradient then leaves that change out.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,13 +20,39 @@ from hookframe.errors import GradientError
 __all__ = ["GradientGuard"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """Where a view lies in its base."""
+
+    size: torch.Size
+    stride: tuple[int, ...]
+    offset: int
+    base_size: torch.Size
+    base_stride: tuple[int, ...]
+
+    @classmethod
+    def of(cls, view: torch.Tensor, base: torch.Tensor) -> _Placement:
+        offset = int(view.storage_offset()) - int(base.storage_offset())
+        return cls(view.size(), view.stride(), offset, base.size(), base.stride())
+
+    def within(self, total: torch.Tensor) -> torch.Tensor:
+        """The part of ``total``, a gradient of the base, that belongs to the view."""
+        laid_out = torch.empty_strided(self.base_size, self.base_stride, dtype=total.dtype, device=total.device)
+        return laid_out.copy_(total).as_strided(self.size, self.stride, self.offset)
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """True if all elements are equal, or both not a number."""
+    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
 class GradientGuard:
     """Watches one tensor that went into a point with backward hooks.
 
     It holds no memory of the tensor: its probe is empty, and shares the version counter alone.
     """
 
-    __slots__ = ("_passed", "_probe", "_region", "_version", "leaf", "point")
+    __slots__ = ("_passed", "_probe", "_version", "_view", "leaf", "point")
 
     def __init__(self, tensor: torch.Tensor, point: str | None) -> None:
         self.point = point
@@ -33,9 +63,7 @@ class GradientGuard:
         base = tensor._base if tensor._is_view() and tensor._base is not None else tensor
         node: Any = base.grad_fn
         self.leaf = node is None
-        self._region = None
-        if base is not tensor:
-            self._region = (tensor.size(), tensor.stride(), tensor.storage_offset() - base.storage_offset())
+        self._view = None if base is tensor else _Placement.of(tensor, base)
         if node is not None:
             place = base.output_nr
             node.register_prehook(lambda gradients: self._check(gradients[place]))
@@ -62,10 +90,9 @@ class GradientGuard:
         passed, self._passed = self._passed, None
         if total is None or not self.changed:
             return
-        if self._region is not None and total.is_contiguous():
-            total = total.as_strided(*self._region)
-        alone = not total.any() if passed is None else total.shape == passed.shape and torch.equal(total, passed)
-        if not alone:
+        if self._view is not None:
+            total = self._view.within(total)
+        if not (_same(total, passed) if passed is not None else not total.any()):
             raise self._error("it has other users as well")
 
     def _error(self, reason: str) -> GradientError:

@@ -69,8 +69,6 @@ class HookPoint(BelongsToModels):
         self.__dict__.update(_roots=())
         self._replace((), ())
 
-    # ---- running ------------------------------------------------------------------------------------------------
-
     def __call__(self, x: Any) -> Any:
         """Pass ``x`` through the attached functions; ``x`` itself if there are none."""
         plan = self._plan
@@ -90,8 +88,6 @@ class HookPoint(BelongsToModels):
     def forward(self, x: Any) -> Any:
         """Return ``x``: hook functions run when the point is called, not here."""
         return x
-
-    # ---- adding -------------------------------------------------------------------------------------------------
 
     def add_hook(
         self,
@@ -142,8 +138,6 @@ class HookPoint(BelongsToModels):
             controller.notify(admitted.added_event(root, operation, "torch"))
         return hook
 
-    # ---- looking ------------------------------------------------------------------------------------------------
-
     @property
     def fwd_hooks(self) -> list[HookHandle]:
         """Handles of the forward hooks, in call order, as of now."""
@@ -171,8 +165,6 @@ class HookPoint(BelongsToModels):
     def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
         for direction in directions:
             yield from self.__dict__["_" + direction]
-
-    # ---- removing -----------------------------------------------------------------------------------------------
 
     def remove_hooks(
         self,
@@ -229,8 +221,6 @@ class HookPoint(BelongsToModels):
             bwd = (attachment, *bwd) if attachment.prepend else (*bwd, attachment)
         self._replace(fwd, bwd)
 
-    # ---- itself -------------------------------------------------------------------------------------------------
-
     def layer(self) -> int:
         """The layer: the number in the second dotted part of the name (``blocks.3.hook_mlp_out`` → 3).
 
@@ -256,8 +246,6 @@ class HookPoint(BelongsToModels):
         parts = [f"name={self.name!r}"] if self.name is not None else []
         parts += [f"{count} {direction}" for count, direction in counts if count]
         return f"HookPoint({', '.join(parts)})"
-
-    # ---- copies and replicas ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key not in _TRANSIENT}

@@ -52,11 +52,16 @@ class NamedModel(AdmittedMoves):
 
     @property
     def is_caching(self) -> bool:
-        """True while a caching hook is attached to one of this model's points."""
+        """True while a caching hook is attached to one of this model's points.
+
+        It follows from the hooks, so setting it changes nothing; older models set it in their ``__init__``.
+        """
         points = self.__dict__.get("hook_dict", {}).values()
-        return any(
-            a.caches for point in points if isinstance(point, HookPoint) for a in point.fitting("both", True, None)
-        )
+        return any(a.caches for p in points if isinstance(p, HookPoint) for a in p.fitting("both", True, None))
+
+    @is_caching.setter
+    def is_caching(self, value: bool) -> None:
+        """Accept and forget: see above."""
 
     def setup(self) -> None:
         """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again."""

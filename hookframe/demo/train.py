@@ -1,7 +1,8 @@
 """Train the demo model on reports from the grammar: ``python -m hookframe.demo.train [--out PATH] [--check]``.
 
 Training is deterministic: on the same machine and torch version a second run gives the same weights, bit for bit
-(the file may list its metadata in another order). Elsewhere sums may be taken in another order, and the weights drift apart a little (see :data:`TOLERANCE`).
+(the file may list its metadata in another order). Elsewhere numbers may be summed in another order, and the weights
+drift apart a little (see :data:`TOLERANCE`).
 """
 
 from __future__ import annotations

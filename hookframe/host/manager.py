@@ -79,7 +79,7 @@ class PluginManager:
         self._records[key] = record
 
     def register(self, plugin: object, record: PluginRecord | None = None) -> PluginRecord:
-        """Add one plugin.
+        """Add one plugin: a module, an object, or a class, which is called without arguments to make the object.
 
         :param record: what is known about it; made from the plugin's own name if None.
         :returns: the record, completed with the specs that the plugin implements.
@@ -87,6 +87,8 @@ class PluginManager:
             a spec or wants to be the only answer, has a name that is taken, or fails while it is registered. It was left
             out.
         """
+        if isinstance(plugin, type):
+            plugin = _made(plugin)
         if record is None:
             record = PluginRecord(name=_name_of(plugin), state=PluginState.LOADED, reason="registered by hand")
         name = record.name
@@ -220,6 +222,13 @@ class PluginManager:
     def families(self) -> list[Any]:
         """What the plugins know of model families; one that fails is left out."""
         return [family for impl in self._impls["model_families"] for family in impl.provide({})]
+
+
+def _made(plugin: type) -> object:
+    try:
+        return plugin()
+    except (Exception, SystemExit) as error:
+        raise PluginRejected(f"plugin class {plugin.__name__!r} cannot be made without arguments: {error}") from error
 
 
 def _name_of(plugin: object) -> str:

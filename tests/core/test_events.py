@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 import hookframe
 from hookframe import hookimpl, hookspecs
+from hookframe.admission.request import LazyRequests
 
 POINT = "blocks.1.hook_mlp_out"
 
@@ -101,9 +104,8 @@ def test_a_backward_hook_that_fails_is_told_when_its_block_ends(model, x, told):
     def fail(gradient, hook):
         raise LookupError("no gradient wanted")
 
-    with pytest.raises(LookupError, match="no gradient wanted"):
-        with model.hooks(bwd_hooks=[(POINT, fail)]):
-            model(x).sum().backward()
+    with pytest.raises(LookupError, match="no gradient wanted"), model.hooks(bwd_hooks=[(POINT, fail)]):
+        model(x).sum().backward()
     assert dict(told)["hook_failed"].direction == "bwd"
 
 
@@ -165,13 +167,16 @@ def test_events_hold_no_tensor_and_no_function(model, x, told):
         model(x)
 
     def values(value):
-        if hasattr(value, "__dataclass_fields__"):
+        if isinstance(value, LazyRequests):
+            for item in value:
+                yield from values(item)
+        elif hasattr(value, "__dataclass_fields__"):
             for field in value.__dataclass_fields__:
                 yield from values(getattr(value, field))
         elif isinstance(value, dict):
             for pair in value.items():
                 yield from values(pair)
-        elif isinstance(value, (tuple, list)):
+        elif isinstance(value, Sequence) and not isinstance(value, str):
             for item in value:
                 yield from values(item)
         else:

@@ -23,7 +23,9 @@ class DenyAll:
     @hookimpl
     def hookframe_check_hooks_to_add(self, requests):
         self.asked += list(requests)
-        return [Objection.deny(r, rule="no-hooks", message="hooks are off", remedy="ask the operator") for r in requests]
+        return [
+            Objection.deny(r, rule="no-hooks", message="hooks are off", remedy="ask the operator") for r in requests
+        ]
 
 
 def hook(tensor, hook):

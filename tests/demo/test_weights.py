@@ -7,6 +7,7 @@ import torch
 
 from hookframe.demo import grammar, train
 from hookframe.demo.grammar import write_reports
+from hookframe.demo.model import load_demo
 from hookframe.demo.weights import check_vocabulary, read_weights, write_weights
 
 FRESH_SEED = 800_011  # nothing else draws from it
@@ -44,3 +45,9 @@ def test_weights_for_another_vocabulary_are_refused():
     check_vocabulary({"vocabulary": grammar.vocabulary_digest()})
     with pytest.raises(ValueError, match=r"another vocabulary.*run python -m hookframe.demo.train"):
         check_vocabulary({"vocabulary": "0" * 64})
+
+
+def test_the_model_does_not_load_with_another_vocabulary(monkeypatch):
+    monkeypatch.setattr("hookframe.demo.weights.vocabulary_digest", lambda: "0" * 64)
+    with pytest.raises(ValueError, match="another vocabulary"):
+        load_demo()

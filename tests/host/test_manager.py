@@ -152,7 +152,10 @@ def test_a_module_is_a_plugin(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     import tiny_validator
 
-    with hookframe.use_plugins(tiny_validator), pytest.raises(hookframe.HookDenied, match="by tiny_validator, rule 'no'"):
+    with (
+        hookframe.use_plugins(tiny_validator),
+        pytest.raises(hookframe.HookDenied, match="by tiny_validator, rule 'no'"),
+    ):
         Model().add_hook("hook_a", print)
 
 
@@ -247,3 +250,30 @@ def test_a_validator_cannot_attach_hooks_of_its_own():
     with hookframe.use_plugins(Recursive()), pytest.raises(hookframe.HookDenied, match="NestedAdmission"):
         model.add_hook("hook_a", print)
     assert not model.hook_a.fwd_hooks
+
+
+def test_a_class_is_made_into_an_object_for_each_manager():
+    class Counting:
+        def __init__(self):
+            self.asked = 0
+
+        @hookimpl
+        def hookframe_check_hooks_to_add(self, requests):
+            self.asked += 1
+            if self.asked > 1:
+                return Objection.deny(requests[0], rule="once", message="once is enough", remedy="none")
+
+    for _ in range(2):
+        manager = PluginManager(Counting)
+        assert manager.records[0].name == "Counting"
+        assert manager.review_hooks((request(),), None).allowed
+        assert not manager.review_hooks((request(),), None).allowed
+
+
+def test_a_class_that_needs_arguments_is_rejected():
+    class Needy:
+        def __init__(self, database):
+            self.database = database
+
+    with pytest.raises(PluginRejected, match="'Needy' cannot be made without arguments"):
+        PluginManager(Needy)

@@ -47,7 +47,7 @@ ABOUT = {"model": "GPT", "operation": 1, "route": "hooks"}
         events.HooksAdded(**ABOUT, requests=()),
         events.HooksReset(model="GPT", route="reset_hooks", removed=0, including_permanent=False, direction="fwd"),
         events.CacheFinished(model="GPT", operation=1, stored=(), skipped={}, bytes_cached=0),
-        events.RunFinished(**ABOUT, counts={}, never_fired=()),
+        events.RunFinished(**ABOUT, counts={}),
         events.ContextExited(**ABOUT, level=1, removed=0),
     ],
 )

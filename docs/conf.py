@@ -1,0 +1,74 @@
+"""How the documentation is built. Every example on its pages is run: ``sphinx-build -b doctest``."""
+
+from __future__ import annotations
+
+import doctest
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import hookframe
+from hookframe import hookspecs
+
+sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-hooks"))
+
+project = "hookframe"
+author = "the hookframe authors"
+copyright = author
+version = release = hookframe.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "examples"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"hookframe {release}"
+html_show_sphinx = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 88
+add_module_names = False
+
+# Messages of errors are compared in full; lines may be wrapped, and "..." stands for what differs from run to run.
+doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.DONT_ACCEPT_TRUE_FOR_1
+doctest_global_setup = """
+import warnings
+import torch
+import hookframe
+_plugins_of_the_page = hookframe.use_plugins()  # installed plugins stay out of the examples
+_warnings_of_the_page = warnings.catch_warnings()
+_warnings_of_the_page.__enter__()
+warnings.simplefilter("always")
+warnings.showwarning = lambda message, category, *place: print(f"{category.__name__}: {message}")
+torch.manual_seed(0)
+"""
+doctest_global_cleanup = """
+_warnings_of_the_page.__exit__(None, None, None)
+_plugins_of_the_page.close()
+"""
+
+
+class SpecReference(SphinxDirective):
+    """``.. specs:: VALIDATORS``: the documentation of each spec that this tuple of ``hookspecs`` names."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, object]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Document each spec with autodoc."""
+        names = [hookspecs.PREFIX + name for name in getattr(hookspecs, self.arguments[0])]
+        lines = [line for name in names for line in (f".. autofunction:: hookframe.hookspecs.{name}", "")]
+        return self.parse_text_to_nodes(StringList(lines, source="hookframe/hookspecs.py"))
+
+
+def setup(app: Sphinx) -> None:
+    """Sphinx calls this."""
+    app.add_directive("specs", SpecReference)

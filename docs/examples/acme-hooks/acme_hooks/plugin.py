@@ -1,0 +1,12 @@
+"""Refuse gradient hooks while the model is in eval mode."""
+
+from hookframe import Objection, hookimpl
+
+
+@hookimpl
+def hookframe_check_hooks_to_add(requests, model):
+    return [
+        Objection.deny(request, rule="eval-mode", message="the model is in eval mode", remedy="call model.train()")
+        for request in requests
+        if request.direction == "bwd" and not model.training
+    ]

@@ -1,0 +1,66 @@
+"""Rules of the house that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import hookframe
+from hookframe import hookspecs
+
+PACKAGE = Path(hookframe.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def specs():
+    return {name: value for name, value in vars(hookspecs).items() if name.startswith(hookspecs.PREFIX)}
+
+
+def test_one_door_only_the_hook_point_changes_what_a_point_runs():
+    guilty = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("_add", "_replace")
+            ):
+                guilty.add(file.name)
+            names = [k.arg for k in node.keywords] if isinstance(node, ast.Call) else []
+            if {"_fwd", "_bwd", "_plan"} & set(names):
+                guilty.add(file.name)
+    assert guilty == {"hook_point.py"}
+
+
+def test_every_spec_is_a_validator_an_observer_or_a_provider():
+    kinds = [*hookspecs.VALIDATORS, *hookspecs.OBSERVERS, *hookspecs.PROVIDERS]
+    assert sorted(hookspecs.PREFIX + name for name in kinds) == sorted(specs())
+
+
+@pytest.mark.parametrize("name", specs())
+def test_every_spec_says_when_it_is_called(name):
+    documentation = inspect.getdoc(specs()[name])
+    assert documentation.startswith("Called ")
+    if name.removeprefix(hookspecs.PREFIX) in hookspecs.VALIDATORS:
+        assert ":returns:" in documentation
+
+
+@pytest.mark.parametrize("name", specs())
+def test_every_spec_is_used_by_a_test(name):
+    tests = Path(__file__).parents[1]
+    short = name.removeprefix(hookspecs.PREFIX)
+    used = [f for f in tests.rglob("test_*.py") if name in f.read_text() or f'"{short}"' in f.read_text()]
+    assert used
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_files_stay_small(file):
+    assert len(file.read_text().splitlines()) <= 310
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_user_mistake_is_reported_by_assert(file):
+    assert not [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Assert)]
