@@ -17,8 +17,8 @@ from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
 from hookframe.core.names import Selected
 from hookframe.core.planning import plan_attachment
-from hookframe.core.removing import detach_all
-from hookframe.errors import InvalidHookFunction
+from hookframe.core.removing import detach_all, tell_removed
+from hookframe.errors import HookframeError, InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.admission.request import Direction
@@ -60,9 +60,12 @@ class HookContext(Generic[Root]):
         self.attachments: list[Attachment] = []
         self.skipped: dict[str, str] = {}
         self.sinks: list[CacheSink] = []
+        self._entered = False
         self._ran_before = False
 
     def __enter__(self) -> Root:
+        if self._entered:
+            raise HookframeError(f"{self!r} is entered already: call {self.route}(...) again for another context")
         root = self.root
         planned = self._plan()
         admitted: Admitted = attach(planned, root=root, route=self.route, operation=self.operation)
@@ -71,20 +74,27 @@ class HookContext(Generic[Root]):
         for sink in self.sinks:
             if isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
-        root.context_level = self.level
+        self._entered, root.context_level = True, self.level
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
-        tell_started(root, self.attachments, self.operation, self.route)
-        controller = root.controller
+        try:
+            self._tell_entered()
+        except BaseException:  # an interrupt: nobody would leave the context
+            self._leave()
+            raise
+        return root
+
+    def _tell_entered(self) -> None:
+        controller = self.root.controller
+        tell_started(self.root, self.attachments, self.operation, self.route)
         if controller.wants("context_entered"):
             event = ContextEntered(
-                model=model_name(root),
+                model=model_name(self.root),
                 operation=self.operation,
                 route=self.route,
                 level=self.level,
                 hooks=len(self.attachments),
             )
             controller.notify(event)
-        return root
 
     def _plan(self) -> list[Attachment]:
         self.operation = next_operation()
@@ -101,15 +111,8 @@ class HookContext(Generic[Root]):
     ) -> None:
         root, attachments = self.root, self.attachments
         controller = root.controller
-        removed = detach_all(attachments, root, controller, self.route) if self.reset else 0
-        if not self.reset:
-            for attachment in attachments:
-                attachment.owner = None  # from here on they are ordinary hooks
-        root.context_level -= 1
-        if self.clear:
-            root.clear_contexts()
-        ran = root.__dict__.get("_ran", False) or any(a.fired for a in attachments)
-        root.__dict__["_ran"] = ran or self._ran_before
+        gone, ran = self._leave()
+        tell_removed(gone, root, controller, self.route)
         tell_failures(root, attachments)
         if controller.wants("context_exited"):
             event = ContextExited(
@@ -117,12 +120,26 @@ class HookContext(Generic[Root]):
                 operation=self.operation,
                 route=self.route,
                 level=self.level,
-                removed=removed,
+                removed=len(gone),
                 error=None if kind is None else kind.__name__,
             )
             controller.notify(event)
         if ran:
             self._report_run(error)
+
+    def _leave(self) -> tuple[list[Attachment], bool]:
+        """Take the hooks off and close the level, before anybody is told; says which went, and if the model ran."""
+        root, attachments = self.root, self.attachments
+        gone = detach_all(attachments) if self.reset else []
+        for attachment in attachments:
+            attachment.owner = None  # what stays is an ordinary hook from here on
+        self._entered = False
+        root.context_level -= 1
+        if self.clear:
+            root.clear_contexts()
+        ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
+        root.__dict__["_ran"] = ran or self._ran_before
+        return gone, ran
 
     def _report_run(self, error: BaseException | None) -> None:
         controller, attachments = self.root.controller, self.attachments
@@ -138,7 +155,7 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if error is None:
-            warn_of_silence(self.root, attachments, backward_too=self.reset)
+            warn_of_silence(self.root, attachments, backward_too=self.reset and self.route != "run_with_hooks")
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"

@@ -21,7 +21,7 @@ from hookframe.core.fitting import directions, fits
 from hookframe.core.gradients import TAP
 from hookframe.core.handles import Attachment, HandleList, HookHandle
 from hookframe.core.planning import plan_attachment
-from hookframe.core.removing import detach_all, review_removal
+from hookframe.core.removing import detach_all, review_removal, tell_removed
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
@@ -180,7 +180,7 @@ class HookPoint(BelongsToModels):
         root = self.owner
         controller = self.controller
         review_removal(fitting, root, controller, "remove_hooks")
-        detach_all(fitting, root, controller, "remove_hooks")
+        tell_removed(detach_all(fitting), root, controller, "remove_hooks")
 
     def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Attachment]:
         """The attachments that a removal with these arguments would take."""
@@ -203,7 +203,7 @@ class HookPoint(BelongsToModels):
     def release(self, attachment: Attachment) -> None:
         """Remove one hook by its handle, and tell observers."""
         root = self.owner
-        detach_all([attachment], root, self.controller, "handle")
+        tell_removed(detach_all([attachment]), root, self.controller, "handle")
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
         plan: tuple[Any, ...] | None = (*fwd, TAP) if bwd else fwd
@@ -294,7 +294,7 @@ def attach(
                 attachment.point._add(attachment)
                 done.append(attachment)
         except BaseException:
-            detach_all(done, None, None, route)
+            detach_all(done)
             raise
     if done and controller.wants("hooks_added"):
         controller.notify(admitted.added_event(root, operation, route))

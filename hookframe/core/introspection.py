@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from hookframe.core.fitting import directions
 from hookframe.core.names import select
+from hookframe.errors import NotSetUp
 
 if TYPE_CHECKING:
     from hookframe.core.handles import HookHandle
@@ -27,10 +28,13 @@ class HookIntrospectionMixin:
     ) -> dict[str, list[HookHandle]]:
         """Name → handles, forward before backward, for the points that have any.
 
+        :raises NotSetUp: if there is no ``hook_dict``.
         :raises UnknownHookPoint: if the filter names a point that is not there.
         :raises InvalidDirection: for any other ``dir``.
         """
-        points = cast("Mapping[str, HookPoint]", getattr(self, "hook_dict"))  # noqa: B009  # the class mixed into has it
+        points: Mapping[str, HookPoint] | None = getattr(self, "hook_dict", None)
+        if points is None:
+            raise NotSetUp(f"{type(self).__name__} has no hook_dict: call setup() first, or give the class one")
         wanted = directions(dir)
         found: dict[str, list[HookHandle]] = {}
         for name, point, _ in select(name_filter, points):

@@ -103,12 +103,18 @@ class NamedModel(AdmittedMoves):
         :raises NotAHookPoint: if a name is another kind of module's.
         :raises NotSetUp: if ``setup()`` was never called.
         """
-        points = self._points()
+        self.refresh(names_filter)
+        return select(names_filter, self._points(), self.__dict__.get("mod_dict"))
+
+    def refresh(self, names_filter: NamesFilter = None) -> None:
+        """Read the tree again if it has changed, as far as ``names_filter`` depends on it.
+
+        A ``hook_dict`` that somebody else has set is left alone.
+        """
         tree: ModuleTree | None = self.__dict__.get("_tree")
-        if tree is not None and tree.points is points and not self._is_current(tree, names_filter):
-            self._read_again()
-            points = self._points()
-        return select(names_filter, points, self.__dict__.get("mod_dict"))
+        ours = tree is not None and tree.points is self._points()
+        if ours and tree is not None and not self._is_current(tree, names_filter):
+            NamedModel.setup(self)
 
     def _is_current(self, tree: ModuleTree, names_filter: NamesFilter) -> bool:
         if isinstance(names_filter, str):
@@ -116,9 +122,6 @@ class NamedModel(AdmittedMoves):
         if isinstance(names_filter, Sequence) and len(names_filter) <= _FEW:
             return all(isinstance(name, str) and tree.still_has(self, name) for name in names_filter)
         return tree.is_current()
-
-    def _read_again(self) -> None:
-        NamedModel.setup(self)
 
     def check_hooks_to_add(
         self,

@@ -14,21 +14,21 @@ from hookframe.core.handles import Attachment
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
 
-__all__ = ["detach_all", "review_removal"]
+__all__ = ["detach_all", "review_removal", "tell_removed"]
 
 
-def detach_all(
-    attachments: Iterable[Attachment],
-    root: NamedModel | None,
-    controller: AdmissionController | None,
-    route: Route,
-) -> int:
-    """Take attachments off their points, whichever are still there; tell observers. Returns how many were."""
-    gone = [attachment for attachment in attachments if attachment.point.detach(attachment)]
-    if gone and controller is not None and controller.wants("hooks_removed"):
+def detach_all(attachments: Iterable[Attachment]) -> list[Attachment]:
+    """Take attachments off their points; return those that were still there. Tells nobody."""
+    return [attachment for attachment in attachments if attachment.point.detach(attachment)]
+
+
+def tell_removed(
+    gone: Sequence[Attachment], root: NamedModel | None, controller: AdmissionController, route: Route
+) -> None:
+    """Tell observers that hooks are off, if any are."""
+    if gone and controller.wants("hooks_removed"):
         points = tuple(attachment.label for attachment in gone)
         controller.notify(HooksRemoved(model=model_name(root), route=route, points=points))
-    return len(gone)
 
 
 def review_removal(

@@ -44,10 +44,11 @@ class ResettingVerbs(NamedModel):
             self.clear_contexts()
 
     def _remove(self, direction: str, including_permanent: bool, level: int | None, route: Route) -> None:
+        self.refresh()
         fitting = [a for point in self.hook_points() for a in point.fitting(direction, including_permanent, level)]
         controller = self.controller
         review_removal(fitting, self, controller, route)
-        removed = detach_all(fitting, None, None, route)
+        removed = len(detach_all(fitting))
         if controller.wants("hooks_reset"):
             event = HooksReset(
                 model=model_name(self),

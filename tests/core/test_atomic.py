@@ -119,3 +119,27 @@ def test_a_predicate_that_raises_leaves_nothing_changed(model, tables):
         with pytest.raises(LookupError, match="a predicate of the user's"):
             enter()
     assert tables(model) == before
+
+
+def test_an_interrupt_while_observers_are_told_leaves_no_context_behind(model, tables):
+    class Interrupted:
+        @hookimpl
+        def hookframe_context_entered(self, event):
+            raise KeyboardInterrupt
+
+    before = tables(model)
+    with hookframe.use_plugins(Interrupted()), pytest.raises(KeyboardInterrupt):
+        model.hooks(fwd_hooks=[("hook_embed", hook)]).__enter__()
+    assert tables(model) == before
+    assert model.context_level == 0
+
+
+def test_one_context_object_is_entered_once_at_a_time(model):
+    context = model.hooks(fwd_hooks=[("hook_embed", hook)])
+    with context:
+        with pytest.raises(hookframe.HookframeError, match="is entered already"):
+            context.__enter__()
+        assert len(model.hook_embed.fwd_hooks) == 1
+    with context:
+        assert len(model.hook_embed.fwd_hooks) == 1
+    assert not model.hook_embed.fwd_hooks
