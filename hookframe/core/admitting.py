@@ -81,7 +81,7 @@ def admit(
     for objection in decision.skips:
         skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
     kept = [index for index in range(len(asked)) if index not in left_out]
-    if controller.wants("wrap_hook"):
+    if route != "torch" and controller.wants("wrap_hook"):  # torch calls its hooks with other arguments
         _wrap(asked, kept, requests, controller)
     for index in kept:
         _dress(asked[index])

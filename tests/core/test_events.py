@@ -229,3 +229,13 @@ def test_a_reset_of_protected_hooks_is_reviewed(model):
             assert model.hook_embed.fwd_hooks
             assert model.hook_dict[POINT].fwd_hooks
         assert not model.hook_embed.fwd_hooks  # the end of a context removes what is its own
+
+
+def test_a_torch_hook_is_not_put_to_wrappers(model):
+    class Wrapper:
+        @hookimpl
+        def hookframe_wrap_hook(self, request, hook):
+            raise AssertionError("torch calls its hooks with other arguments")
+
+    with hookframe.use_plugins(Wrapper()):
+        model.hook_dict[POINT].register_forward_hook(lambda *args: None)
