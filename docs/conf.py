@@ -39,7 +39,8 @@ add_module_names = False
 
 # Messages of errors are compared in full; lines may be wrapped, and "..." stands for what differs from run to run.
 doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.DONT_ACCEPT_TRUE_FOR_1
-doctest_global_setup = """
+doctest_global_setup = f"""
+readme = {str(Path(__file__).parents[1] / "README.md")!r}
 import warnings
 import torch
 import hookframe
@@ -47,7 +48,7 @@ _plugins_of_the_page = hookframe.use_plugins()  # installed plugins stay out of 
 _warnings_of_the_page = warnings.catch_warnings()
 _warnings_of_the_page.__enter__()
 warnings.simplefilter("always")
-warnings.showwarning = lambda message, category, *place: print(f"{category.__name__}: {message}")
+warnings.showwarning = lambda message, category, *place: print(category.__name__, message, sep=": ")
 torch.manual_seed(0)
 """
 doctest_global_cleanup = """
