@@ -85,7 +85,7 @@ def admit(
         _wrap(asked, kept, requests, controller)
     for index in kept:
         _dress(asked[index])
-    report(decision, skipped, route)
+    report(decision, skipped, route, level=logging.INFO if kept else logging.WARNING)
     return Admitted([asked[index] for index in kept], skipped, decision, requests, kept)
 
 
@@ -155,14 +155,16 @@ def _dress(attachment: Attachment) -> None:
         )
 
 
-def report(decision: Decision, skipped: dict[str, str], route: Route) -> None:
-    """Warn of what was admitted with a warning, and log which points were left out."""
+def report(decision: Decision, skipped: dict[str, str], route: Route, *, level: int = logging.INFO) -> None:
+    """Warn of what was admitted with a warning, and log at ``level`` which points were left out."""
     for objection in decision.warnings:
         warn_user(str(objection), HookObjectionWarning)
     if skipped:
         first = ", ".join(repr(name) for name in list(skipped)[:5])
         more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        logger.info("%s left out %d hook points: %s%s", route, len(skipped), first, more, extra={"skipped": skipped})
+        logger.log(
+            level, "%s left out %d hook points: %s%s", route, len(skipped), first, more, extra={"skipped": skipped}
+        )
 
 
 def review_or_raise(decision: Decision) -> Decision:

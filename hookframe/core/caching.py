@@ -19,6 +19,7 @@ from hookframe.core.hook_point import attach
 from hookframe.core.named_model import NamedModel
 from hookframe.core.names import Selected, SweptName
 from hookframe.core.planning import plan_attachment
+from hookframe.core.scope import ScopeName
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 
@@ -108,6 +109,7 @@ class CachingVerbs(NamedModel):
         clear_contexts: bool = False,
         pos_slice: Slice | SliceInput = None,
         clone: CloneMode = "never",
+        scope: ScopeName = "all",
         **model_kwargs: Any,
     ) -> tuple[Any, ActivationCache]:
         """Run the model and cache activations.
@@ -117,6 +119,7 @@ class CachingVerbs(NamedModel):
         :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, and cache gradients as well.
         :param reset_hooks_end: remove the caching hooks afterwards, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point afterwards.
+        :param scope: ``"context"`` caches what this thread or asyncio task runs alone; see :meth:`hooks`.
         :returns: the model's output, and the cache: exactly the points that ran, in the order in which they did.
         :raises HookDenied: if the admission refuses; the model was not run.
         :raises AssertionError: if ``remove_batch_dim`` is asked for and the first positional tensor has another batch
@@ -136,6 +139,7 @@ class CachingVerbs(NamedModel):
             reset_hooks_end=reset_hooks_end,
             clear_contexts=clear_contexts,
             route="run_with_cache",
+            scope=scope,
         )
         with context:
             output = self(*model_args, **model_kwargs)

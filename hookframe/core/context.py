@@ -18,6 +18,7 @@ from hookframe.core.hook_point import attach
 from hookframe.core.names import Selected
 from hookframe.core.planning import plan_attachment
 from hookframe.core.removing import detach_all, tell_removed
+from hookframe.core.scope import Scope, ScopeName
 from hookframe.errors import HookframeError, InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class HookContext(Generic[Root]):
         reset_hooks_end: bool,
         clear_contexts: bool,
         route: Route,
+        scope: ScopeName = "all",
     ) -> None:
+        if scope not in ("all", "context"):
+            raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
         self.specifications: tuple[tuple[Direction, list[Planned]], ...] = (
             ("fwd", _listed(fwd_hooks, "fwd_hooks")),
@@ -55,6 +59,7 @@ class HookContext(Generic[Root]):
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
+        self.scope = Scope() if scope == "context" else None
         self.operation = 0
         self.level = 0
         self.attachments: list[Attachment] = []
@@ -75,6 +80,8 @@ class HookContext(Generic[Root]):
             if isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
         self._entered, root.context_level = True, self.level
+        if self.scope is not None:
+            self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
         try:
             self._tell_entered()
@@ -100,7 +107,9 @@ class HookContext(Generic[Root]):
         self.operation = next_operation()
         self.level = self.root.context_level + 1
         return [
-            plan_attachment(point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self)
+            plan_attachment(
+                point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self, scope=self.scope
+            )
             for direction, specifications in self.specifications
             for names, hook in specifications
             for name, point, exact in ([names] if isinstance(names, Selected) else self.root.select_points(names))
@@ -134,6 +143,8 @@ class HookContext(Generic[Root]):
         for attachment in attachments:
             attachment.owner = None  # what stays is an ordinary hook from here on
         self._entered = False
+        if self.scope is not None:
+            self.scope.close()
         root.context_level -= 1
         if self.clear:
             root.clear_contexts()

@@ -87,7 +87,10 @@ class _GradientTap:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
-        listener = _GradientListener(point, point.backward_attachments)
+        attachments = tuple(a for a in point.backward_attachments if a.scope is None or a.scope.active)
+        if not attachments:
+            return tensor
+        listener = _GradientListener(point, attachments)
         return _Alias.apply(tensor, listener, GradientGuard(tensor, point.name))  # type: ignore[no-untyped-call]  # torch
 
 

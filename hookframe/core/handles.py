@@ -11,6 +11,7 @@ from hookframe.admission.request import Direction, FunctionInfo
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.scope import Scope
     from hookframe.core.types import HookFunction
 
 __all__ = ["Attachment", "HandleList", "HookHandle"]
@@ -60,6 +61,7 @@ class Attachment:
     :ivar error: the exception that it raised last, until somebody has reported it.
     :ivar detached: True once it was removed.
     :ivar owner: the context or operation that made it, if any.
+    :ivar scope: who sees it: None for everybody.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class Attachment:
         "point",
         "prepend",
         "read_only",
+        "scope",
         "view",
     )
 
@@ -97,6 +100,7 @@ class Attachment:
         aliases: tuple[str, ...] = (),
         read_only: bool = False,
         owner: object | None = None,
+        scope: Scope | None = None,
     ) -> None:
         self.point = point
         self.function = function
@@ -107,6 +111,7 @@ class Attachment:
         self.aliases = aliases
         self.read_only = read_only
         self.owner = owner
+        self.scope = scope
         self.view: Any = None
         self.fired = 0
         self.error: BaseException | None = None

@@ -22,6 +22,7 @@ from hookframe.core.gradients import TAP
 from hookframe.core.handles import Attachment, HandleList, HookHandle
 from hookframe.core.planning import plan_attachment
 from hookframe.core.removing import detach_all, review_removal, tell_removed
+from hookframe.core.scope import ScopedStep
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
@@ -206,7 +207,8 @@ class HookPoint(BelongsToModels):
         tell_removed(detach_all([attachment]), root, self.controller, "handle")
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        plan: tuple[Any, ...] | None = (*fwd, TAP) if bwd else fwd
+        steps = tuple(a if a.scope is None else ScopedStep(a, a.scope) for a in fwd)
+        plan: tuple[Any, ...] | None = (*steps, TAP) if bwd else steps
         call_module = self._own_forward or self._has_torch_hooks()
         if not plan and not call_module:
             plan = None

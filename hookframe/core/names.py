@@ -84,7 +84,7 @@ def _find(name: str, points: Mapping[str, HookPoint], modules: Mapping[str, Any]
         if modules is not None and name in modules:
             kind = type(modules[name]).__name__
             raise NotAHookPoint(
-                f"{name!r} is a {kind}, not a hook point: {_near(name, points, 'hook points nearby: ')}"
+                f"{name!r} is a {kind}, not a hook point ({_near(name, points, 'hook points nearby: ')})"
             ) from None
         raise unknown_point(name, points) from None
 
@@ -98,4 +98,4 @@ def unknown_point(name: str, points: Collection[str]) -> UnknownHookPoint:
 def _near(name: str, points: Collection[str], lead: str) -> str:
     inside = [other for other in points if other.startswith(f"{name}.")][:3]
     near = inside or difflib.get_close_matches(name, list(points), n=3, cutoff=0.5)
-    return lead + ", ".join(map(repr, near)) if near else f"it has {len(points)} others, none of them similar"
+    return lead + ", ".join(map(repr, near)) if near else f"it has {len(points)} hook points, none of a similar name"

@@ -10,6 +10,7 @@ from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.context import HookContext, tell_failures
 from hookframe.core.named_model import NamedModel
+from hookframe.core.scope import ScopeName
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookSpecification
@@ -28,6 +29,8 @@ class RunningVerbs(NamedModel):
         bwd_hooks: Iterable[HookSpecification] = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
+        *,
+        scope: ScopeName = "all",
     ) -> HookContext[Self]:
         """A context manager with temporary hooks; it yields the model.
 
@@ -35,11 +38,19 @@ class RunningVerbs(NamedModel):
         :param bwd_hooks: the same for gradients; they listen to the forwards run inside.
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
+        :param scope: ``"context"``: the functions fire only for forwards run by the thread or asyncio task that entered,
+            and for the gradients of these forwards; ``"all"``: for whoever runs the model meanwhile.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises NotSetUp: on entering, if ``setup()`` was never called.
         """
         return HookContext(
-            self, fwd_hooks, bwd_hooks, reset_hooks_end=reset_hooks_end, clear_contexts=clear_contexts, route="hooks"
+            self,
+            fwd_hooks,
+            bwd_hooks,
+            reset_hooks_end=reset_hooks_end,
+            clear_contexts=clear_contexts,
+            route="hooks",
+            scope=scope,
         )
 
     def run_with_hooks(
@@ -49,6 +60,7 @@ class RunningVerbs(NamedModel):
         bwd_hooks: Iterable[HookSpecification] = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
+        scope: ScopeName = "all",
         **model_kwargs: Any,
     ) -> Any:
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
@@ -62,6 +74,7 @@ class RunningVerbs(NamedModel):
             reset_hooks_end=reset_hooks_end,
             clear_contexts=clear_contexts,
             route="run_with_hooks",
+            scope=scope,
         )
         if reset_hooks_end and context.specifications[1][1]:
             logger.warning(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 import torch._dynamo
-import torch._dynamo.testing
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # torch's own, while dynamo loads
 
 
 @pytest.fixture
 def counter():
+    from torch._dynamo.testing import CompileCounter
+
     torch._dynamo.reset()
-    yield torch._dynamo.testing.CompileCounter()
+    yield CompileCounter()
     torch._dynamo.reset()
 
 

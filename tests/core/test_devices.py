@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -63,7 +65,7 @@ def test_cpu_and_cuda_are_asked_about(model):
     with hookframe.use_plugins(watcher):
         model.cpu()
         for device in (None, 1, torch.device("cuda", 0)):
-            with pytest.raises((RuntimeError, AssertionError), match="(?i)cuda|nvidia|accelerator"):
+            with contextlib.suppress(RuntimeError, AssertionError):  # a machine without that device
                 model.cuda(device)
     assert [request.device for request in watcher.asked] == ["cpu", "cuda", "cuda:1", "cuda:0"]
     assert {(request.purpose, request.route) for request in watcher.asked} == {("model", "to")}

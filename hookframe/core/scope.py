@@ -1,0 +1,54 @@
+"""Hooks that only the thread or task that entered their context can see."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from hookframe.core.handles import Attachment
+    from hookframe.core.hook_point import HookPoint
+
+__all__ = ["Scope", "ScopeName", "ScopedStep"]
+
+ScopeName: TypeAlias = Literal["all", "context"]
+"""``"all"``: hooks fire for whoever runs the model; ``"context"``: for the thread or task that entered alone."""
+
+_open_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("hookframe_scopes", default=())
+
+
+class Scope:
+    """One open context, as a context variable knows it.
+
+    A new thread starts outside of it. An asyncio task that is created inside belongs to it, as context variables have
+    it; one that was there before does not.
+    """
+
+    __slots__ = ()
+
+    def open(self) -> None:
+        """Let this thread or task see the hooks."""
+        _open_scopes.set((*_open_scopes.get(), self))
+
+    def close(self) -> None:
+        """Let it no longer; scopes may be closed in any order."""
+        _open_scopes.set(tuple(scope for scope in _open_scopes.get() if scope is not self))
+
+    @property
+    def active(self) -> bool:
+        """True for the thread or task that opened it."""
+        return self in _open_scopes.get()
+
+
+class ScopedStep:
+    """What a point runs for a hook with a scope."""
+
+    __slots__ = ("attachment", "scope")
+
+    def __init__(self, attachment: Attachment, scope: Scope) -> None:
+        self.attachment = attachment
+        self.scope = scope
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Run the hook if the caller is inside the scope; else pass the tensor on."""
+        return self.attachment.fire(point, tensor) if self.scope.active else tensor
