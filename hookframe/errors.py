@@ -8,7 +8,9 @@
     ├── InvalidDirection         (ValueError)             invalid-direction
     ├── InvalidNamesFilter       (ValueError)             invalid-names-filter
     ├── InvalidHookFunction      (TypeError)              invalid-hook-function
+    ├── InvalidLoadingRules      (ValueError)             invalid-loading-rules
     ├── InvalidObjection         (ValueError)             invalid-objection
+    ├── InvalidWireData          (ValueError)             invalid-wire-data
     ├── NotSetUp                 (RuntimeError)           not-set-up
     ├── NotAHookPoint            (TypeError)              not-a-hook-point
     ├── HookEffectError          (RuntimeError)           hook-effect
@@ -18,7 +20,8 @@
     ├── ReplicaCacheError        (RuntimeError)           replica-cache
     ├── NestedAdmission          (RuntimeError)           nested-admission
     └── PluginError              (RuntimeError)           plugin
-        └── PluginRejected       (ValueError)             plugin-rejected
+        ├── PluginRejected       (ValueError)             plugin-rejected
+        └── PluginNameError      (ValueError)             plugin-name
 
     HookframeWarning (UserWarning)
     ├── HookDidNotFireWarning                             hook-did-not-fire
@@ -42,12 +45,15 @@ __all__ = [
     "HooksNotAdmitted",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
+    "InvalidWireData",
     "NestedAdmission",
     "NotAHookPoint",
     "NotSetUp",
     "PluginError",
+    "PluginNameError",
     "PluginRejected",
     "ReplicaCacheError",
     "StaleActivationWarning",
@@ -116,10 +122,22 @@ class InvalidHookFunction(HookframeError, TypeError):
     code = "invalid-hook-function"
 
 
+class InvalidLoadingRules(HookframeError, ValueError):
+    """Rules that cannot be read, or that say something which rules cannot say; none of them is in force."""
+
+    code = "invalid-loading-rules"
+
+
 class InvalidObjection(HookframeError, ValueError):
     """An objection without a rule, message or remedy, or with an unknown action."""
 
     code = "invalid-objection"
+
+
+class InvalidWireData(HookframeError, ValueError):
+    """Data from another process or a file is not what it says it is."""
+
+    code = "invalid-wire-data"
 
 
 class NotSetUp(HookframeError, RuntimeError):
@@ -180,6 +198,12 @@ class PluginRejected(PluginError, ValueError):
     """A plugin cannot be registered; it was left out and nothing else changed."""
 
     code = "plugin-rejected"
+
+
+class PluginNameError(PluginError, ValueError):
+    """A name for a new plugin that makes no distribution and no package."""
+
+    code = "plugin-name"
 
 
 class HookframeWarning(UserWarning):

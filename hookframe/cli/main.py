@@ -1,6 +1,7 @@
 """The command itself: finds the verb, and turns errors into messages and exit codes.
 
-Exit codes: 0 fine, 1 denied or findings, 2 usage, 4 a plugin failed.
+Exit codes: 0 fine, 1 denied or findings, 2 usage or a file that cannot be read, 3 files that are not those that were
+installed or pinned, 4 a plugin failed.
 """
 
 from __future__ import annotations

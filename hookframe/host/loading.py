@@ -1,111 +1,83 @@
-"""Loading the installed plugins: which of them, in which order, and what to say of those that fail."""
+"""Loading the installed plugins: importing and registering those that may load, each guarded."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packaging.utils import canonicalize_name
-
 from hookframe.errors import PluginRejected
-from hookframe.host.inventory import Candidate, installed_plugins
+from hookframe.host.distribution import Candidate
+from hookframe.host.integrity import verified_files
+from hookframe.host.judging import record_of, with_notes
 from hookframe.host.record import PluginRecord, PluginState
+from hookframe.host.rules import LoadingRules
+from hookframe.host.selection import Selection
+from hookframe.host.survey import survey
 
 if TYPE_CHECKING:
     from hookframe.host.manager import PluginManager
 
-__all__ = ["VARIABLE", "Selection", "load_installed", "survey"]
+__all__ = ["load_installed"]
 
 logger = logging.getLogger("hookframe.plugins")
 
-VARIABLE = "HOOKFRAME_PLUGINS"
-"""``none`` loads no plugin; ``name,name`` loads these distributions only; unset or ``all`` loads all."""
 
+def load_installed(
+    manager: PluginManager, selection: Selection, rules: LoadingRules, *, only: str | None = None
+) -> None:
+    """Import and register every installed plugin that may load, in sorted order, each guarded.
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which distributions a person wants loaded.
-
-    :ivar only: their names, None for all.
-    :ivar without: names to leave out.
+    :param only: the normalised name of the one distribution to load; the others are passed over, without a record.
     """
-
-    only: frozenset[str] | None = None
-    without: frozenset[str] = frozenset()
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Selection:
-        """Read :data:`VARIABLE`."""
-        text = (os.environ if environment is None else environment).get(VARIABLE, "all").strip()
-        left_out = frozenset(map(canonicalize_name, without))
-        if text.lower() in ("", "all"):
-            return cls(None, left_out)
-        if text.lower() == "none":
-            return cls(frozenset(), left_out)
-        return cls(frozenset(canonicalize_name(part) for part in text.split(",") if part.strip()), left_out)
-
-    def why_not(self, name: str) -> str | None:
-        """Why the distribution is left out; None if it is not."""
-        if name in self.without:
-            return "left out on the command line"
-        if self.only is not None and name not in self.only:
-            return f"not among the plugins that {VARIABLE} names"
-        return None
-
-    def unmatched(self, names: Collection[str]) -> list[str]:
-        """Names that were asked for, or left out, and are not installed."""
-        return sorted(((self.only or frozenset()) | self.without) - set(names))
-
-
-def survey(selection: Selection) -> list[tuple[Candidate, PluginRecord]]:
-    """What would be loaded, without importing anything."""
-    surveyed: list[tuple[Candidate, PluginRecord]] = []
-    taken: dict[str, Candidate] = {}
-    for candidate in installed_plugins():
-        reason = selection.why_not(candidate.name)
-        key = f"{candidate.name} {candidate.entry_point.name}"
-        if reason is not None:
-            state = PluginState.DISABLED
-        elif key in taken:
-            state, reason = PluginState.DUPLICATE, "another copy of the distribution comes first on the path"
-        else:
-            state, reason = PluginState.FOUND, "installed; loads when the first hook is attached"
-            taken[key] = candidate
-        surveyed.append((candidate, _record(candidate, state, reason)))
-    return surveyed
-
-
-def load_installed(manager: PluginManager, selection: Selection) -> None:
-    """Import and register every installed plugin that ``selection`` allows, in sorted order, each guarded."""
-    surveyed = survey(selection)
-    for candidate, record in surveyed:
-        outcome = _load(manager, candidate) if record.state is PluginState.FOUND else record
+    surveyed = survey(selection, rules)
+    outcomes = [(verdict.record, verdict.candidate) for verdict in surveyed.verdicts]
+    for record, candidate in [*outcomes, *((other, None) for other in surveyed.others)]:
+        if only is not None and record.distribution != only:
+            continue
+        found = candidate is not None and record.state is PluginState.FOUND
+        outcome = _load(manager, candidate, rules) if found and candidate is not None else record
         if outcome.state is not PluginState.LOADED:
             manager.add_record(outcome)
             log = logger.info if outcome.state is PluginState.DISABLED else logger.warning
             log("plugin %s is %s: %s", outcome.name, outcome.state, outcome.reason)
-    for name in selection.unmatched([candidate.name for candidate, _ in surveyed]):
-        logger.warning("plugin %s is named in %s or on the command line, and is not installed", name, VARIABLE)
+    for fault in surveyed.faults:
+        logger.info("%s", fault)
 
 
-def _load(manager: PluginManager, candidate: Candidate) -> PluginRecord:
+def _load(manager: PluginManager, candidate: Candidate, rules: LoadingRules) -> PluginRecord:
+    assured = _tampered_meanwhile(candidate) if rules.strict else nullcontext()
+    if isinstance(assured, PluginRecord):
+        return assured
+    repair = f"repair {candidate.name}, or reinstall it: pip install --force-reinstall --no-deps {candidate.name}"
     try:
-        plugin: Any = candidate.entry_point.load()
+        with assured:
+            plugin: Any = candidate.entry_point.load()  # type: ignore[union-attr]  # found ones have an entry point
+    except PluginRejected as error:
+        return record_of(candidate, PluginState.BROKEN, str(error), step="import", repair=repair)
     except (Exception, SystemExit) as error:
         logger.debug("plugin %s cannot be imported", candidate.name, exc_info=error)
-        return _record(candidate, PluginState.BROKEN, f"importing it raised {type(error).__name__}: {error}")
+        reason = f"importing it raised {type(error).__name__}: {error}"
+        return record_of(candidate, PluginState.BROKEN, reason, step="import", repair=repair)
     try:
-        return manager.register(plugin, _record(candidate, PluginState.LOADED, "installed and imported"))
+        reason = with_notes(candidate, "installed and imported")
+        return manager.register(plugin, record_of(candidate, PluginState.LOADED, reason, step="registration"))
     except PluginRejected as error:
         cause = error.__cause__
         broken = cause is not None and not isinstance(cause, PluginRejected)
-        return _record(candidate, PluginState.BROKEN if broken else PluginState.INCOMPATIBLE, str(error))
+        state = PluginState.BROKEN if broken else PluginState.INCOMPATIBLE
+        return record_of(candidate, state, str(error), step="registration", repair=repair)
 
 
-def _record(candidate: Candidate, state: PluginState, reason: str) -> PluginRecord:
-    return PluginRecord(
-        name=candidate.name, version=candidate.version, entry_point=candidate.place, state=state, reason=reason
-    )
+def _tampered_meanwhile(candidate: Candidate) -> PluginRecord | AbstractContextManager[None]:
+    """The import of verified bytes; a record if the files, which are read anew for it, agree no longer."""
+    from hookframe.host.strict import VerifiedModules, importing_verified
+
+    check, files = verified_files(candidate.distribution)
+    if not check.intact:
+        repair = f"pip install --force-reinstall --no-deps {candidate.name}"
+        return record_of(candidate, PluginState.TAMPERED, check.describe(), step="integrity", repair=repair)
+    root = Path(os.path.dirname(candidate.distribution.path))  # noqa: PTH120  # the path is a string
+    return importing_verified(VerifiedModules(root, files))

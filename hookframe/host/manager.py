@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import difflib
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -19,15 +17,19 @@ from hookframe.admission.events import Event
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest
 from hookframe.errors import HookDenied, NestedAdmission, PluginRejected
-from hookframe.hookspecs import OBSERVERS, PREFIX, PluginConfig
+from hookframe.hookspecs import OBSERVERS, PREFIX, VALIDATORS, PluginConfig
 from hookframe.host.event_names import spec_for
 from hookframe.host.guard import GuardedImpl
-from hookframe.host.loading import Selection, load_installed
-from hookframe.host.record import PluginRecord, PluginState
+from hookframe.host.inspection import SPECS, implementation, inspect_plugin, made, name_of
+from hookframe.host.isolation import IsolatedPlugin
+from hookframe.host.loading import load_installed
+from hookframe.host.record import Implementation, PluginRecord, PluginState
+from hookframe.host.required import denials, unfulfilled
+from hookframe.host.rules import LoadingRules
+from hookframe.host.selection import Selection
 
 __all__ = ["PluginManager"]
 
-_SPECS = tuple(name.removeprefix(PREFIX) for name in vars(hookspecs) if name.startswith(PREFIX))
 _deciding: contextvars.ContextVar[str | None] = contextvars.ContextVar("hookframe_deciding", default=None)
 
 
@@ -39,24 +41,39 @@ class PluginManager:
     """
 
     def __init__(self, *plugins: object, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._rules = LoadingRules()
         self._bus = pluggy.PluginManager("hookframe")
         self._bus.add_hookspecs(hookspecs)
         self._options = {canonicalize_name(name): dict(values) for name, values in (options or {}).items()}
         self._records: dict[str, PluginRecord] = {}
-        self._impls: dict[str, tuple[GuardedImpl, ...]] = dict.fromkeys(_SPECS, ())
+        self._impls: dict[str, tuple[GuardedImpl, ...]] = dict.fromkeys(SPECS, ())
+        self._isolated: dict[str, IsolatedPlugin] = {}
         for plugin in plugins:
             self.register(plugin)
 
     @classmethod
     def installed(
-        cls, *, without: Collection[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None
+        cls,
+        *,
+        rules: LoadingRules | None = None,
+        without: Collection[str] = (),
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        only: str | None = None,
     ) -> PluginManager:
-        """A manager with every installed plugin, less what ``HOOKFRAME_PLUGINS`` and ``without`` leave out.
+        """A manager with every installed plugin that may load.
 
-        A plugin that fails to load is recorded with its reason and left out.
+        A plugin that fails to load is recorded with its reason and left out. Without a plugin that the rules require,
+        the manager refuses everything that it is asked about.
+
+        :param rules: which plugins may load, and which must; all may and none must if None.
+        :param without: names of distributions to leave out, as ``HOOKFRAME_PLUGINS`` does; a required plugin that a person
+            leaves out counts as missing.
+        :param only: load this distribution alone, if it may load, to look at it.
         """
         manager = cls(options=options)
-        load_installed(manager, Selection.from_environment(without=without))
+        manager._rules = rules or LoadingRules()
+        chosen = None if only is None else canonicalize_name(only)
+        load_installed(manager, Selection.from_environment(without=without), manager._rules, only=chosen)
         return manager
 
     # ---- holding ------------------------------------------------------------------------------------------------
@@ -65,6 +82,24 @@ class PluginManager:
     def records(self) -> tuple[PluginRecord, ...]:
         """What became of each plugin, sorted by name."""
         return tuple(self._current(self._records[key]) for key in sorted(self._records))
+
+    @property
+    def unfulfilled(self) -> tuple[PluginRecord, ...]:
+        """The records of required plugins that are not at work; while there are any, everything is refused."""
+        return unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
+
+    def options_of(self, name: str) -> Mapping[str, Any]:
+        """The options that a plugin is configured with: its own, else those of its distribution."""
+        own = self._options.get(canonicalize_name(name))
+        return MappingProxyType(own or self._options.get(canonicalize_name(name.partition(":")[0]), {}))
+
+    def implementations(self) -> tuple[GuardedImpl, ...]:
+        """Every implementation of every plugin, in the order of the specs, and by plugin within a spec."""
+        return tuple(impl for spec in SPECS for impl in self._impls[spec])
+
+    def places_of(self, name: str) -> tuple[Implementation, ...]:
+        """Where a registered plugin implements which specs."""
+        return tuple(implementation(i.spec, i.function) for i in self.implementations() if i.plugin == name)
 
     def _current(self, record: PluginRecord) -> PluginRecord:
         tripped = [i.spec for spec in OBSERVERS for i in self._impls[spec] if i.plugin == record.name and i.tripped]
@@ -88,14 +123,14 @@ class PluginManager:
             out.
         """
         if isinstance(plugin, type):
-            plugin = _made(plugin)
+            plugin = made(plugin)
         if record is None:
-            record = PluginRecord(name=_name_of(plugin), state=PluginState.LOADED, reason="registered by hand")
+            record = PluginRecord(name=name_of(plugin), state=PluginState.LOADED, reason="registered by hand")
         name = record.name
         if self._bus.has_plugin(name) or self._bus.is_registered(plugin):
             raise PluginRejected(f"plugin {name!r} is registered already: unregister it first, or give it another name")
-        _inspect(plugin, name)
-        config = PluginConfig(plugin=name, options=MappingProxyType(self._options.get(canonicalize_name(name), {})))
+        inspect_plugin(plugin, name)
+        config = PluginConfig(plugin=name, options=self.options_of(name))
         try:
             self._bus.register(plugin, name)
             for impl in self._impls_of(plugin, "configure"):
@@ -105,29 +140,66 @@ class PluginManager:
                 self._bus.unregister(plugin)
             raise PluginRejected(f"plugin {name!r} failed while it was registered: {error}") from error
         self._collect()
-        implemented = tuple(spec for spec in _SPECS if any(i.plugin == name for i in self._impls[spec]))
+        implemented = tuple(spec for spec in SPECS if any(i.plugin == name for i in self._impls[spec]))
         self._records[name] = replace(record, specs=implemented)
         return self._records[name]
+
+    def register_isolated(self, target: str, *, name: str, limit: float = 5.0) -> PluginRecord:
+        """Add a plugin of pure validators that runs in a process of its own.
+
+        :param target: the plugin, as an entry point's value: ``module`` or ``module:attribute``. It is not imported here.
+        :param limit: how long it may take to start, and for each answer, in seconds; then it denies.
+        :raises PluginRejected: if it cannot be loaded there, asks for the model, implements anything but validators, or
+            has a name that is taken.
+        """
+        if self._bus.has_plugin(name) or name in self._isolated:
+            raise PluginRejected(f"plugin {name!r} is registered already: unregister it first, or give it another name")
+        plugin = IsolatedPlugin(target, name, limit=limit)
+        self._isolated[name] = plugin
+        self._collect()
+        record = PluginRecord(
+            name=name,
+            entry_point=target,
+            state=PluginState.LOADED,
+            reason="loaded in a process of its own",
+            specs=tuple(plugin.specs),
+        )
+        self._records[name] = record
+        return record
+
+    def close(self) -> None:
+        """End the processes of isolated plugins; a question starts them again."""
+        for plugin in self._isolated.values():
+            plugin.close()
 
     def unregister(self, name: str) -> None:
         """Take a plugin away.
 
         :raises KeyError: if there is none of that name.
         """
+        isolated = self._isolated.pop(name, None)
         plugin = self._bus.get_plugin(name)
-        if plugin is None:
+        if isolated is not None:
+            isolated.close()
+        elif plugin is not None:
+            self._bus.unregister(plugin)
+        else:
             raise KeyError(f"no plugin {name!r} is registered: the names are {sorted(self._records)}")
-        self._bus.unregister(plugin)
         del self._records[name]
         self._collect()
 
     def _collect(self) -> None:
         """Make the guarded implementations anew; those that were there keep their counts."""
-        known = {(impl.plugin, spec): impl for spec in _SPECS for impl in self._impls[spec]}
-        for spec in _SPECS:
+        known = {(impl.plugin, spec): impl for spec in SPECS for impl in self._impls[spec]}
+        for spec in SPECS:
             found = [
                 known.get((impl.plugin_name, spec)) or GuardedImpl(impl.plugin_name, spec, impl.function, impl.argnames)
                 for impl in getattr(self._bus.hook, PREFIX + spec).get_hookimpls()
+            ]
+            found += [
+                known.get((name, spec)) or _ask_elsewhere(plugin, spec)
+                for name, plugin in self._isolated.items()
+                if spec in plugin.specs
             ]
             self._impls[spec] = tuple(sorted(found, key=lambda guarded: guarded.plugin))
 
@@ -165,7 +237,7 @@ class PluginManager:
                 "attaches nothing"
             )
         impls = self._impls[spec]
-        objections: list[Objection] = []
+        objections = denials(self.unfulfilled, requests)
         if impls and len(requests):
             token = _deciding.set(spec)
             try:
@@ -204,8 +276,8 @@ class PluginManager:
     # ---- telling ------------------------------------------------------------------------------------------------
 
     def wants(self, spec: str) -> bool:
-        """True if a plugin implements ``spec``."""
-        return bool(self._impls[spec])
+        """True if a plugin implements ``spec``, or if the manager itself has something to refuse."""
+        return bool(self._impls[spec]) or (spec in VALIDATORS and bool(self.unfulfilled))
 
     def notify(self, event: Event) -> None:
         """Tell the observers of this kind of event. Never raises."""
@@ -224,48 +296,10 @@ class PluginManager:
         return [family for impl in self._impls["model_families"] for family in impl.provide({})]
 
 
-def _made(plugin: type) -> object:
-    try:
-        return plugin()
-    except (Exception, SystemExit) as error:
-        raise PluginRejected(f"plugin class {plugin.__name__!r} cannot be made without arguments: {error}") from error
+def _ask_elsewhere(plugin: IsolatedPlugin, spec: str) -> GuardedImpl:
+    """An implementation that puts the question to the plugin's process."""
 
+    def ask(requests: Sequence[Request] = (), request: Request | None = None) -> list[Objection]:
+        return plugin.ask(spec, requests if request is None else (request,))
 
-def _name_of(plugin: object) -> str:
-    named = plugin if hasattr(plugin, "__name__") else type(plugin)
-    return str(getattr(named, "__name__", repr(plugin)))
-
-
-def _inspect(plugin: object, name: str) -> None:
-    """Refuse what pluggy would let through: unknown specs, unknown arguments, wrappers, and being the only answer.
-
-    :raises PluginRejected: with the nearest known spec.
-    """
-    for attribute in dir(plugin):
-        try:
-            value = inspect.getattr_static(plugin, attribute)
-        except AttributeError:
-            continue
-        options = getattr(getattr(value, "__func__", value), "hookframe_impl", None)
-        if not isinstance(options, dict):
-            continue
-        spec = str(options.get("specname") or attribute)
-        _check_spec(spec, name)
-        if any(options.get(flag) for flag in ("wrapper", "hookwrapper")):
-            raise PluginRejected(f"plugin {name!r} wraps {spec}: no implementation may stand between others")
-        _check_arguments(getattr(value, "__func__", value), spec, name)
-
-
-def _check_spec(spec: str, name: str) -> None:
-    if spec.removeprefix(PREFIX) not in _SPECS or not spec.startswith(PREFIX):
-        near = difflib.get_close_matches(spec, [PREFIX + known for known in _SPECS], n=1, cutoff=0.4)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise PluginRejected(f"plugin {name!r} implements {spec}, which is no spec of this hookframe{hint}")
-
-
-def _check_arguments(function: Any, spec: str, name: str) -> None:
-    known = [*inspect.signature(getattr(hookspecs, spec)).parameters]
-    asked = [parameter for parameter in inspect.signature(function).parameters if parameter not in ("self", "cls")]
-    for argument in asked:
-        if argument not in known:
-            raise PluginRejected(f"plugin {name!r}: {spec} takes {known}, and the implementation asks for {argument!r}")
+    return GuardedImpl(plugin.name, spec, ask, ("requests" if spec == "check_hooks_to_add" else "request",))

@@ -1,0 +1,59 @@
+"""``hookframe plugins lock``: pins in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from hookframe.cli.plugins import asking
+from hookframe.host.inventory import take_inventory
+from hookframe.host.lock import Difference, compare, lock_installed
+from hookframe.host.rules import LoadingRules
+
+__all__ = ["command"]
+
+_FILE = "hookframe.lock.toml"
+
+
+@click.command("lock")
+@click.argument("file", default=_FILE, type=click.Path(dir_okay=False))
+@click.option("--check", is_flag=True, help="Compare what is installed with FILE, and write nothing.")
+@click.pass_context
+def command(ctx: click.Context, file: str, check: bool) -> None:
+    """Pin name, version and digest of every installed plugin in FILE (hookframe.lock.toml if none is given).
+
+    FILE is not written if the files of a plugin do not match RECORD. Nothing is imported.
+    """
+    ctx.exit(_check(file) if check else _write(Path(file)))
+
+
+def _check(file: str) -> int:
+    rules = LoadingRules.from_toml(file)
+    differences = compare(take_inventory(), rules)
+    if not differences:
+        click.echo(f"{len(rules.pins)} plugins are as {file} says")
+    return _report(differences)
+
+
+def _write(file: Path) -> int:
+    lock = lock_installed(take_inventory())
+    code = _report(lock.doubts)
+    if code == asking.INTEGRITY:
+        click.echo(f"{file} was not written: reinstall these plugins first", err=True)
+        return code
+    try:
+        file.write_text(lock.to_toml(), encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{file} cannot be written: {error.strerror}", param_hint="FILE") from error
+    click.echo(f"{len(lock.pins)} plugins are pinned in {file}")
+    return code
+
+
+def _report(differences: Sequence[Difference]) -> int:
+    for difference in differences:
+        click.echo(str(difference), err=True)
+    if any(difference.integrity for difference in differences):
+        return asking.INTEGRITY
+    return asking.FINDINGS if differences else asking.FINE

@@ -1,0 +1,1 @@
+"""A new plugin, complete: what ``hookframe plugins new`` writes."""
