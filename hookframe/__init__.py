@@ -168,9 +168,9 @@ def __dir__() -> list[str]:
 
 def _installed_plugins() -> AdmissionController:
     """The process's default controller: every plugin that is installed."""
-    from hookframe.host.manager import PluginManager
+    from hookframe.host.children import default_manager
 
-    return PluginManager.installed()
+    return default_manager()
 
 
 source.provide(_installed_plugins)

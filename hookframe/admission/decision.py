@@ -21,11 +21,16 @@ class Decision:
     :ivar requests: the batch, in the order in which it was asked for.
     :ivar objections: every objection, ordered by request, then by who made it.
     :ivar number: counts the decisions of this process, from 1.
+    :ivar errors: what failing plugins raised, in the order in which they were asked; left behind when it is pickled.
     """
 
     requests: Sequence[Request]
     objections: tuple[Objection, ...] = ()
     number: int = field(default_factory=lambda: next(_numbers), compare=False)
+    errors: tuple[BaseException, ...] = field(default=(), compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Decision], tuple[Sequence[Request], tuple[Objection, ...], int]]:
+        return type(self), (self.requests, self.objections, self.number)
 
     @property
     def allowed(self) -> bool:

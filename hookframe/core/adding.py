@@ -100,9 +100,15 @@ class AddingVerbs(NamedModel):
         hook: HookFunction,
         dir: Direction,
     ) -> None:
-        """Attach at each of ``hook_points`` whose name ``enabled`` accepts; the predicate is asked about all first."""
-        for point in [point for name, point in hook_points if enabled(name)]:
-            point.add_hook(hook, dir=dir, level=self.context_level)
+        """Attach at each of ``hook_points`` whose name ``enabled`` accepts; all of them, or none."""
+        handles: list[HookHandle] = []
+        try:
+            for point in [point for name, point in hook_points if enabled(name)]:
+                handles.append(point.add_hook(hook, dir=dir, level=self.context_level))  # noqa: PERF401  # one by one, to know which are on
+        except BaseException:
+            for handle in handles:
+                handle.remove()
+            raise
 
     def _enable_hook(self, name: str | Callable[[str], bool], hook: HookFunction, dir: Direction) -> None:
         """Attach by name or predicate, at the current context level, through the points' own ``add_hook``."""

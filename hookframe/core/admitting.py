@@ -48,7 +48,6 @@ class Admitted:
 
     attachments: list[Attachment]
     skipped: dict[str, str]
-    decision: Decision
     requests: LazyRequests
     kept: list[int] = field(default_factory=list)
 
@@ -74,19 +73,30 @@ def admit(
     """
     asked, skipped = _ask_models(attachments, root)
     requests = LazyRequests(lambda: _requests(asked, route), len(asked))
-    decision = controller.review_hooks(requests, root)
-    if not decision.allowed:
-        raise HookDenied(decision)
-    left_out = decision.skipped
-    for objection in decision.skips:
-        skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
+    left_out: set[int] = set()
+    for judge in (controller, *_other_controllers(asked, controller)):
+        decision = review_or_raise(judge.review_hooks(requests, root))
+        left_out |= decision.skipped
+        for objection in decision.skips:
+            skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
     kept = [index for index in range(len(asked)) if index not in left_out]
-    if route != "torch" and controller.wants("wrap_hook"):  # torch calls its hooks with other arguments
+    if controller.wants("wrap_hook"):
         _wrap(asked, kept, requests, controller)
     for index in kept:
         _dress(asked[index])
-    report(decision, skipped, route, level=logging.INFO if kept else logging.WARNING)
-    return Admitted([asked[index] for index in kept], skipped, decision, requests, kept)
+    _report_skipped(skipped, route, logging.INFO if kept else logging.WARNING)
+    return Admitted([asked[index] for index in kept], skipped, requests, kept)
+
+
+def _other_controllers(asked: Sequence[Attachment], controller: AdmissionController) -> list[AdmissionController]:
+    """Controllers of their own that other models have, to which one of the points belongs as well."""
+    found: dict[int, AdmissionController] = {}
+    for attachment in asked:
+        for owner, _ in attachment.point.owners():
+            own = owner.admission_controller
+            if own is not None and own is not controller:
+                found[id(own)] = own
+    return list(found.values())
 
 
 def _ask_models(attachments: Sequence[Attachment], root: NamedModel | None) -> tuple[list[Attachment], dict[str, str]]:
@@ -141,24 +151,21 @@ def _request(index: int, attachment: Attachment, route: Route, function: Functio
 def _wrap(asked: list[Attachment], kept: list[int], requests: LazyRequests, controller: AdmissionController) -> None:
     for index in kept:
         attachment = asked[index]
-        if not attachment.caches:
+        if attachment.wrappable:
             attachment.function = controller.wrap(requests[index], attachment.function)
 
 
 def _dress(attachment: Attachment) -> None:
     """Put what the attachment's options ask for around its function."""
     if attachment.read_only and not attachment.caches:
-        attachment.function = ReadOnly(attachment.function)
+        attachment.function = ReadOnly(attachment.function, attachment.user_hook)
     if attachment.aliases:
         attachment.function = UnderAliases(
             attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"
         )
 
 
-def report(decision: Decision, skipped: dict[str, str], route: Route, *, level: int = logging.INFO) -> None:
-    """Warn of what was admitted with a warning, and log at ``level`` which points were left out."""
-    for objection in decision.warnings:
-        warn_user(str(objection), HookObjectionWarning)
+def _report_skipped(skipped: dict[str, str], route: Route, level: int) -> None:
     if skipped:
         first = ", ".join(repr(name) for name in list(skipped)[:5])
         more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
@@ -170,11 +177,12 @@ def report(decision: Decision, skipped: dict[str, str], route: Route, *, level: 
 def review_or_raise(decision: Decision) -> Decision:
     """Pass an allowing decision on, after its warnings.
 
-    :raises HookDenied: if the decision refuses.
+    :raises HookDenied: if the decision refuses; from the exception of the plugin that failed, if one did.
     """
     if not decision.allowed:
-        raise HookDenied(decision)
-    report(decision, {}, "to")
+        raise HookDenied(decision) from next(iter(decision.errors), None)
+    for objection in decision.warnings:
+        warn_user(str(objection), HookObjectionWarning)
     return decision
 
 

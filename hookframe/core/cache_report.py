@@ -46,9 +46,12 @@ def tell_started(root: NamedModel, attachments: Sequence[Attachment], operation:
         controller.notify(event)
 
 
-def report_caches(root: NamedModel, sinks: Sequence[CacheSink], skipped: Mapping[str, str], operation: int) -> int:
+def report_caches(
+    root: NamedModel, sinks: Sequence[CacheSink], skipped: Mapping[str, str], operation: int, *, warn: bool
+) -> int:
     """Warn of values that went stale, and tell observers what was cached.
 
+    :param warn: False if an exception is on its way, which a warning must not replace.
     :returns: the bytes cached, 0 if nobody wants to know.
     """
     controller, total = root.controller, 0
@@ -56,7 +59,7 @@ def report_caches(root: NamedModel, sinks: Sequence[CacheSink], skipped: Mapping
         stale = tuple(sink.stale())
         if isinstance(sink.cache, ActivationCache):
             sink.cache.stale = stale
-        if stale:
+        if stale and warn:
             warn_user(_stale_text(stale), StaleActivationWarning)
         if controller.wants("cache_finished") or controller.wants("run_finished"):
             size = cached_bytes(sink.cache)

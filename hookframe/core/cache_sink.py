@@ -162,6 +162,7 @@ class CachingAttachment(Attachment):
 
     __slots__ = ("key", "sink")
     caches = True
+    wrappable = False
 
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)
@@ -189,6 +190,7 @@ class GradientCachingAttachment(GradientAttachment):
 
     __slots__ = ("key", "sink")
     caches = True
+    wrappable = False
 
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)

@@ -14,7 +14,7 @@ from hookframe.core.admitting import describe, next_operation, review_or_raise
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
-from hookframe.core.devices import device_in_force, review_device
+from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.named_model import NamedModel
 from hookframe.core.names import Selected, SweptName
@@ -189,7 +189,7 @@ def _prepare(
         )
         decision = review_or_raise(controller.review_cache(request, root))
         if decision.device is not None:
-            chosen = torch.device(decision.device)
+            chosen = device_named(decision)
     if chosen is not None:
         chosen = review_device(root, chosen, "cache", route)
     if chosen != device:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from hookframe.admission.request import Direction
 from hookframe.core.handles import Attachment
 from hookframe.core.planning import plan_attachment
+from hookframe.core.torch_hooks import TorchAttachment, registrations
 from hookframe.errors import HooksNotAdmitted
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["CarriedHook", "NotAdmitted", "carry", "revive"]
+__all__ = ["CarriedHook", "CarriedTorchHook", "NotAdmitted", "carry", "carry_torch", "revive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,20 @@ class CarriedHook:
     permanent: bool
     level: int | None
     aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedTorchHook:
+    """What is needed to register one of torch's own hooks again."""
+
+    function: HookFunction
+    method: str
+    options: dict[str, Any]
+
+
+def carry_torch(point: HookPoint) -> list[CarriedTorchHook]:
+    """Describe torch's own hooks on ``point``."""
+    return [CarriedTorchHook(function=f, method=method, options=options) for method, f, options in registrations(point)]
 
 
 def carry(attachments: Iterable[Attachment]) -> list[CarriedHook]:
@@ -50,20 +65,23 @@ def carry(attachments: Iterable[Attachment]) -> list[CarriedHook]:
     ]
 
 
-def revive(point: HookPoint, carried: Iterable[CarriedHook]) -> list[Attachment]:
+def revive(point: HookPoint, carried: Iterable[CarriedHook | CarriedTorchHook]) -> list[Attachment]:
     """Plan the carried hooks anew on ``point``; nothing is attached."""
-    return [
-        plan_attachment(
-            point,
-            hook.function,
-            direction=hook.direction,
-            name=hook.name,
-            permanent=hook.permanent,
-            level=hook.level,
-            aliases=hook.aliases,
-        )
-        for hook in carried
-    ]
+    return [_revived(point, hook) for hook in carried]
+
+
+def _revived(point: HookPoint, hook: CarriedHook | CarriedTorchHook) -> Attachment:
+    if isinstance(hook, CarriedTorchHook):
+        return TorchAttachment(point, hook.function, hook.method, hook.options)
+    return plan_attachment(
+        point,
+        hook.function,
+        direction=hook.direction,
+        name=hook.name,
+        permanent=hook.permanent,
+        level=hook.level,
+        aliases=hook.aliases,
+    )
 
 
 class NotAdmitted:
@@ -71,7 +89,7 @@ class NotAdmitted:
 
     __slots__ = ("carried",)
 
-    def __init__(self, carried: list[CarriedHook]) -> None:
+    def __init__(self, carried: list[CarriedHook | CarriedTorchHook]) -> None:
         self.carried = carried
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:

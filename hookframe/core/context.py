@@ -118,6 +118,8 @@ class HookContext(Generic[Root]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._entered:
+            return
         root, attachments = self.root, self.attachments
         controller = root.controller
         gone, ran = self._leave()
@@ -154,7 +156,7 @@ class HookContext(Generic[Root]):
 
     def _report_run(self, error: BaseException | None) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = report_caches(self.root, self.sinks, self.skipped, self.operation)
+        cached = report_caches(self.root, self.sinks, self.skipped, self.operation, warn=error is None)
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import nn
 
+from hookframe.admission.decision import Decision
 from hookframe.admission.request import DeviceRequest, Route
 from hookframe.core.admitting import review_or_raise
+from hookframe.errors import PluginError
 
 if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
     from hookframe.core.types import DeviceType
 
-__all__ = ["AdmittedMoves", "device_in_force", "review_device"]
+__all__ = ["AdmittedMoves", "device_in_force", "device_named", "review_device"]
 
 
 class AdmittedMoves(nn.Module):
@@ -84,7 +86,21 @@ def review_device(
         return asked
     request = DeviceRequest(device=str(asked), purpose=purpose, route=route)
     decision = review_or_raise(controller.review_device(request, root))
-    return asked if decision.device is None else torch.device(decision.device)
+    return asked if decision.device is None else device_named(decision)
+
+
+def device_named(decision: Decision) -> torch.device:
+    """The device that an objection names instead.
+
+    :raises PluginError: if it is none; with the plugin that named it.
+    """
+    try:
+        return torch.device(str(decision.device))
+    except RuntimeError as error:
+        who = next(objection.source for objection in decision.objections if objection.device is not None)
+        raise PluginError(
+            f"plugin {who!r} names device {decision.device!r} instead, and torch has none: {error}"
+        ) from error
 
 
 def device_in_force(root: nn.Module, device: DeviceType) -> torch.device | None:

@@ -17,6 +17,7 @@ import torch
 
 from hookframe.core.gradient_guard import GradientGuard
 from hookframe.core.handles import Attachment
+from hookframe.errors import ActivationTypeError
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -72,6 +73,11 @@ class GradientAttachment(Attachment):
             if result is None:
                 return gradient
             result = _plain(result)
+            if not isinstance(result, torch.Tensor):
+                raise ActivationTypeError(
+                    f"a backward hook at {self.label!r} returned a {type(result).__name__}: return the gradient that "
+                    "replaces the one it got, a tuple of just that, or None"
+                )
             return result if conversion is None else conversion.revert(result)
         except BaseException as error:
             self.note(error)

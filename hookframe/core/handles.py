@@ -85,6 +85,8 @@ class Attachment:
 
     caches = False
     """True for hooks that store what they see; a copy of the model leaves them behind."""
+    wrappable = True
+    """True for hooks that are called as ``hook(tensor, hook=point)``, so that plugins can wrap them."""
 
     def __init__(
         self,

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from torch.compiler import is_dynamo_compiling
+from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
-from hookframe.core.admitting import Admitted, admit, next_operation
+from hookframe.core.admitting import Admitted, admit, describe, next_operation
 from hookframe.core.belonging import BelongsToModels
-from hookframe.core.carried import CarriedHook, NotAdmitted, carry, revive
+from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.fitting import directions, fits
 from hookframe.core.gradients import TAP
 from hookframe.core.handles import Attachment, HandleList, HookHandle
 from hookframe.core.planning import plan_attachment
 from hookframe.core.removing import detach_all, review_removal, tell_removed
 from hookframe.core.scope import ScopedStep
+from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
+from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
@@ -128,16 +131,12 @@ class HookPoint(BelongsToModels):
         """Attach ``hook`` as a permanent one; see :meth:`add_hook`."""
         return self.add_hook(hook, dir=dir, is_permanent=True)
 
-    def _admit_torch_hook(self, hook: Callable[..., Any], direction: Direction, prepend: bool) -> Callable[..., Any]:
-        attachment = plan_attachment(self, hook, direction=direction, name=self.name, prepend=prepend)
-        attachment.read_only = False  # torch calls the function with its own arguments: it cannot be held to reading
-        root, operation = self.owner, next_operation()
-        controller = self.controller
-        admitted = admit([attachment], root=root, controller=controller, route="torch")
-        self.__dict__.update(_call_module=True, _plan=self._plan or ())
-        if controller.wants("hooks_added"):
-            controller.notify(admitted.added_event(root, operation, "torch"))
-        return hook
+    def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
+        if not callable(hook):
+            raise InvalidHookFunction(f"{describe(hook)} cannot be called: torch's hooks are functions")
+        attachment = TorchAttachment(self, hook, method, options)
+        attach([attachment], root=self.owner, route="torch", operation=next_operation())
+        return cast("RemovableHandle", attachment.installed)
 
     @property
     def fwd_hooks(self) -> list[HookHandle]:
@@ -189,6 +188,8 @@ class HookPoint(BelongsToModels):
 
     def detach(self, attachment: Attachment) -> bool:
         """Take one hook off this point; False if it was not there. Asks and tells nobody."""
+        if isinstance(attachment, TorchAttachment):
+            return attachment.uninstall()
         with _lock:
             fwd, bwd = self._fwd, self._bwd
             if attachment in fwd:
@@ -217,6 +218,10 @@ class HookPoint(BelongsToModels):
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd
+        if isinstance(attachment, TorchAttachment):
+            attachment.install()
+            self._replace(fwd, bwd)
+            return
         if attachment.direction == "fwd":
             fwd = (attachment, *fwd) if attachment.prepend else (*fwd, attachment)
         else:
@@ -251,12 +256,12 @@ class HookPoint(BelongsToModels):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key not in _TRANSIENT}
-        state["_carried"] = carry(self._attachments())
-        state["_rooted"] = self.owner is not None
-        return state
+        carried = [*carry(self._attachments()), *carry_torch(self)]
+        return without_torch_hooks(state) | {"_carried": carried, "_rooted": self.owner is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        carried: list[CarriedHook] = state.pop("_carried", [])
+        state = dict(state)
+        carried: list[CarriedHook | CarriedTorchHook] = state.pop("_carried", [])
         rooted = state.pop("_rooted", False)
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
@@ -290,14 +295,14 @@ def attach(
     controller = current_controller() if root is None else root.controller
     admitted = admit(attachments, root=root, controller=controller, route=route)
     done: list[Attachment] = []
-    with _lock:
-        try:
+    try:
+        with _lock:
             for attachment in admitted.attachments:
                 attachment.point._add(attachment)
                 done.append(attachment)
-        except BaseException:
-            detach_all(done)
-            raise
-    if done and controller.wants("hooks_added"):
-        controller.notify(admitted.added_event(root, operation, route))
+        if done and controller.wants("hooks_added"):
+            controller.notify(admitted.added_event(root, operation, route))
+    except BaseException:
+        detach_all(done)
+        raise
     return admitted

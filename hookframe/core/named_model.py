@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hookframe.core.types import HookFunction, NamesFilter
 
 __all__ = ["NamedModel"]
+
+logger = logging.getLogger("hookframe")
 
 _FEW = 16  # up to so many names are looked up one by one instead of comparing the whole tree
 
@@ -104,7 +107,10 @@ class NamedModel(AdmittedMoves):
         :raises NotSetUp: if ``setup()`` was never called.
         """
         self.refresh(names_filter)
-        return select(names_filter, self._points(), self.__dict__.get("mod_dict"))
+        selection = select(names_filter, self._points(), self.__dict__.get("mod_dict"))
+        if not selection and callable(names_filter):
+            logger.warning("no hook point of %s has a name that the predicate accepts", type(self).__name__)
+        return selection
 
     def refresh(self, names_filter: NamesFilter = None) -> None:
         """Read the tree again if it has changed, as far as ``names_filter`` depends on it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["RunningVerbs"]
 
 logger = logging.getLogger("hookframe")
+
+
+class _Running(threading.local):
+    """How many models run inside each other in this thread."""
+
+    depth = 0
+
+
+_running = _Running()
 
 
 class RunningVerbs(NamedModel):
@@ -89,9 +99,16 @@ class RunningVerbs(NamedModel):
         self.__dict__["_ran"] = True
         if is_dynamo_compiling():
             return super().__call__(*args, **kwargs)
+        _running.depth += 1
         try:
             return super().__call__(*args, **kwargs)
         except BaseException:
-            if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
-                tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
+            if _running.depth == 1:  # else another model is still running around this one
+                self._tell_failures()
             raise
+        finally:
+            _running.depth -= 1
+
+    def _tell_failures(self) -> None:
+        if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
+            tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])

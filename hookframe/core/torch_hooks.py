@@ -2,54 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-if TYPE_CHECKING:
-    from hookframe.admission.request import Direction
+from hookframe.core.handles import Attachment
 
-__all__ = ["AdmittedTorchHooks"]
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+
+__all__ = ["AdmittedTorchHooks", "TorchAttachment", "registrations", "without_torch_hooks"]
+
+_TABLES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_FLAGS = ("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs")
+
+
+class TorchAttachment(Attachment):
+    """A hook in torch's own tables: torch calls it, with torch's arguments.
+
+    :ivar method: the name of the ``torch.nn.Module`` method that registers it.
+    :ivar options: the keyword arguments of that method.
+    """
+
+    __slots__ = ("installed", "method", "options")
+    wrappable = False
+
+    def __init__(self, point: HookPoint, function: Callable[..., Any], method: str, options: Mapping[str, Any]) -> None:
+        super().__init__(
+            point,
+            function,
+            direction="fwd" if "forward" in method else "bwd",
+            name=point.name,
+            prepend=bool(options.get("prepend")),
+        )
+        self.method = method
+        self.options = dict(options)
+        self.installed: RemovableHandle | None = None
+
+    def install(self) -> None:
+        """Put the function into torch's table."""
+        register = getattr(nn.Module, self.method)
+        self.installed = register(self.point, self.user_hook, **self.options)
+
+    def uninstall(self) -> bool:
+        """Take it out again; False if it was not there."""
+        handle, self.installed = self.installed, None
+        if handle is None:
+            return False
+        handle.remove()
+        return True
+
+
+def registrations(module: nn.Module) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Method, function and options that would register the torch hooks of ``module`` again, in order."""
+    own = module.__dict__
+    for key, function in own["_forward_pre_hooks"].items():
+        yield "register_forward_pre_hook", function, {"with_kwargs": key in own["_forward_pre_hooks_with_kwargs"]}
+    for key, function in own["_forward_hooks"].items():
+        options = {
+            "with_kwargs": key in own["_forward_hooks_with_kwargs"],
+            "always_call": key in own["_forward_hooks_always_called"],
+        }
+        yield "register_forward_hook", function, options
+    full = own["_is_full_backward_hook"]
+    for function in own["_backward_hooks"].values():
+        yield "register_full_backward_hook" if full else "register_backward_hook", function, {}
+    for function in own["_backward_pre_hooks"].values():
+        yield "register_full_backward_pre_hook", function, {}
+
+
+def without_torch_hooks(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a module as if nobody had registered a torch hook on it."""
+    empty: dict[str, Any] = {name: OrderedDict() for name in (*_TABLES, *_FLAGS)}
+    return state | empty | {"_is_full_backward_hook": None}
 
 
 class AdmittedTorchHooks(nn.Module):
-    """Sends each torch-style registration through :meth:`_admit_torch_hook` before torch sees it.
+    """Sends each torch-style registration through admission before torch sees it.
 
     :raises HookDenied: from each method, if the admission refuses; torch's tables are then unchanged.
     """
 
-    def _admit_torch_hook(self, hook: Callable[..., Any], direction: Direction, prepend: bool) -> Callable[..., Any]:
+    def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         raise NotImplementedError
 
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
         """As ``torch.nn.Module.register_forward_hook``, after admission."""
-        admitted = self._admit_torch_hook(hook, "fwd", prepend)
-        return super().register_forward_hook(
-            admitted, prepend=prepend, with_kwargs=with_kwargs, always_call=always_call
-        )
+        options = {"prepend": prepend, "with_kwargs": with_kwargs, "always_call": always_call}
+        return self._register("register_forward_hook", hook, **options)
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """As ``torch.nn.Module.register_forward_pre_hook``, after admission."""
-        admitted = self._admit_torch_hook(hook, "fwd", prepend)
-        return super().register_forward_pre_hook(admitted, prepend=prepend, with_kwargs=with_kwargs)
+        return self._register("register_forward_pre_hook", hook, prepend=prepend, with_kwargs=with_kwargs)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """As ``torch.nn.Module.register_full_backward_hook``, after admission."""
-        return super().register_full_backward_hook(self._admit_torch_hook(hook, "bwd", prepend), prepend)
+        return self._register("register_full_backward_hook", hook, prepend=prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """As ``torch.nn.Module.register_full_backward_pre_hook``, after admission."""
-        return super().register_full_backward_pre_hook(self._admit_torch_hook(hook, "bwd", prepend), prepend)
+        return self._register("register_full_backward_pre_hook", hook, prepend=prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """As ``torch.nn.Module.register_backward_hook``, after admission."""
-        return super().register_backward_hook(self._admit_torch_hook(hook, "bwd", False))
+        return self._register("register_backward_hook", hook)
 
     def _has_torch_hooks(self) -> bool:
         own = self.__dict__

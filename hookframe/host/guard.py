@@ -61,17 +61,22 @@ class GuardedImpl:
         self._in_a_row += 1
         self.last_error = error
 
-    def validate(self, requests: Sequence[Request], facts: dict[str, Any]) -> list[Objection]:
-        """Ask a validator; whatever goes wrong becomes an objection that denies."""
+    def validate(
+        self, requests: Sequence[Request], facts: dict[str, Any], errors: list[BaseException] | None = None
+    ) -> list[Objection]:
+        """Ask a validator; whatever goes wrong becomes an objection that denies, and is added to ``errors``."""
+        errors = [] if errors is None else errors
         try:
             answer = self.call(facts)
         except (Exception, SystemExit) as error:
             logger.warning("validator %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
+            errors.append(error)
             return [self._deny(requests, "plugin-failed", f"the plugin raised {type(error).__name__}: {error}")]
         try:
             return self._checked(answer, requests)
         except PluginError as error:
             self.failed(error)
+            errors.append(error)
             return [self._deny(requests, "plugin-answer", str(error))]
 
     def _checked(self, answer: Any, requests: Sequence[Request]) -> list[Objection]:

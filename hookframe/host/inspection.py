@@ -12,7 +12,7 @@ from hookframe.errors import PluginRejected
 from hookframe.hookspecs import PREFIX
 from hookframe.host.record import Implementation
 
-__all__ = ["SPECS", "implementation", "inspect_plugin", "made", "name_of"]
+__all__ = ["SPECS", "arguments_of", "implementation", "inspect_plugin", "made", "name_of"]
 
 SPECS = tuple(name.removeprefix(PREFIX) for name in vars(hookspecs) if name.startswith(PREFIX))
 """Names of all specs, without the prefix."""
@@ -47,12 +47,13 @@ def inspect_plugin(plugin: object, name: str) -> None:
             continue
         options = getattr(getattr(value, "__func__", value), "hookframe_impl", None)
         if not isinstance(options, dict):
+            _check_unmarked(attribute, getattr(value, "__func__", value), name)
             continue
         spec = str(options.get("specname") or attribute)
         _check_spec(spec, name)
         if any(options.get(flag) for flag in ("wrapper", "hookwrapper")):
             raise PluginRejected(f"plugin {name!r} wraps {spec}: no implementation may stand between others")
-        _check_arguments(getattr(value, "__func__", value), spec, name)
+        _check_arguments(getattr(plugin, attribute), spec, name)
 
 
 def _check_spec(spec: str, name: str) -> None:
@@ -62,10 +63,22 @@ def _check_spec(spec: str, name: str) -> None:
         raise PluginRejected(f"plugin {name!r} implements {spec}, which is no spec of this hookframe{hint}")
 
 
-def _check_arguments(function: Any, spec: str, name: str) -> None:
+def _check_unmarked(attribute: str, value: object, name: str) -> None:
+    """Refuse a function that is named as an implementation and is not marked as one: it would do nothing."""
+    if attribute.startswith(PREFIX) and inspect.isfunction(value):
+        raise PluginRejected(
+            f"plugin {name!r} has a function {attribute} without @hookimpl, which would never be called"
+        )
+
+
+def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The arguments that an implementation asks for, by name, whichever way it takes them."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def _check_arguments(function: Callable[..., Any], spec: str, name: str) -> None:
     known = [*inspect.signature(getattr(hookspecs, spec)).parameters]
-    asked = [parameter for parameter in inspect.signature(function).parameters if parameter not in ("self", "cls")]
-    for argument in asked:
+    for argument in arguments_of(function):
         if argument not in known:
             raise PluginRejected(f"plugin {name!r}: {spec} takes {known}, and the implementation asks for {argument!r}")
 

@@ -23,8 +23,9 @@ from hookframe.admission.request import Request
 from hookframe.admission.wire import objection_from_json, request_to_json
 from hookframe.errors import PluginError, PluginRejected
 from hookframe.hookspecs import VALIDATORS
+from hookframe.host.guard import GuardedImpl
 
-__all__ = ["IsolatedPlugin"]
+__all__ = ["IsolatedPlugin", "isolated_impl"]
 
 _LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
 
@@ -142,3 +143,12 @@ def _converse(child: subprocess.Popen[str], line: str | None) -> str:
         child.stdin.write(line + "\n")
         child.stdin.flush()
     return "" if child.stdout is None else child.stdout.readline(_LONGEST_ANSWER)
+
+
+def isolated_impl(plugin: IsolatedPlugin, spec: str) -> GuardedImpl:
+    """An implementation that puts the question to the plugin's process."""
+
+    def ask(requests: Sequence[Request] = (), request: Request | None = None) -> list[Objection]:
+        return plugin.ask(spec, requests if request is None else (request,))
+
+    return GuardedImpl(plugin.name, spec, ask, ("requests" if spec == "check_hooks_to_add" else "request",))

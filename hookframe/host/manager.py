@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,8 +21,8 @@ from hookframe.errors import HookDenied, NestedAdmission, PluginRejected
 from hookframe.hookspecs import OBSERVERS, PREFIX, VALIDATORS, PluginConfig
 from hookframe.host.event_names import spec_for
 from hookframe.host.guard import GuardedImpl
-from hookframe.host.inspection import SPECS, implementation, inspect_plugin, made, name_of
-from hookframe.host.isolation import IsolatedPlugin
+from hookframe.host.inspection import SPECS, arguments_of, implementation, inspect_plugin, made, name_of
+from hookframe.host.isolation import IsolatedPlugin, isolated_impl
 from hookframe.host.loading import load_installed
 from hookframe.host.record import Implementation, PluginRecord, PluginState
 from hookframe.host.required import denials, unfulfilled
@@ -48,8 +49,10 @@ class PluginManager:
         self._records: dict[str, PluginRecord] = {}
         self._impls: dict[str, tuple[GuardedImpl, ...]] = dict.fromkeys(SPECS, ())
         self._isolated: dict[str, IsolatedPlugin] = {}
-        for plugin in plugins:
-            self.register(plugin)
+        self._refusals: tuple[PluginRecord, ...] = ()
+        for given in plugins:
+            plugin = made(given) if isinstance(given, type) else given
+            self.register(plugin, self._record_by_hand(plugin))
 
     @classmethod
     def installed(
@@ -76,8 +79,6 @@ class PluginManager:
         load_installed(manager, Selection.from_environment(without=without), manager._rules, only=chosen)
         return manager
 
-    # ---- holding ------------------------------------------------------------------------------------------------
-
     @property
     def records(self) -> tuple[PluginRecord, ...]:
         """What became of each plugin, sorted by name."""
@@ -86,7 +87,12 @@ class PluginManager:
     @property
     def unfulfilled(self) -> tuple[PluginRecord, ...]:
         """The records of required plugins that are not at work; while there are any, everything is refused."""
-        return unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
+        required = unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
+        return (*self._refusals, *required)
+
+    def refuse(self, record: PluginRecord) -> None:
+        """Refuse everything from now on, because of what ``record`` says."""
+        self._refusals = (*self._refusals, record)
 
     def options_of(self, name: str) -> Mapping[str, Any]:
         """The options that a plugin is configured with: its own, else those of its distribution."""
@@ -125,7 +131,7 @@ class PluginManager:
         if isinstance(plugin, type):
             plugin = made(plugin)
         if record is None:
-            record = PluginRecord(name=name_of(plugin), state=PluginState.LOADED, reason="registered by hand")
+            record = _by_hand(name_of(plugin))
         name = record.name
         if self._bus.has_plugin(name) or self._bus.is_registered(plugin):
             raise PluginRejected(f"plugin {name!r} is registered already: unregister it first, or give it another name")
@@ -143,6 +149,12 @@ class PluginManager:
         implemented = tuple(spec for spec in SPECS if any(i.plugin == name for i in self._impls[spec]))
         self._records[name] = replace(record, specs=implemented)
         return self._records[name]
+
+    def _record_by_hand(self, plugin: object) -> PluginRecord:
+        """A record with a name that is free: several objects of one class are numbered."""
+        name = name_of(plugin)
+        names = (name if number == 1 else f"{name}#{number}" for number in itertools.count(1))
+        return _by_hand(next(free for free in names if not self._bus.has_plugin(free)))
 
     def register_isolated(self, target: str, *, name: str, limit: float = 5.0) -> PluginRecord:
         """Add a plugin of pure validators that runs in a process of its own.
@@ -193,11 +205,12 @@ class PluginManager:
         known = {(impl.plugin, spec): impl for spec in SPECS for impl in self._impls[spec]}
         for spec in SPECS:
             found = [
-                known.get((impl.plugin_name, spec)) or GuardedImpl(impl.plugin_name, spec, impl.function, impl.argnames)
+                known.get((impl.plugin_name, spec))
+                or GuardedImpl(impl.plugin_name, spec, impl.function, arguments_of(impl.function))
                 for impl in getattr(self._bus.hook, PREFIX + spec).get_hookimpls()
             ]
             found += [
-                known.get((name, spec)) or _ask_elsewhere(plugin, spec)
+                known.get((name, spec)) or isolated_impl(plugin, spec)
                 for name, plugin in self._isolated.items()
                 if spec in plugin.specs
             ]
@@ -206,12 +219,10 @@ class PluginManager:
     def _impls_of(self, plugin: object, spec: str) -> list[GuardedImpl]:
         caller = getattr(self._bus.hook, PREFIX + spec)
         return [
-            GuardedImpl(impl.plugin_name, spec, impl.function, impl.argnames)
+            GuardedImpl(impl.plugin_name, spec, impl.function, arguments_of(impl.function))
             for impl in caller.get_hookimpls()
             if impl.plugin is plugin
         ]
-
-    # ---- deciding -----------------------------------------------------------------------------------------------
 
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""
@@ -238,15 +249,16 @@ class PluginManager:
             )
         impls = self._impls[spec]
         objections = denials(self.unfulfilled, requests)
+        errors: list[BaseException] = []
         if impls and len(requests):
             token = _deciding.set(spec)
             try:
                 for impl in impls:
-                    objections += impl.validate(requests, facts)
+                    objections += impl.validate(requests, facts, errors)
             finally:
                 _deciding.reset(token)
         objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
-        decision = Decision(requests, tuple(objections))
+        decision = Decision(requests, tuple(objections), errors=tuple(errors))
         if self._impls["decision_made"]:
             self._tell("decision_made", {"decision": decision})
         return decision
@@ -273,8 +285,6 @@ class PluginManager:
             hook = hook if wrapped is None else wrapped
         return hook
 
-    # ---- telling ------------------------------------------------------------------------------------------------
-
     def wants(self, spec: str) -> bool:
         """True if a plugin implements ``spec``, or if the manager itself has something to refuse."""
         return bool(self._impls[spec]) or (spec in VALIDATORS and bool(self.unfulfilled))
@@ -296,10 +306,5 @@ class PluginManager:
         return [family for impl in self._impls["model_families"] for family in impl.provide({})]
 
 
-def _ask_elsewhere(plugin: IsolatedPlugin, spec: str) -> GuardedImpl:
-    """An implementation that puts the question to the plugin's process."""
-
-    def ask(requests: Sequence[Request] = (), request: Request | None = None) -> list[Objection]:
-        return plugin.ask(spec, requests if request is None else (request,))
-
-    return GuardedImpl(plugin.name, spec, ask, ("requests" if spec == "check_hooks_to_add" else "request",))
+def _by_hand(name: str) -> PluginRecord:
+    return PluginRecord(name=name, state=PluginState.LOADED, reason="registered by hand")

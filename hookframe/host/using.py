@@ -28,9 +28,13 @@ class use_plugins:  # noqa: N801  # used as a verb, as a function would be
             self.manager = plugins[0]
         else:
             self.manager = PluginManager(*plugins, options=options)
+        self._open = True
         source.push(self.manager)
 
     def __enter__(self) -> PluginManager:
+        if not self._open:  # it was left before: decide again
+            self._open = True
+            source.push(self.manager)
         return self.manager
 
     def __exit__(
@@ -40,4 +44,6 @@ class use_plugins:  # noqa: N801  # used as a verb, as a function would be
 
     def close(self) -> None:
         """Stop deciding with these plugins; a second call does nothing."""
-        source.drop(self.manager)
+        if self._open:
+            self._open = False
+            source.drop(self.manager)

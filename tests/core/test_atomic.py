@@ -143,3 +143,27 @@ def test_one_context_object_is_entered_once_at_a_time(model):
     with context:
         assert len(model.hook_embed.fwd_hooks) == 1
     assert not model.hook_embed.fwd_hooks
+
+
+def test_leaving_twice_or_without_entering_changes_nothing(model):
+    context = model.hooks(fwd_hooks=[("hook_embed", hook)])
+    context.__exit__(None, None, None)
+    with context:
+        pass
+    context.__exit__(None, None, None)
+    assert model.context_level == 0
+
+
+def test_an_interrupt_in_an_observer_of_added_hooks_takes_them_off_again(model, tables):
+    class Interrupted:
+        @hookimpl
+        def hookframe_hooks_added(self, event):
+            raise KeyboardInterrupt
+
+    before = tables(model)
+    with hookframe.use_plugins(Interrupted()):
+        for batch in BATCHES.values():
+            with pytest.raises(KeyboardInterrupt):
+                batch(model, hook)
+    assert tables(model) == before
+    assert model.context_level == 0

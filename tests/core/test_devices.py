@@ -193,3 +193,15 @@ def test_devices_that_this_machine_lacks_are_asked_about_first(model):
             with pytest.raises((RuntimeError, AssertionError, NotImplementedError)):  # torch's own words
                 getattr(model, kind)()
     assert [request.device for request in watcher.asked] == ["xpu", "mtia", "ipu"]
+
+
+def test_a_device_that_torch_does_not_know_is_blamed_on_its_plugin(model, x):
+    with hookframe.use_plugins(NoMeta("nonsense")), pytest.warns(HookObjectionWarning, match="meta holds"):
+        with pytest.raises(hookframe.PluginError, match="plugin 'NoMeta' names device 'nonsense'"):
+            model.to("meta")
+
+
+def test_to_empty_goes_where_an_objection_sends_it(model):
+    with hookframe.use_plugins(NoMeta("cpu")), pytest.warns(HookObjectionWarning, match="meta holds"):
+        model.to_empty(device="meta")
+    assert {p.device.type for p in model.parameters()} == {"cpu"}

@@ -118,3 +118,31 @@ def test_what_is_no_tensor_can_be_read_too():
     point.add_hook(read_only(lambda pair, hook: pair))
     with pytest.raises(HookEffectError, match="returned a tuple"):
         point((1, 2))
+
+
+def test_a_marked_call_of_an_object_is_held_to_it(model, x):
+    class Meddler:
+        @read_only
+        def __call__(self, tensor, hook):
+            return tensor * 0
+
+    with pytest.raises(HookEffectError, match="Meddler.*returned a Tensor"):
+        model.run_with_hooks(x, fwd_hooks=[(POINT, Meddler())])
+
+
+def test_the_error_names_the_users_function_and_not_a_plugins_wrapper(model, x):
+    class Wrapper:
+        @hookimpl
+        def hookframe_wrap_hook(self, request, hook):
+            return lambda tensor, hook_=hook, **kwargs: hook_(tensor, **kwargs)
+
+    with hookframe.use_plugins(Wrapper()), pytest.raises(HookEffectError, match="test_effects.returns"):
+        model.run_with_hooks(x, fwd_hooks=[(POINT, returns)])
+
+
+def test_a_read_only_hook_compiles_and_its_returned_value_is_still_refused(model, x):
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    with model.hooks(fwd_hooks=[(POINT, read_only(lambda tensor, hook: None))]):
+        assert torch.equal(compiled(x), model(x))
+    torch._dynamo.reset()

@@ -277,3 +277,51 @@ def test_a_class_that_needs_arguments_is_rejected():
 
     with pytest.raises(PluginRejected, match="'Needy' cannot be made without arguments"):
         PluginManager(Needy)
+
+
+def test_a_forgotten_marker_is_noticed():
+    class Forgot:
+        def hookframe_check_hooks_to_add(self, requests):
+            return None
+
+    with pytest.raises(PluginRejected, match="without @hookimpl, which would never be called"):
+        PluginManager(Forgot())
+
+
+def test_several_objects_of_one_class_are_numbered():
+    names = [record.name for record in PluginManager(objector("one"), objector("one"), objector("one")).records]
+    assert names == ["one", "one#2", "one#3"]
+
+
+def test_arguments_with_defaults_and_by_keyword_alone_are_given():
+    seen = []
+
+    class Plugin:
+        @hookimpl
+        def hookframe_check_hooks_to_add(this, *, requests, model=None):  # noqa: N805  # not self, on purpose
+            seen.append((len(requests), model))
+
+    model = Model()
+    with hookframe.use_plugins(Plugin()):
+        model.add_hook("hook_a", print)
+    assert seen == [(1, model)]
+
+
+def test_a_closed_use_of_plugins_can_be_entered_again():
+    use = hookframe.use_plugins(objector("one"))
+    use.close()
+    Model().add_hook("hook_a", print)
+    with use, pytest.raises(hookframe.HookDenied, match="one minds"):
+        Model().add_hook("hook_a", print)
+    Model().add_hook("hook_a", print)
+
+
+def test_of_two_uses_of_one_manager_the_innermost_ends_first():
+    manager = PluginManager(objector("one"))
+    outer, between, inner = hookframe.use_plugins(manager), hookframe.use_plugins(), hookframe.use_plugins(manager)
+    inner.close()
+    Model().add_hook("hook_a", print)
+    between.close()
+    with pytest.raises(hookframe.HookDenied, match="one minds"):
+        Model().add_hook("hook_a", print)
+    outer.close()

@@ -1,0 +1,3 @@
+"""Cannot be imported: exits."""
+
+raise SystemExit(3)

@@ -1,0 +1,1 @@
+"""Is a plugin by its entry point alone."""

@@ -1,0 +1,3 @@
+"""Cannot be imported: kills its process."""
+
+__import__("os")._exit(0)

@@ -1,0 +1,3 @@
+"""Cannot be imported: raises."""
+
+raise ImportError("a library is missing")
