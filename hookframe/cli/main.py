@@ -17,6 +17,7 @@ __all__ = ["cli", "main"]
 
 _VERBS = {
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
+    "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
     "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
 }
 

@@ -146,3 +146,26 @@ def test_errors_become_a_line_and_an_exit_code(error, code, monkeypatch, capsys)
         command.main()
     assert ended.value.code == code
     assert capsys.readouterr().err.startswith("hookframe: ")
+
+
+def test_specs_are_shown_as_they_are_documented(run):
+    from hookframe import hookspecs
+
+    result = run("specs")
+    assert result.exit_code == 0
+    for name in (*hookspecs.VALIDATORS, *hookspecs.OBSERVERS, *hookspecs.PROVIDERS):
+        assert f"hookframe_{name}(" in result.output
+    one = run("specs", "check_device").output
+    assert one.startswith("hookframe_check_device(request, model)  validator\n    Called when a device was chosen")
+    assert one == run("specs", "hookframe_check_device").output
+
+
+def test_specs_are_there_for_programs(run):
+    (spec,) = json.loads(run("specs", "wrap_hook", "--json").output)
+    assert (spec["kind"], spec["arguments"]) == ("provider", ["request", "hook"])
+
+
+def test_an_unknown_spec_is_a_usage_error(run):
+    result = run("specs", "check_everything")
+    assert result.exit_code == 2
+    assert "there is no spec 'check_everything'" in result.output
