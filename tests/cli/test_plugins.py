@@ -8,12 +8,12 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from fake_distributions import ABSTAINS
 from importlib_metadata import distributions
 
 from hookframe.cli.main import cli
 from hookframe.host.record import PluginRecord
 from hookframe.host.rules import LoadingRules
+from hookframe.testing.fake_installations import ABSTAINS
 
 EXITS = "raise SystemExit('imported')"
 
@@ -187,6 +187,7 @@ def test_why_shows_every_rule_in_order_and_which_one_decides(run, site, tmp_path
         ("origin", "blocked"),
         ("version", None),
         ("plugin-api", None),
+        ("requirement", None),
         ("module", None),
         ("integrity", "tampered"),
     ]

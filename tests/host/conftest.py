@@ -1,10 +1,17 @@
-"""Makes the fake distributions of this directory importable, here and for ``tests/cli``."""
+"""Fake installations, from hookframe's own test kit."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))
+import pytest
 
-from fake_distributions import site  # noqa: F401  # a fixture, found through the line above
+from hookframe.testing.fake_installations import FakeSite, fake_site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[FakeSite]:
+    """A folder on the path, to install fake distributions into."""
+    with fake_site(tmp_path / "site") as made:
+        yield made

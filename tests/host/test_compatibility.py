@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from fake_distributions import ABSTAINS
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
@@ -15,6 +14,7 @@ from hookframe import PluginManager
 from hookframe.host import api
 from hookframe.host.api import PLUGIN_API
 from hookframe.host.compatibility import stated_range, why_api_differs, why_hookframe_differs
+from hookframe.testing.fake_installations import ABSTAINS
 
 PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml"))
 

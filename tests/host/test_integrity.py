@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fake_distributions import ABSTAINS
 
 from hookframe.host.integrity import check_files, recorded_files
 from hookframe.host.inventory import take_inventory
+from hookframe.testing.fake_installations import ABSTAINS
 
 
 def check(name="acme-rules"):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from fake_distributions import ABSTAINS, FakeSite
 
 from hookframe import PluginManager
 from hookframe.host import inventory
@@ -14,6 +13,7 @@ from hookframe.host.inventory import take_inventory
 from hookframe.host.modules import locate
 from hookframe.host.origin import Origin, OriginKind
 from hookframe.host.survey import survey
+from hookframe.testing.fake_installations import ABSTAINS, FakeSite
 
 
 def found(name):

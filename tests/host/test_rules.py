@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from fake_distributions import ABSTAINS
 
 import hookframe
 from hookframe import HookDenied, HookPoint, InvalidLoadingRules, PluginManager
@@ -13,6 +12,7 @@ from hookframe.admission.request import CacheRequest, DeviceRequest, ResetReques
 from hookframe.host.integrity import check_files
 from hookframe.host.inventory import take_inventory
 from hookframe.host.rules import LoadingRules, PluginPin
+from hookframe.testing.fake_installations import ABSTAINS
 
 
 def digest_of(name):

@@ -6,7 +6,6 @@ import importlib
 import sys
 
 import pytest
-from fake_distributions import ABSTAINS
 
 import hookframe
 from hookframe import HookDenied, HookPoint, PluginManager
@@ -15,6 +14,7 @@ from hookframe.host.integrity import check_files
 from hookframe.host.inventory import take_inventory
 from hookframe.host.rules import LoadingRules
 from hookframe.host.strict import VerifiedLoader
+from hookframe.testing.fake_installations import ABSTAINS
 
 STRICT = LoadingRules(strict=True, require=frozenset({"acme-rules"}))
 SAYS = "WHO = {who!r}\n" + ABSTAINS
