@@ -12,8 +12,9 @@ import json
 import platform
 import random
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 
 import hookframe
-from hookframe import HookedRootModule, HookPoint
+from hookframe import FunctionInfo, HookedRootModule, HookPoint, HookRequest, PluginManager, hookimpl
 
 POINTS = 17  # hook points in a block, as TransformerLens has them
 
@@ -199,6 +200,37 @@ def measure(*, layers: int, width: int, rounds: int) -> list[dict[str, object]]:
     return rows
 
 
+class Abstains:
+    """A validator without objections; what is left is the cost of asking it."""
+
+    @hookimpl
+    def hookframe_check_hooks_to_add(self, requests: Sequence[HookRequest]) -> None:
+        """Object to nothing."""
+
+
+def isolation(size: int, rounds: int) -> dict[str, object]:
+    """One question to a validator in a process of its own, against the same validator in this one."""
+    function = FunctionInfo(module="benchmark", qualname="function")
+    batch = tuple(HookRequest(index=i, point=f"p.{i}", function=function, route="hooks") for i in range(size))
+    inside, outside = PluginManager(Abstains()), PluginManager()
+    sys.path.append(str(Path(__file__).parent))
+    outside.register_isolated("hook_path:Abstains", name="abstains", limit=60.0)
+    try:
+        found = interleaved(
+            {"ours": lambda: outside.review_hooks(batch, None), "theirs": lambda: inside.review_hooks(batch, None)},
+            rounds,
+        )
+    finally:
+        outside.close()
+    return {
+        "what": f"isolated validator, {size} requests",
+        "hookframe_us": found["ours"] * 1e6,
+        "against": "the same in this process",
+        "against_us": found["theirs"] * 1e6,
+        "ratio": found["ours"] / found["theirs"],
+    }
+
+
 def _backward(model: nn.Module, x: torch.Tensor, *, incl: bool) -> None:
     if isinstance(model, Hooked) and incl:
         _, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
@@ -217,7 +249,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     size = {"layers": 2, "width": 16, "rounds": 5} if options.smoke else {"layers": 12, "width": 64, "rounds": 150}
-    rows = measure(**size)
+    rows = [*measure(**size), *(isolation(count, size["rounds"]) for count in (1, 200))]
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, 1 thread, {size}")
     print(f"{'what':45} {'hookframe':>12} {'compared':>12} {'ratio':>7}  against")
     for row in rows:
