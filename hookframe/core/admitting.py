@@ -74,7 +74,7 @@ def admit(
     asked, skipped = _ask_models(attachments, root)
     requests = LazyRequests(lambda: _requests(asked, route), len(asked))
     left_out: set[int] = set()
-    for judge in (controller, *_other_controllers(asked, controller)):
+    for judge in (controller, *_other_controllers(asked, root, controller)):
         decision = review_or_raise(judge.review_hooks(requests, root))
         left_out |= decision.skipped
         for objection in decision.skips:
@@ -88,11 +88,13 @@ def admit(
     return Admitted([asked[index] for index in kept], skipped, requests, kept)
 
 
-def _other_controllers(asked: Sequence[Attachment], controller: AdmissionController) -> list[AdmissionController]:
+def _other_controllers(
+    asked: Sequence[Attachment], root: NamedModel | None, controller: AdmissionController
+) -> list[AdmissionController]:
     """Controllers of their own that other models have, to which one of the points belongs as well."""
     found: dict[int, AdmissionController] = {}
     for attachment in asked:
-        for owner, _ in attachment.point.owners():
+        for owner in attachment.point.other_owners(root):
             own = owner.admission_controller
             if own is not None and own is not controller:
                 found[id(own)] = own

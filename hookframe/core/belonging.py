@@ -35,10 +35,16 @@ class BelongsToModels(AdmittedTorchHooks):
         """Each living model that this point belongs to, with its name there; ``root`` first, under ``name``."""
         if root is not None:
             yield root, name or self.name or ""
-        for reference in self._roots:
-            other = reference()
-            if other is not None and other is not root:
-                yield other, other.name_of(self) or name or ""
+        for other in self.other_owners(root):
+            yield other, other.name_of(self) or name or ""
+
+    def other_owners(self, root: NamedModel | None) -> list[NamedModel]:
+        """The living models that this point belongs to, but ``root``."""
+        roots = self._roots
+        if len(roots) == 1 and roots[0]() is root:
+            return []  # nearly every point: asked for each one of a batch
+        found = [reference() for reference in roots]
+        return [owner for owner in found if owner is not None and owner is not root]
 
     def belong_to(self, root: NamedModel) -> None:
         """Remember that ``root`` named this point."""

@@ -60,11 +60,11 @@ class CachingVerbs(NamedModel):
         selection = self.select_points(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
-        store, store_gradient = CachingFunction(sink), CachingFunction(sink, "_grad")
-        names = [_named(selected) for selected in selection]
-        fwd: list[HookSpecification] = [(name, store) for name in names]
-        bwd: list[HookSpecification] = [(name, store_gradient) for name in names if incl_bwd]
-        return sink.cache, fwd, bwd
+        hooks: dict[Direction, list[HookSpecification]] = {
+            direction: [(_named(selected), function) for selected in selection]
+            for direction, function in _functions(sink, incl_bwd)
+        }
+        return sink.cache, hooks["fwd"], hooks.get("bwd", [])
 
     def add_caching_hooks(
         self,

@@ -26,7 +26,7 @@ class GuardedImpl:
     :ivar tripped: True if it is an observer that failed :data:`TRIP_AFTER` times in a row.
     """
 
-    __slots__ = ("_in_a_row", "argnames", "failures", "function", "last_error", "plugin", "spec")
+    __slots__ = ("_in_a_row", "argnames", "failures", "function", "plugin", "spec")
 
     def __init__(self, plugin: str, spec: str, function: Callable[..., Any], argnames: Sequence[str]) -> None:
         self.plugin = plugin
@@ -34,7 +34,6 @@ class GuardedImpl:
         self.function = function
         self.argnames = tuple(argnames)
         self.failures = 0
-        self.last_error: BaseException | None = None
         self._in_a_row = 0
 
     @property
@@ -49,17 +48,16 @@ class GuardedImpl:
         """
         try:
             answer = self.function(**{name: facts[name] for name in self.argnames})
-        except (Exception, SystemExit) as error:
-            self.failed(error)
+        except (Exception, SystemExit):
+            self.failed()
             raise
         self._in_a_row = 0
         return answer
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self) -> None:
         """Count one failure."""
         self.failures += 1
         self._in_a_row += 1
-        self.last_error = error
 
     def validate(
         self, requests: Sequence[Request], facts: dict[str, Any], errors: list[BaseException] | None = None
@@ -75,7 +73,7 @@ class GuardedImpl:
         try:
             return self._checked(answer, requests)
         except PluginError as error:
-            self.failed(error)
+            self.failed()
             errors.append(error)
             return [self._deny(requests, "plugin-answer", str(error))]
 
