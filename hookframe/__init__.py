@@ -13,8 +13,16 @@ from hookframe.admission.controller import AdmissionController, source
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision
+    from hookframe.admission.family import ModelFamily
     from hookframe.admission.objection import Action, Objection
-    from hookframe.admission.request import CacheRequest, DeviceRequest, FunctionInfo, HookRequest, ResetRequest
+    from hookframe.admission.request import (
+        CacheRequest,
+        DeviceRequest,
+        FunctionInfo,
+        HookRequest,
+        ResetRequest,
+        RunRequest,
+    )
     from hookframe.core.activation_cache import ActivationCache
     from hookframe.core.effects import read_only
     from hookframe.core.handles import HookHandle
@@ -59,7 +67,15 @@ __version__ = "0.1.0"
 _PLACES = {
     "hookframe.admission.decision": ("Decision",),
     "hookframe.admission.objection": ("Action", "Objection"),
-    "hookframe.admission.request": ("CacheRequest", "DeviceRequest", "FunctionInfo", "HookRequest", "ResetRequest"),
+    "hookframe.admission.family": ("ModelFamily",),
+    "hookframe.admission.request": (
+        "CacheRequest",
+        "DeviceRequest",
+        "FunctionInfo",
+        "HookRequest",
+        "ResetRequest",
+        "RunRequest",
+    ),
     "hookframe.core.activation_cache": ("ActivationCache",),
     "hookframe.core.effects": ("read_only",),
     "hookframe.core.handles": ("HookHandle",),
@@ -131,6 +147,7 @@ __all__ = [
     "InvalidObjection",
     "InvalidWireData",
     "LensHandle",
+    "ModelFamily",
     "NamesFilter",
     "NestedAdmission",
     "NotAHookPoint",
@@ -142,6 +159,7 @@ __all__ = [
     "PluginRejected",
     "ReplicaCacheError",
     "ResetRequest",
+    "RunRequest",
     "Slice",
     "SliceInput",
     "StaleActivationWarning",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         RunFinished,
     )
     from hookframe.admission.objection import Objection
-    from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest
+    from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest, RunRequest
 
     Objections = Iterable[Objection] | Objection | None
 
@@ -99,6 +99,15 @@ def hookframe_check_reset(request: ResetRequest, model: Any) -> Objections:
     A handle's own ``remove()`` and the end of a context are not asked about: they remove what is theirs.
 
     :returns: objections, or None; a refusal leaves all hooks in place.
+    """
+
+
+@hookspec
+def hookframe_check_run(request: RunRequest, model: Any) -> Objections:
+    """Called after an operation ran the model and its hooks are off again, unless an exception ended it.
+
+    :returns: objections, or None. A refusal raises in place of the operation's result: nothing is left attached, and
+        what ran has run.
     """
 
 
@@ -177,7 +186,8 @@ def hookframe_wrap_hook(request: HookRequest, hook: Callable[..., Any]) -> Calla
 def hookframe_model_families() -> Iterable[Any] | None:
     """Called when families of models are looked up.
 
-    :returns: descriptions of the families that the plugin knows.
+    :returns: the families that the plugin knows: objects with a ``name`` and ``matches(model)``, as
+        :class:`~hookframe.admission.family.ModelFamily` says.
     """
 
 
@@ -186,7 +196,7 @@ def hookframe_add_commands(registry: click.Group) -> None:
     """Called when the ``hookframe`` command is given a verb that is not built in; add click commands to ``registry``."""
 
 
-VALIDATORS = ("check_hooks_to_add", "check_cache", "check_device", "check_reset")
+VALIDATORS = ("check_hooks_to_add", "check_cache", "check_device", "check_reset", "check_run")
 """Names of the validators, without the prefix."""
 OBSERVERS = (
     "decision_made",

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
-from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest
+from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest, RunRequest
 
 __all__ = ["AdmissionController", "ControllerSource", "current_controller", "source"]
 
@@ -31,6 +31,9 @@ class AdmissionController(Protocol):
 
     def review_reset(self, request: ResetRequest, model: Any) -> Decision:
         """Decide about a removal that touches hooks which are protected."""
+
+    def review_run(self, request: RunRequest, model: Any) -> Decision:
+        """Decide about an operation whose run of the model is over; a refusal keeps its result from the caller."""
 
     def wrap(self, request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function to attach in place of ``hook``: usually ``hook`` itself."""

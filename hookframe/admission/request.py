@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
+
+from hookframe.admission.functions import code_digest, distribution_of
 
 __all__ = [
     "CacheRequest",
@@ -18,6 +20,7 @@ __all__ = [
     "Request",
     "ResetRequest",
     "Route",
+    "RunRequest",
 ]
 
 Direction: TypeAlias = Literal["fwd", "bwd"]
@@ -47,12 +50,14 @@ class FunctionInfo:
     :ivar qualname: its qualified name; for an object with ``__call__``, that of its class.
     :ivar file: its source file, or None for built-in code.
     :ivar line: the first line of its source, or None.
+    :ivar digest: a digest of its code, None for built-in code; see :func:`~hookframe.admission.functions.code_digest`.
     """
 
     module: str
     qualname: str
     file: str | None = None
     line: int | None = None
+    digest: str | None = None
 
     @classmethod
     def of(cls, function: object) -> FunctionInfo:
@@ -68,7 +73,13 @@ class FunctionInfo:
             qualname=str(getattr(named, "__qualname__", repr(named))),
             file=getattr(code, "co_filename", None),
             line=getattr(code, "co_firstlineno", None),
+            digest=code_digest(inner),
         )
+
+    @property
+    def distribution(self) -> str | None:
+        """The installed distribution that the function's module belongs to; None if there is none."""
+        return distribution_of(self.module)
 
     def __str__(self) -> str:
         place = f" ({self.file}:{self.line})" if self.file else ""
@@ -120,12 +131,14 @@ class CacheRequest:
     :ivar points: names of the points, in the model's order.
     :ivar device: the device that the cached tensors will live on, as torch prints it; None if the model has no parameters.
     :ivar gradients: True if gradients are cached as well.
+    :ivar estimated_bytes: how much the cache will hold, None where nobody has estimated it.
     """
 
     index: int = 0
     points: tuple[str, ...]
     device: str | None = None
     gradients: bool = False
+    estimated_bytes: int | None = None
     route: Route
 
     @property
@@ -176,20 +189,45 @@ class ResetRequest:
         return f"removing {self.permanent} permanent and {self.owned} context hooks"
 
 
-Request: TypeAlias = HookRequest | CacheRequest | DeviceRequest | ResetRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What an operation did to a model that has just run, before its result is handed on.
+
+    :ivar never_fired: points that were asked for by name and whose hook never ran, each once.
+    :ivar bytes_cached: bytes of what the operation cached.
+    :ivar unmanaged: names of the modules that carry torch hooks which no admission has seen (``""`` for the model
+        itself), sorted.
+    """
+
+    index: int = 0
+    never_fired: tuple[str, ...] = ()
+    bytes_cached: int = 0
+    unmanaged: tuple[str, ...] = ()
+    route: Route
+
+    @property
+    def subject(self) -> str:
+        """The request in a few words, for messages."""
+        return f"the result of {self.route}"
+
+
+Request: TypeAlias = HookRequest | CacheRequest | DeviceRequest | ResetRequest | RunRequest
 
 
 @dataclass(slots=True)
 class LazyRequests(Sequence[HookRequest]):
     """The requests of one batch, made when somebody first looks at them.
 
-    An operation on hundreds of points costs nothing here as long as no validator and no observer is installed.
+    An operation on hundreds of points costs nothing here as long as no validator and no observer is installed. An
+    operation that is repeated may ask with the very same batch again: it stands for the same requests for good.
 
     :ivar build: makes the requests; called at most once.
+    :ivar memo: where a controller keeps what it derived from this batch, under a key of its own.
     """
 
     build: Callable[[], Sequence[HookRequest]]
     size: int
+    memo: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _made: tuple[HookRequest, ...] | None = field(default=None, init=False)
 
     @property

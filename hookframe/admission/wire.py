@@ -20,16 +20,18 @@ from hookframe.admission.request import (
     Request,
     ResetRequest,
     Route,
+    RunRequest,
 )
 from hookframe.errors import InvalidWireData
 
 __all__ = ["objection_from_json", "objection_to_json", "request_from_json", "request_to_json"]
 
-_KINDS: dict[str, type[HookRequest] | type[CacheRequest] | type[DeviceRequest] | type[ResetRequest]] = {
+_KINDS: dict[str, type[Request]] = {
     "hook": HookRequest,
     "cache": CacheRequest,
     "device": DeviceRequest,
     "reset": ResetRequest,
+    "run": RunRequest,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -53,12 +55,15 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "qualname": (str,),
     "file": (str, type(None)),
     "line": (int, type(None)),
+    "digest": (str, type(None)),
+    "estimated_bytes": (int, type(None)),
+    "bytes_cached": (int,),
 }
 _OWN_TYPES: dict[tuple[type, str], tuple[type, ...]] = {
     (ResetRequest, "permanent"): (int,),
     (DeviceRequest, "device"): (str,),
 }
-_LISTS = ("aliases", "points")
+_LISTS = ("aliases", "never_fired", "points", "unmanaged")
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
@@ -107,7 +112,7 @@ def _field(kind: type, key: str, value: Any) -> Any:
 def _function(value: object) -> FunctionInfo:
     names = [field.name for field in fields(FunctionInfo)]
     if not isinstance(value, Mapping) or set(value) != set(names):
-        raise InvalidWireData("the function is not described by module, qualname, file and line")
+        raise InvalidWireData("the function is not described by module, qualname, file, line and digest")
     return FunctionInfo(**{name: _field(FunctionInfo, name, value[name]) for name in names})
 
 

@@ -61,7 +61,7 @@ def report_caches(
             sink.cache.stale = stale
         if stale and warn:
             warn_user(_stale_text(stale), StaleActivationWarning)
-        if controller.wants("cache_finished") or controller.wants("run_finished"):
+        if any(map(controller.wants, ("cache_finished", "run_finished", "check_run"))):
             size = cached_bytes(sink.cache)
             total += size
             event = CacheFinished(

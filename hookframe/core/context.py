@@ -7,18 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
-from hookframe.admission.request import FunctionInfo, Route
+from hookframe.admission.request import FunctionInfo, Route, RunRequest
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import Admitted, describe, model_name, next_operation
+from hookframe.core.admitting import Admitted, describe, model_name, next_operation, review_or_raise
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
-from hookframe.core.evidence import counts, warn_of_silence
+from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
 from hookframe.core.names import Selected
 from hookframe.core.planning import plan_attachment
 from hookframe.core.removing import detach_all, tell_removed
 from hookframe.core.scope import Scope, ScopeName
+from hookframe.core.unmanaged import unmanaged_modules
 from hookframe.errors import HookframeError, InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -168,7 +169,20 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if error is None:
-            warn_of_silence(self.root, attachments, backward_too=self.reset and self.route != "run_with_hooks")
+            silent = silent_hooks(attachments, backward_too=self.reset and self.route != "run_with_hooks")
+            self._review_run(silent, cached)
+            warn_of_silence(self.root, silent, attachments)
+
+    def _review_run(self, silent: Sequence[Attachment], cached: int) -> None:
+        controller = self.root.controller
+        if controller.wants("check_run"):
+            request = RunRequest(
+                never_fired=tuple(dict.fromkeys(attachment.label for attachment in silent)),
+                bytes_cached=cached,
+                unmanaged=unmanaged_modules(self.root),
+                route=self.route,
+            )
+            review_or_raise(controller.review_run(request, self.root))
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"

@@ -13,7 +13,7 @@ from hookframe.errors import HookDidNotFireWarning
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
 
-__all__ = ["counts", "explain_silence", "never_fired", "warn_of_silence"]
+__all__ = ["counts", "explain_silence", "silent_hooks", "warn_of_silence"]
 
 _GATES = {  # last part of a point's name → the config flag without which it never fires (TransformerLens's names)
     "hook_result": "use_attn_result",
@@ -34,22 +34,22 @@ def counts(attachments: Sequence[Attachment]) -> Mapping[tuple[str, Direction], 
     return total
 
 
-def never_fired(attachments: Sequence[Attachment]) -> list[Attachment]:
-    """The attachments that did not fire since they were attached."""
-    return [attachment for attachment in attachments if not attachment.fired]
-
-
-def warn_of_silence(root: NamedModel, attachments: Sequence[Attachment], *, backward_too: bool) -> None:
-    """Warn of each hook at an exactly named point that never fired.
+def silent_hooks(attachments: Sequence[Attachment], *, backward_too: bool) -> list[Attachment]:
+    """The hooks at exactly named points that never fired since they were attached.
 
     :param backward_too: False if the backward pass may still come.
     """
-    for silent in never_fired(attachments):
-        if silent.exact and (backward_too or silent.direction == "fwd"):
-            function = FunctionInfo.of(silent.user_hook)
-            what = "caching hook" if silent.caches else f"hook {function}"
-            known = explain_silence(root, silent, attachments)
-            warn_user(f"the {silent.direction} {what} at {silent.label!r} never fired: {known}", HookDidNotFireWarning)
+    return [a for a in attachments if not a.fired and a.exact and (backward_too or a.direction == "fwd")]
+
+
+def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments: Sequence[Attachment]) -> None:
+    """Warn of each of the ``silent`` ones among ``attachments``, with what is known."""
+    for attachment in silent:
+        function = FunctionInfo.of(attachment.user_hook)
+        what = "caching hook" if attachment.caches else f"hook {function}"
+        known = explain_silence(root, attachment, attachments)
+        text = f"the {attachment.direction} {what} at {attachment.label!r} never fired: {known}"
+        warn_user(text, HookDidNotFireWarning)
 
 
 def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachment]) -> str:

@@ -13,6 +13,7 @@ from hookframe.admission.request import (
     HookRequest,
     ResetRequest,
     Route,
+    RunRequest,
 )
 
 __all__ = ["POINT", "RequestBuilder"]
@@ -85,6 +86,19 @@ class RequestBuilder:
     ) -> ResetRequest:
         """A request to remove protected hooks."""
         return ResetRequest(points=tuple(points), permanent=permanent, owned=owned, route=route)
+
+    def run(
+        self,
+        *,
+        never_fired: Iterable[str] = (),
+        bytes_cached: int = 0,
+        unmanaged: Iterable[str] = (),
+        route: Route = "run_with_hooks",
+    ) -> RunRequest:
+        """A request about a run that is over."""
+        return RunRequest(
+            never_fired=tuple(never_fired), bytes_cached=bytes_cached, unmanaged=tuple(unmanaged), route=route
+        )
 
 
 def _described(function: Callable[..., Any] | FunctionInfo | None) -> FunctionInfo:

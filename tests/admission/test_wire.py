@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookframe import Action, FunctionInfo, HookframeError, InvalidWireData, Objection
-from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest
+from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest, RunRequest
 from hookframe.admission.wire import objection_from_json, objection_to_json, request_from_json, request_to_json
 
 names = st.text(max_size=20)
 optional = st.none() | names
 small = st.integers(0, 10**6)
-functions = st.builds(FunctionInfo, module=names, qualname=names, file=optional, line=st.none() | small)
+functions = st.builds(
+    FunctionInfo, module=names, qualname=names, file=optional, line=st.none() | small, digest=optional
+)
 routes = st.sampled_from(["add_hook", "hooks", "run_with_cache", "torch", "copy", "to"])
 requests = (
     st.builds(
@@ -39,11 +41,20 @@ requests = (
         points=st.lists(names, max_size=5).map(tuple),
         device=optional,
         gradients=st.booleans(),
+        estimated_bytes=st.none() | small,
         route=routes,
     )
     | st.builds(DeviceRequest, index=small, device=names, purpose=st.sampled_from(["model", "cache"]), route=routes)
     | st.builds(
         ResetRequest, index=small, points=st.lists(names).map(tuple), permanent=small, owned=small, route=routes
+    )
+    | st.builds(
+        RunRequest,
+        index=small,
+        never_fired=st.lists(names).map(tuple),
+        bytes_cached=small,
+        unmanaged=st.lists(names).map(tuple),
+        route=routes,
     )
 )
 

@@ -52,6 +52,8 @@ def ordinary() -> list[Batch]:
         *(("check_device", (_make.device(device, purpose="cache"),)) for device in ("cpu", "mps:0")),
         ("check_reset", (_make.reset(),)),
         ("check_reset", (_make.reset(POINTS[:3], permanent=0, owned=3, route="remove_all_hook_fns"),)),
+        ("check_run", (_make.run(),)),
+        ("check_run", (_make.run(never_fired=POINTS[:2], bytes_cached=1 << 20, unmanaged=("", "blocks.0")),)),
     ]
     return [*(("check_hooks_to_add", batch) for batch in hooks), *others]
 
@@ -85,6 +87,7 @@ def unknown() -> list[Batch]:
         ("check_device", (_make.device("cpu", route=later),)),
         ("check_reset", (_make.reset(("?", *names), permanent=99, owned=99, route=later),)),
         ("check_reset", (_make.reset((), permanent=0),)),
+        ("check_run", (_make.run(never_fired=names, bytes_cached=1 << 60, unmanaged=names, route=later),)),
     ]
 
 

@@ -15,10 +15,11 @@ from hookframe.admission.request import (
     Request,
     ResetRequest,
     Route,
+    RunRequest,
 )
 from hookframe.testing.conformance.samples import FUNCTIONS, POINTS, Batch
 
-__all__ = ["batches", "cache_requests", "device_requests", "hook_batches", "reset_requests"]
+__all__ = ["batches", "cache_requests", "device_requests", "hook_batches", "reset_requests", "run_requests"]
 
 _LARGEST_BATCH = 6
 _names = st.sampled_from(POINTS) | st.text(max_size=20)
@@ -77,6 +78,11 @@ def reset_requests() -> SearchStrategy[ResetRequest]:
     return st.builds(ResetRequest, points=_points(), permanent=_counts, owned=_counts, route=_routes)
 
 
+def run_requests() -> SearchStrategy[RunRequest]:
+    """Requests about runs."""
+    return st.builds(RunRequest, never_fired=_points(), bytes_cached=_counts, unmanaged=_points(), route=_routes)
+
+
 def batches(spec: str) -> SearchStrategy[Batch]:
     """What the validator ``spec`` can be asked."""
     if spec == "check_hooks_to_add":
@@ -85,5 +91,6 @@ def batches(spec: str) -> SearchStrategy[Batch]:
         "check_cache": cache_requests(),
         "check_device": device_requests(),
         "check_reset": reset_requests(),
+        "check_run": run_requests(),
     }
     return kinds[spec].map(lambda request: (spec, (request,)))
