@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hookframe.policy.schema import DocumentTable, ModesTable, RuleTable
 
-__all__ = ["LARGEST", "Layer", "read_layer", "read_layer_file"]
+__all__ = ["LARGEST", "Layer", "read_layer", "read_layer_file", "schema_mistake"]
 
 LARGEST = 1024 * 1024
 """Bytes that a policy file may have."""
@@ -115,7 +115,7 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
         document = DocumentTable.model_validate(facts)
     except ValidationError as error:
         for found in error.errors(include_url=False):
-            mistakes.add(*_mistake(found, prefix, DocumentTable))
+            mistakes.add(*schema_mistake(found, prefix, DocumentTable))
         return None
     reader = _LayerReader(document, prefix, kind, mistakes)
     return Layer(
@@ -129,7 +129,7 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
     )
 
 
-def _mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Where, str]:
+def schema_mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Where, str]:
     """The place and the words for what the schema found."""
     keys: tuple[str | int, ...] = found["loc"]
     place, given, kind = (*prefix, *keys), found.get("input"), found["type"]
@@ -227,12 +227,17 @@ class _LayerReader:
         for index, table in enumerate(self.document.exceptions):
             where = (*self.prefix, "exceptions", index)
             self._check_unique(table.id, seen, where)
+            condition = condition_of(table, where, self._places_of(table.rule), self.mistakes)
+            if not condition.parts:
+                self.mistakes.add(
+                    where, "says not what it is about, and would lift the whole rule: give it points, or when"
+                )
             found.append(
                 Exemption(
                     id=table.id,
                     origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
                     rule=table.rule,
-                    condition=condition_of(table, where, self._places_of(table.rule), self.mistakes),
+                    condition=condition,
                     owner=table.owner,
                     reason=table.reason,
                     until=table.until,
