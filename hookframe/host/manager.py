@@ -97,6 +97,10 @@ class PluginManager(HeldPlugins):
         """Ask every ``check_hooks_to_add``."""
         return self._review("check_hooks_to_add", requests, {"requests": requests, "model": model})
 
+    def consider(self, requests: Sequence[HookRequest], model: Any) -> Decision:
+        """What :meth:`review_hooks` would decide; nobody is told of it."""
+        return self._decide("check_hooks_to_add", requests, {"requests": requests, "model": model})
+
     def review_cache(self, request: CacheRequest, model: Any) -> Decision:
         """Ask every ``check_cache``."""
         return self._review("check_cache", (request,), {"request": request, "model": model})
@@ -114,6 +118,12 @@ class PluginManager(HeldPlugins):
         return self._review("check_run", (request,), {"request": request, "model": model})
 
     def _review(self, spec: str, requests: Sequence[Request], facts: dict[str, Any]) -> Decision:
+        decision = self._decide(spec, requests, facts)
+        if self._impls["decision_made"]:
+            self._tell("decision_made", {"decision": decision})
+        return decision
+
+    def _decide(self, spec: str, requests: Sequence[Request], facts: dict[str, Any]) -> Decision:
         busy = _deciding.get()
         if busy is not None:
             raise NestedAdmission(
@@ -131,10 +141,7 @@ class PluginManager(HeldPlugins):
             finally:
                 _deciding.reset(token)
         objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
-        decision = Decision(requests, tuple(objections), errors=tuple(errors))
-        if self._impls["decision_made"]:
-            self._tell("decision_made", {"decision": decision})
-        return decision
+        return Decision(requests, tuple(objections), errors=tuple(errors))
 
     def wrap(self, request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Let every ``wrap_hook`` put something around ``hook``.

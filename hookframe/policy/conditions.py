@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from hookframe.policy.globs import Glob
 from hookframe.policy.vocabulary import Scalar, Value, fact
 
-__all__ = ["All", "Comparison", "Condition", "FactSource", "Not", "OneOf"]
+__all__ = ["All", "Comparison", "Condition", "FactSource", "Not", "OneOf", "as_toml"]
 
 
 class FactSource(Protocol):
@@ -85,8 +85,16 @@ class Comparison:
         yield self.path
 
     def __str__(self) -> str:
-        value = list(self.value) if isinstance(self.value, tuple) else self.value
-        return f"{self.path} {self.operator} {value!r}"
+        return f"{self.path} {self.operator} {as_toml(self.value)}"
+
+
+def as_toml(value: Value | tuple[Scalar, ...]) -> str:
+    """A value as a policy would write it; ``absent`` if there is none."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(as_toml, value))}]"
+    if value is None:
+        return "absent"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 _OPPOSITES = {"ne": "eq", "not_in": "in"}

@@ -45,14 +45,15 @@ def mutants(policy: Policy) -> Iterator[Mutant]:
         others = (policy.exemptions[:index], policy.exemptions[index + 1 :])
         yield Mutant(exemption, "is left out", replace(policy, exemptions=(*others[0], *others[1])))
         for change, condition in _changed_all(exemption.condition):
-            changed = replace(exemption, condition=condition)
-            yield Mutant(exemption, change, replace(policy, exemptions=(*others[0], changed, *others[1])))
+            wider = replace(exemption, condition=condition)
+            yield Mutant(exemption, change, replace(policy, exemptions=(*others[0], wider, *others[1])))
 
 
 def _rules(rule: Rule) -> Iterator[tuple[str, Rule | None]]:
     yield "is left out", None
-    if rule.action is not Action.AUDIT:
-        yield "only records (action audit)", replace(rule, action=Action.AUDIT)
+    recording = replace(rule, action=Action.AUDIT)
+    if any(rule.action_at(place) is not recording.action_at(place) for place in rule.places):
+        yield "only records (action audit)", recording
     for place, mode in rule.modes:
         if mode is not Mode.OFF:
             modes = tuple((where, Mode.OFF if where == place else own) for where, own in rule.modes)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from hookframe.admission.objection import Action
 from hookframe.host.origin import OriginKind
-from hookframe.policy.vocabulary import Mode, Place
+from hookframe.policy.vocabulary import FACTS, Mode, Place
 
 __all__ = [
     "DocumentTable",
@@ -19,6 +19,7 @@ __all__ = [
     "PluginTable",
     "RuleTable",
     "SettingsTable",
+    "json_schema",
 ]
 
 _LONGEST = 1000
@@ -166,3 +167,20 @@ class DocumentTable(_Table):
     journal: JournalTable = JournalTable()
     facts: FactsTable = FactsTable()
     locked: list[Word] = Field(default=[], description="plain values that weaker layers cannot change: settings.scope")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy file; the facts that conditions can name are among its descriptions."""
+    schema = DocumentTable.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    facts = {
+        path: {"description": f"{kind.about} ({kind.type}; known at {', '.join(kind.places)})"}
+        for path, kind in FACTS.items()
+        if not path.endswith(".*")
+    }
+    for table in ("RuleTable", "ExceptionTable"):
+        when = next(
+            option for option in schema["$defs"][table]["properties"]["when"]["anyOf"] if option["type"] == "object"
+        )
+        when["properties"] = facts
+    return schema

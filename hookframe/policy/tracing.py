@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from hookframe.policy.conditions import Comparison, Condition, FactSource
+from hookframe.policy.conditions import Comparison, Condition, FactSource, as_toml
 from hookframe.policy.decide import Match, Ruling, decide
 from hookframe.policy.policy import Policy
 from hookframe.policy.rules import Rule
@@ -83,13 +83,9 @@ def _why_not(rule: Rule, place: Place, facts: FactSource) -> Iterator[str]:
 def _failed(part: Condition, facts: FactSource, every: bool = False) -> str:
     """A condition that does not hold, with the facts that it looks at."""
     values = {path: facts.get(path) for path in dict.fromkeys(part.paths())}
-    known = ", ".join(f"{path} is {_shown(value)}" for path, value in values.items())
+    known = ", ".join(f"{path} is {as_toml(value)}" for path, value in values.items())
     scope = " of all of them" if every and not isinstance(part, Comparison) else ""
     return f"{part}{scope}: {known}"
-
-
-def _shown(value: object) -> str:
-    return "absent" if value is None else repr(list(value) if isinstance(value, tuple) else value)
 
 
 def _exceptions(policy: Policy, match: Match, facts: FactSource, today: date) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from hookframe.cli.plugins import asking
-from hookframe.cli.plugins.table import print_table
+from hookframe.cli.table import print_table
 from hookframe.host.record import PluginRecord, PluginState
 from hookframe.host.rules import LoadingRules
 from hookframe.host.selection import Selection
