@@ -22,6 +22,7 @@ from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
 from hookframe.policy.globs import Glob
 from hookframe.policy.layers import Found
+from hookframe.policy.vocabulary import Value
 
 __all__ = ["command"]
 
@@ -58,8 +59,12 @@ def command(
     a point is refused.
     """
     if is_facts(target):
-        facts = {"request.direction": direction, "request.effect": effect, "request.permanent": permanent}
-        facts |= read_facts(Path(target))
+        asked: dict[str, Value] = {
+            "request.direction": direction,
+            "request.effect": effect,
+            "request.permanent": permanent,
+        }
+        facts = asked | read_facts(Path(target))
         chosen = _chosen(points_in(facts), points, target)
         answers = ask_facts(read_policy(policies), chosen, facts, today or utc_today())
     else:
@@ -100,7 +105,14 @@ def _show(answers: Sequence[Answer], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
         return
-    rows = [(a.point, a.verdict, "; ".join(f"{why} [{by}]" for by, why in a.reasons)) for a in answers]
-    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 40}, colours=_COLOURS)
+    numbers: dict[tuple[str, str], int] = {}
+    for answer in answers:
+        for reason in answer.reasons:
+            numbers.setdefault(reason, len(numbers) + 1)
+    rows = [(a.point, a.verdict, " ".join(f"[{numbers[reason]}]" for reason in a.reasons)) for a in answers]
+    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 60}, colours=_COLOURS)
+    click.echo()
+    for (by, why), number in numbers.items():
+        click.echo(f"[{number}] {why}\n    by {by}")
     counts = Counter(answer.verdict for answer in answers)
     click.echo(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))

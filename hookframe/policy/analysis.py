@@ -45,6 +45,9 @@ def _rules(policy: Policy) -> Iterator[Mistake]:
         if impossible:
             yield _about(rule, f"can never match: {impossible}")
             continue
+        needless = [layer.label for layer in rule.delegates if layer <= rule.origin.layer]
+        if needless:
+            yield _about(rule, f"delegates to {' and '.join(needless)}, which is not weaker than its own layer")
         for place in rule.places:
             yield from _at(policy, rule, place)
 

@@ -203,10 +203,6 @@ class _LayerReader:
         if not places:
             self.mistakes.add((*where, "where"), f"is empty: name some of {list(PLACES)}")
         delegates = tuple(LayerKind[name.upper()] for name in table.delegates)
-        for index, delegate in enumerate(delegates):
-            if delegate <= self.kind:
-                text = f"the {delegate.label} layer is not weaker than this one, and needs no delegation"
-                self.mistakes.add((*where, "delegates", index), text)
         return Rule(
             id=table.id,
             origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
