@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -12,8 +12,10 @@ from hookframe.admission.request import Route
 from hookframe.policy.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.lines import Place as Where
 from hookframe.policy.mistakes import Mistakes, near
-from hookframe.policy.schema import SelectorTable
 from hookframe.policy.vocabulary import FACTS, OPERATORS, FactKind, Place, Scalar, fact
+
+if TYPE_CHECKING:
+    from hookframe.policy.schema import SelectorTable
 
 __all__ = ["condition_of"]
 
