@@ -18,7 +18,7 @@ NAME = "policy"
 if TYPE_CHECKING:
     from hookframe.policy.policy import Policy
 
-__all__ = ["NAME", "govern", "governed_manager", "managed_layers", "options_of", "treatments_of"]
+__all__ = ["NAME", "govern", "governed_manager", "managed_layers", "options_of", "plugins_under", "treatments_of"]
 
 
 @cache
@@ -28,23 +28,28 @@ def managed_layers() -> Found:
 
 
 def governed_manager(found: Found | None = None, *, without: Collection[str] = ()) -> PluginManager:
-    """A manager with the installed plugins that the policy lets load, and the policy itself.
+    """The manager of this process: :func:`plugins_under` it, compared with what a parent process announced.
 
-    The outcome is compared with what a parent process announced, and announced to children.
+    The outcome is announced to children.
 
     :param found: the layers; those of this process if None.
     :param without: names of distributions to leave out, as a person may.
     """
     found = read_layers(LayerPlaces.standard()) if found is None else found
-    policy = found.policy if found else None
+    manager = plugins_under(found, without=without)
+    compare_and_announce(manager, policy=found.policy.digest if found else "", ruled=found.managed)
+    return manager
+
+
+def plugins_under(found: Found, *, without: Collection[str] = ()) -> PluginManager:
+    """The installed plugins that the policy lets load, configured and treated as it says, and the policy itself."""
+    if not found:
+        return PluginManager.installed(without=without)
+    policy = found.policy
     manager = PluginManager.installed(
-        rules=None if policy is None else policy.loading,
-        without=without,
-        options={} if policy is None else options_of(policy),
-        treatments={} if policy is None else treatments_of(policy),
+        rules=policy.loading, without=without, options=options_of(policy), treatments=treatments_of(policy)
     )
     govern(manager, found)
-    compare_and_announce(manager, policy="" if policy is None else policy.digest, ruled=found.managed)
     return manager
 
 
