@@ -60,6 +60,7 @@ class Journal:
         self._segment: Segment | None = None
         self._waiting: _Waiting = []
         self._unwritten = 0
+        self._ends_well = False
         self._opening = False
         self._unsynced = False
         self._unanchored = False
@@ -89,6 +90,8 @@ class Journal:
         """
         if os.getpid() != self._pid:
             self._fork()  # by a way that Python did not see
+        if not self._ends_well:
+            self._end_well()
         with self._lock:
             if self._closed:
                 raise JournalError("the journal is closed: nothing can be recorded in it any more")
@@ -102,6 +105,13 @@ class Journal:
             self.flush(durable=durable)
         elif not self._flusher.wake():
             self.flush()
+
+    def _end_well(self) -> None:
+        """Close the journal also where Python's own exit functions are not called: in a child of multiprocessing."""
+        self._ends_well = True
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None and sys.modules["multiprocessing"].parent_process() is not None:
+            util.Finalize(self, self._at_exit, exitpriority=0)
 
     def flush(self, *, durable: bool = True) -> None:
         """Write all that waits.
@@ -184,9 +194,6 @@ class Journal:
             segment.path.unlink(missing_ok=True)
             raise
         self._opened = True
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None and sys.modules["multiprocessing"].parent_process() is not None:
-            util.Finalize(self, self._at_exit, exitpriority=0)  # such a child ends without Python's own exit functions
         return segment
 
     def failed(self, error: Exception) -> JournalError:
@@ -225,6 +232,7 @@ class Journal:
             if self._closed:
                 return
             self._closed = True
+            self._opening = False
             try:
                 self.flush()
                 if self._segment is not None:

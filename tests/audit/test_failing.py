@@ -144,25 +144,36 @@ def test_what_cannot_be_described_is_a_failure_of_the_journal(keep):
     assert plugin.journal.failures == 2
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root makes a file system of its own")
-def test_a_file_system_without_room(tmp_path, keep):
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB."""
     room = tmp_path / "room"
     room.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", room], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("no file system can be mounted here")
-    try:
-        plugin = keep(directory=room / "journal", required=True, flush_seconds=60)
-        with pytest.raises(JournalError, match="No space left on device"):
-            for number in range(400):
-                plugin.hookframe_decision_made(denied(str(number), message="m" * 400))
-        recorded = len(decisions(room / "journal"))
-        assert recorded == number
-        assert [finding.code for finding in verify_journal(room / "journal")[0].findings] == ["unfinished"]
-        plugin.required = False
-        plugin.close_quietly = plugin.journal._at_exit()
-    finally:
-        subprocess.run(["umount", "-l", room], check=True)
+    yield room
+    subprocess.run(["umount", "-l", room], check=True)
+
+
+def test_a_disk_without_room(small_disk, keep):
+    plugin = keep(directory=small_disk / "journal", required=True, flush_seconds=60)
+    with pytest.raises(JournalError, match="No space left on device"):
+        for number in range(400):
+            plugin.hookframe_decision_made(denied(str(number), message="m" * 400))
+    assert len(decisions(small_disk / "journal")) == number
+    assert [finding.code for finding in verify_journal(small_disk / "journal")[0].findings] == ["unfinished"]
+    plugin.journal._waiting.clear()
+
+
+def test_a_disk_that_becomes_read_only(small_disk, keep):
+    plugin = keep(directory=small_disk / "journal", required=True, flush_seconds=60)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(JournalError, match="Read-only file system"):
+        plugin.hookframe_decision_made(denied())
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    plugin.hookframe_decision_made(allowed())
+    assert len(decisions(small_disk / "journal")) == 2
 
 
 def test_a_directory_that_cannot_be_made_is_said_at_once_by_open(tmp_path, keep):
@@ -364,8 +375,7 @@ def test_killed_at_a_random_moment_no_denial_is_missing(seed, journal):
     heard = [process.stdout.readline()]
     time.sleep(chance.uniform(0, 0.25))
     process.send_signal(signal.SIGKILL)
-    heard += process.stdout.read().splitlines()
-    process.wait()
+    heard += process.communicate()[0].splitlines()
     problems = []
     entries = list(read_journal(journal, problems))
     found = [int(entry.requests[0].point) for entry in entries if isinstance(entry, DecisionEntry)]
