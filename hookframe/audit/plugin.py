@@ -24,14 +24,14 @@ from hookframe.audit.values import Value
 from hookframe.errors import JournalError
 from hookframe.hookspecs import hookimpl
 
-__all__ = ["JournalPlugin", "refuses"]
+__all__ = ["JournalPlugin", "is_grave"]
 
 _MANY = 1024
 
 
-def refuses(decision: Decision) -> bool:
-    """True if the decision refuses the batch."""
-    return not decision.allowed
+def is_grave(decision: Decision) -> bool:
+    """True if the decision refuses, or lets through by an exception what the policy denies."""
+    return any(objection.refuses or objection.exception is not None for objection in decision.objections)
 
 
 class JournalPlugin:
@@ -43,8 +43,8 @@ class JournalPlugin:
 
     :param directory: where the segments go.
     :param required: refuse every operation whose decision cannot be recorded; else that is logged once, and counted.
-    :param urgent: tells which decisions have to be on the disk before anything follows from them; those that refuse always
-        are.
+    :param urgent: tells which decisions have to be on the disk before anything follows from them, besides the grave ones:
+        those that refuse, and those that let through by an exception.
     :param facts_of: gives the facts for a decision, if they are not in the batch's memo.
     :param settings: the rest, as :class:`~hookframe.audit.settings.JournalSettings` has it: ``run``, ``rank``, ``policy``,
         ``plugins``, ``sealed_to``, ``anchor``, ``flush_records``, ``flush_seconds``, ``facts``, ``clock``.
@@ -57,7 +57,7 @@ class JournalPlugin:
         directory: str | os.PathLike[str],
         *,
         required: bool = False,
-        urgent: Callable[[Decision], bool] = refuses,
+        urgent: Callable[[Decision], bool] | None = None,
         facts_of: Callable[[Decision], Mapping[str, Any] | None] | None = None,
         **settings: Any,
     ) -> None:
@@ -79,7 +79,7 @@ class JournalPlugin:
 
     @hookimpl
     def hookframe_decision_made(self, decision: Decision) -> None:
-        """Record a decision; one that refuses, or is urgent, is on the disk when this returns.
+        """Record a decision; one that is grave or urgent is on the disk when this returns.
 
         :raises JournalError: if the journal is required, and cannot be written.
         """
@@ -103,7 +103,8 @@ class JournalPlugin:
         facts = memo.get("facts") if self._facts_of is None else self._facts_of(decision)
         batch = self._batch(decision.requests, memo, None if facts is None else dict(facts))
         body, values = decision_body(decision, batch, memo.get("clock", now), now)
-        self.journal.write(body, values, durable=refuses(decision) or self._urgent(decision))
+        urgent = is_grave(decision) or (self._urgent is not None and self._urgent(decision))
+        self.journal.write(body, values, durable=urgent)
 
     def _batch(self, requests: Sequence[Request], memo: dict[object, Any], facts: Mapping[str, Any] | None) -> Value:
         """The batch as a value; made once for batches that are the same object, or equal, with equal facts."""

@@ -35,7 +35,7 @@ KINDS: dict[str, type[Request]] = {
 }
 """Kind of request → its class."""
 
-OBJECTION_FIELDS = ("index", "source", "rule", "action", "message", "remedy", "device")
+OBJECTION_FIELDS = ("index", "source", "rule", "action", "message", "remedy", "device", "origin", "exception")
 
 _OWN = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
 _LOOK = {kind: attrgetter(*names) for kind, names in _OWN.items()}
@@ -114,6 +114,8 @@ def _objection(objection: Objection) -> tuple[Any, ...]:
         _cut(objection.message),
         _cut(objection.remedy),
         objection.device,
+        objection.origin,
+        objection.exception,
     )
 
 

@@ -15,7 +15,9 @@ from hookframe.audit.plugin import JournalPlugin
 
 def batch(*points: str, **fields: object) -> LazyRequests:
     """Requests at these points, as the core makes them."""
-    function = FunctionInfo(module="acme.hooks", qualname="Probe.look", file="/home/me/hooks.py", line=7, digest="sha256:1")
+    function = FunctionInfo(
+        module="acme.hooks", qualname="Probe.look", file="/home/me/hooks.py", line=7, digest="sha256:1"
+    )
     made = [
         HookRequest(**{"index": index, "point": point, "function": function, "route": "hooks"} | fields)
         for index, point in enumerate(points)

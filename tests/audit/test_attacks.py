@@ -116,7 +116,9 @@ def test_an_edit_is_found_at_its_line(chained, place, data):
     lines[place] = bytes(text)
     verification = verify_segment(attacked(chained, lines))
     places = {finding.place for finding in verification.findings if finding.grave}
-    assert places & {place + 1, place + 2}, verification.describe()  # an edited link shows at the record after it as well
+    assert places & {place + 1, place + 2}, (
+        verification.describe()
+    )  # an edited link shows at the record after it as well
     assert min(filter(None, places)) == place + 1
 
 
@@ -328,7 +330,9 @@ def test_a_journal_that_is_not_there_says_so(tmp_path):
         read_anchors(tmp_path / "gone")
 
 
-@pytest.mark.parametrize("line", ["[]", "{", "[" * 100_000, '{"segment":1,"number":1,"chain":"","time":1}', '{"segment":""}'])
+@pytest.mark.parametrize(
+    "line", ["[]", "{", "[" * 100_000, '{"segment":1,"number":1,"chain":"","time":1}', '{"segment":""}']
+)
 def test_a_line_that_is_no_anchor_is_named(line, tmp_path):
     file = Path(tmp_path / "anchors")
     file.write_text('{"segment":"s","number":1,"chain":"c","time":1}\n' + line + "\n")

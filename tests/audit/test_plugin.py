@@ -38,7 +38,9 @@ def decisions(journal):
 
 def test_a_decision_comes_back_with_all_that_it_was_about(keep, journal):
     requests = batch("blocks.0.hook_z", "blocks.1.hook_z", effect="read", level=2, aliases=("z",))
-    objection = Objection.warn(requests[1], rule="careful", message="late layer", remedy="use an earlier one", device="cpu")
+    objection = Objection.warn(
+        requests[1], rule="careful", message="late layer", remedy="use an earlier one", device="cpu"
+    )
     decision = Decision(requests, (objection,), errors=(ValueError("secret"),))
     plugin = keep(clock=lambda: 1000.5)
     plugin.hookframe_decision_made(decision)
@@ -51,7 +53,11 @@ def test_a_decision_comes_back_with_all_that_it_was_about(keep, journal):
     assert entry.errors == ("ValueError",)
     assert "secret" not in text_of(journal)
     for was, now in zip(requests, entry.requests, strict=True):
-        assert (now.function.module, now.function.qualname, now.function.digest) == ("acme.hooks", "Probe.look", "sha256:1")
+        assert (now.function.module, now.function.qualname, now.function.digest) == (
+            "acme.hooks",
+            "Probe.look",
+            "sha256:1",
+        )
         assert (now.point, now.effect, now.level, now.aliases) == (was.point, "read", 2, ("z",))
     assert "/home/me" not in text_of(journal)  # files of functions stay out
 
@@ -166,7 +172,12 @@ def test_the_header_says_who_wrote(keep, journal):
     plugin = keep(run="study-7", rank=3, policy="sha256:p", plugins="sha256:q")
     plugin.journal.open()
     (header,) = lines_of(journal)
-    assert (header["run"], header["rank"], header["policy"], header["plugins"]) == ("study-7", 3, "sha256:p", "sha256:q")
+    assert (header["run"], header["rank"], header["policy"], header["plugins"]) == (
+        "study-7",
+        3,
+        "sha256:p",
+        "sha256:q",
+    )
     assert header["versions"]["hookframe"] == hookframe.__version__
     assert header["versions"]["torch"].startswith(torch.__version__.split("+")[0])
     assert header["segment"] == plugin.journal.segment.name
@@ -189,6 +200,22 @@ def test_what_is_urgent_is_on_the_disk_at_once(keep, journal):
     assert len(decisions(journal)) == 2
     plugin.hookframe_decision_made(denied("later"))
     assert len(decisions(journal)) == 3
+
+
+def test_what_an_exception_lets_through_is_on_the_disk_at_once(keep, journal):
+    plugin, requests = keep(flush_seconds=60), batch("a")
+    let = Objection(
+        request=requests[0],
+        rule="r",
+        message="m",
+        remedy="x",
+        action="warn",
+        exception="project:study",
+        origin="p.toml:3",
+    )
+    plugin.hookframe_decision_made(Decision(requests, (let,)))
+    (entry,) = decisions(journal)
+    assert (entry.objections[0].exception, entry.objections[0].origin) == ("project:study", "p.toml:3")
 
 
 def test_others_wait_for_a_number_of_records(keep, journal):
