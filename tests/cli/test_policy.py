@@ -301,7 +301,7 @@ def test_explain_says_why_a_rule_does_not_match_and_why_an_exception_does_not_ho
     assert output.startswith("warn at add: 1 of 2 rules match")
     assert "exception project:study of jane lets it through until 2026-06-30" in output
     data = json.loads(shown("explain", file, *both, "--today", "2026-06-30", "--json"))
-    assert (data["verdict"], data["rules"][0]["exception"]) == ("warn", "project:study")
+    assert (data[0]["verdict"], data[0]["rules"][0]["exception"]) == ("warn", "project:study")
 
 
 def test_can_asks_the_policy_about_points_in_a_file(here):
