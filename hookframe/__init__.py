@@ -219,6 +219,7 @@ def _installed_plugins() -> AdmissionController:
 source.provide(_installed_plugins)
 above.provide(
     cache_html="hookframe.capture.display:cache_html",
+    capture="hookframe.capture.capturing:capture",
     load_cache="hookframe.capture.saving:load_cache",
     save_cache="hookframe.capture.saving:save_cache",
 )
