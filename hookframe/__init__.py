@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hookframe.core.handles import HookHandle as LensHandle
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.introspection import HookIntrospectionMixin
+    from hookframe.core.return_guard import guarded
     from hookframe.core.root_module import HookedRootModule
     from hookframe.core.slicing import Slice, SliceInput
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
@@ -90,6 +91,7 @@ _PLACES = {
     "hookframe.core.handles": ("HookHandle",),
     "hookframe.core.hook_point": ("HookPoint",),
     "hookframe.core.introspection": ("HookIntrospectionMixin",),
+    "hookframe.core.return_guard": ("guarded",),
     "hookframe.core.root_module": ("HookedRootModule",),
     "hookframe.core.slicing": ("Slice", "SliceInput"),
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
@@ -190,6 +192,7 @@ __all__ = [
     "UnknownActivation",
     "UnknownHookPoint",
     "__version__",
+    "guarded",
     "hookimpl",
     "read_only",
     "use_plugins",

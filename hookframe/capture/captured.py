@@ -94,7 +94,7 @@ class Captured(ActivationCache):
         """The key that a value from ``place`` has now."""
         return place.key if self._by_place else place.name
 
-    def replace(self, place: Place, value: torch.Tensor) -> None:
+    def put(self, place: Place, value: torch.Tensor) -> None:
         """Put an equal tensor in the place of the one from ``place``."""
         super().__setitem__(self.key_of(place), value)
 

@@ -74,7 +74,7 @@ class Capture:
         with ExitStack() as stack:
             _, hooks, _ = self.root.get_caching_hooks(names_of(selected), cache=cache, **self.options)
             if self.spill is not None:
-                self._spool = Spool(self.spill, cache.replace)
+                self._spool = Spool(self.spill, cache.put)
                 self._spool.open()
             stack.push(self._finish)
             stack.enter_context(self.root.hooks(fwd_hooks=hooks, scope="context"))

@@ -24,10 +24,10 @@ class Spool:
     :ivar files: the files written, in order, and the keys in each.
     """
 
-    def __init__(self, directory: Path, replace: Callable[[Place, torch.Tensor], None]) -> None:
+    def __init__(self, directory: Path, put: Callable[[Place, torch.Tensor], None]) -> None:
         self.directory = directory
         self.files: dict[str, list[Place]] = {}
-        self._replace = replace
+        self._put = put
         self._waiting: dict[Place, torch.Tensor] = {}
         self._bytes = 0
 
@@ -62,5 +62,5 @@ class Spool:
         self.files[name] = list(self._waiting)
         mapped = read_shard(self.directory / name)
         for place in self._waiting:
-            self._replace(place, mapped[place.key])
+            self._put(place, mapped[place.key])
         self._waiting, self._bytes = {}, 0
