@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from hookframe.hookspecs import hookimpl
     from hookframe.host.manager import PluginManager
     from hookframe.host.using import use_plugins
+    from hookframe.plan.hook_plan import HookPlan
 
 __version__ = "0.1.0"
 
@@ -132,6 +133,7 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.plan.hook_plan": ("HookPlan",),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 _ALIASES = {"LensHandle": "HookHandle"}
@@ -158,6 +160,7 @@ __all__ = [
     "HookHandle",
     "HookIntrospectionMixin",
     "HookObjectionWarning",
+    "HookPlan",
     "HookPoint",
     "HookRequest",
     "HookReturnError",

@@ -79,8 +79,10 @@ class HigherVerbs(NamedModel):
     def apply_plan(self, plan: AppliesToModel) -> AbstractContextManager[Any]:
         """A context in which the hooks of ``plan``, a :class:`~hookframe.plan.hook_plan.HookPlan`, are attached.
 
+        It yields a :class:`~hookframe.capture.captured.Captured` with what the plan's ``capture`` hooks keep.
+
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
-        :raises InvalidPlan: on entering, if the plan does not fit the model; nothing was attached.
+        :raises UnknownHookPoint: on entering, if the model has not a point that the plan names; nothing was attached.
         """
         return plan.apply_to(self)
 
