@@ -10,6 +10,8 @@ from hookframe.admission.controller import AdmissionController
 from hookframe.capture.manifest import ModelFacts, plain
 from hookframe.host.manager import PluginManager
 from hookframe.host.record import PluginState
+from hookframe.policy.engine import PolicyEngine
+from hookframe.policy.governing import NAME
 
 __all__ = ["model_facts", "plugins_digest", "policy_digest"]
 
@@ -36,5 +38,6 @@ def plugins_digest(controller: AdmissionController) -> str | None:
 
 
 def policy_digest(controller: AdmissionController) -> str | None:
-    """The digest of the policy that ``controller`` enforces; None without one."""
-    return None
+    """The digest of the policy that ``controller`` asks; None without one."""
+    engine = controller.plugin(NAME) if isinstance(controller, PluginManager) else None
+    return engine.policy.digest if isinstance(engine, PolicyEngine) else None
