@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hookframe.admission.globs import Glob
 from hookframe.admission.request import FunctionInfo, HookRequest
 from hookframe.cli.in_force import in_force
 from hookframe.cli.plugins import asking
@@ -21,7 +22,6 @@ from hookframe.cli.table import print_table
 from hookframe.policy.asking import Answer, ask_facts, ask_model
 from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
-from hookframe.policy.globs import Glob
 from hookframe.policy.layers import Found
 from hookframe.policy.vocabulary import Value
 
