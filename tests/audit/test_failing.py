@@ -26,7 +26,6 @@ from hookframe.audit.verify import verify_journal
 
 from .conftest import allowed, batch, denied
 
-
 HERE = Path(__file__).parent
 
 
