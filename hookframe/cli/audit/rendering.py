@@ -60,7 +60,11 @@ def _fact(value: Any) -> str:
 
 def detail(entry: DecisionEntry) -> Iterator[str]:
     """All that is known of a decision, line by line."""
-    yield f"{printable(entry.id)}: {verdict(entry)}"
+    return map(printable, _detail(entry))
+
+
+def _detail(entry: DecisionEntry) -> Iterator[str]:
+    yield f"{entry.id}: {verdict(entry)}"
     yield f"  time        {time_of(entry.time)}"
     if entry.clock != entry.time:
         yield f"  decided for {time_of(entry.clock)}"
@@ -69,20 +73,20 @@ def detail(entry: DecisionEntry) -> Iterator[str]:
     functions = {str(f): f for request in entry.requests if (f := getattr(request, "function", None)) is not None}
     for function in functions.values():
         where = f" from {function.distribution}" if function.distribution else ""
-        yield f"  function    {printable(str(function))}{printable(where)}, {function.digest or 'no digest'}"
+        yield f"  function    {function}{where}, {function.digest or 'no digest'}"
     for name, value in sorted((entry.facts or {}).items()):
-        yield f"  fact        {printable(name)} = {printable(repr(value))}"
+        yield f"  fact        {name} = {value!r}"
     if entry.left_out:
         yield f"  not kept    {brief(entry.left_out, 20)}"
     for error in entry.errors:
-        yield f"  raised      {printable(error)}"
+        yield f"  raised      {error}"
     for objection in entry.objections:
         yield from _objection(objection)
 
 
 def _objection(objection: Objection) -> Iterator[str]:
-    yield f"  {objection.action}: {printable(objection.request.subject)}: {printable(objection.message)}"
-    yield f"    by {printable(objection.by)}"
+    yield f"  {objection.action}: {objection.request.subject}: {objection.message}"
+    yield f"    by {objection.by}"
     if objection.exception is not None:
-        yield f"    let through by exception {printable(objection.exception)}"
-    yield f"    remedy: {printable(objection.remedy)}"
+        yield f"    let through by exception {objection.exception}"
+    yield f"    remedy: {objection.remedy}"
