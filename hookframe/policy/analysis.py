@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from hookframe.admission.globs import Glob
 from hookframe.admission.objection import Action
 from hookframe.policy.conditions import Comparison, Condition, Not, OneOf
-from hookframe.policy.globs import Glob
 from hookframe.policy.implication import conjuncts, implies, why_impossible
 from hookframe.policy.mistakes import Mistake, near
 from hookframe.policy.policy import Policy

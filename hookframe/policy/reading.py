@@ -243,12 +243,12 @@ class _LayerReader:
             )
         return tuple(found)
 
-    def _places_of(self, rule: str) -> tuple[Place, ...]:
-        """Where the rule is asked, if it is one of this file; anywhere, if it is another layer's."""
+    def _places_of(self, rule: str) -> tuple[Place, ...] | None:
+        """Where the rule is asked, if it is one of this file; None if it is another layer's."""
         for table in self.document.rules:
             if rule in (table.id, f"{self.kind.label}:{table.id}"):
                 return tuple(table.where)
-        return PLACES
+        return None
 
 
 def _mode(modes: ModesTable, place: Place) -> Mode:

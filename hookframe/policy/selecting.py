@@ -12,7 +12,7 @@ from hookframe.admission.request import Route
 from hookframe.policy.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.lines import Place as Where
 from hookframe.policy.mistakes import Mistakes, near
-from hookframe.policy.vocabulary import FACTS, OPERATORS, FactKind, Place, Scalar, fact
+from hookframe.policy.vocabulary import FACTS, OPERATORS, PLACES, FactKind, Place, Scalar, fact
 
 if TYPE_CHECKING:
     from hookframe.policy.schema import SelectorTable
@@ -40,14 +40,15 @@ _SELECTORS: dict[str, tuple[str, str]] = {
 }
 
 
-def condition_of(table: SelectorTable, where: Where, places: Sequence[Place], mistakes: Mistakes) -> All:
+def condition_of(table: SelectorTable, where: Where, places: Sequence[Place] | None, mistakes: Mistakes) -> All:
     """All that a rule's or an exception's selectors and ``when`` ask for, as one condition.
 
     :param where: the table's place in the file.
-    :param places: where the rule is asked.
+    :param places: where the rule is asked; None if another layer says it.
     :param mistakes: told of everything that is wrong; the condition is then of no use.
     """
     parts: list[Condition] = []
+    places = tuple(_POINT_FACTS) if places is None and table.points is not None else places or PLACES
     if table.points is not None:
         parts.append(_points(table.points, where, places, mistakes))
     for name, (path, operator) in _SELECTORS.items():
@@ -130,7 +131,7 @@ class _Reader:
             self.mistakes.add(where, "takes a list of tables with conditions, and at least one")
             return All()
         parts = tuple(self.read(item, (*where, index), depth + 1) for index, item in enumerate(value))
-        return All(parts) if key == "all" else OneOf(parts)
+        return parts[0] if len(parts) == 1 else All(parts) if key == "all" else OneOf(parts)
 
     def _facts(self, keys: tuple[str, ...], value: Any, where: Where) -> list[Condition]:
         """The comparisons below one key, which may be a whole path or the beginning of one."""
