@@ -12,7 +12,7 @@ from hookframe.audit.chain import Links, split_line
 from hookframe.audit.segment import SUFFIX
 from hookframe.errors import InvalidJournal
 
-__all__ = ["LONGEST_LINE", "Line", "lines_of", "segments_in"]
+__all__ = ["LONGEST_LINE", "Line", "line_of", "lines_of", "segments_in"]
 
 LONGEST_LINE = 64 * 2**20
 """The longest line that is read, in bytes."""
@@ -91,7 +91,7 @@ def lines_of(file: Path) -> Iterator[Line]:
                     _skip_rest(stream)
                     yield Line(place=place, links=None, data={}, problem="it is too long")
                 else:
-                    yield _line(place, text)
+                    yield line_of(place, text)
     except OSError as error:
         raise InvalidJournal(f"segment {str(file)!r} cannot be read: {error.strerror}") from error
 
@@ -101,7 +101,8 @@ def _skip_rest(stream: Any) -> None:
         pass
 
 
-def _line(place: int, text: bytes) -> Line:
+def line_of(place: int, text: bytes) -> Line:
+    """The line with this text, which ends in a newline unless the file ends before."""
     whole = text.endswith(b"\n")
     text = text.removesuffix(b"\n")
     data, problem = _object(text)
