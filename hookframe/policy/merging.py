@@ -23,10 +23,13 @@ __all__ = ["merge"]
 
 Said: TypeAlias = tuple[str, Any, Origin]
 _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
-    "failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
-    "isolation": (lambda a, b: "process" if "process" in (a, b) else "none", "the strictest of all layers holds"),
-    "time_limit": (min, "the smallest of all layers holds"),
-    "required": (lambda a, b: a or b, "true in any layer holds"),
+    "plugins.*.failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
+    "plugins.*.isolation": (
+        lambda a, b: "process" if "process" in (a, b) else "none",
+        "the strictest of all layers holds",
+    ),
+    "plugins.*.time_limit": (min, "the smallest of all layers holds"),
+    "journal.required": (lambda a, b: a or b, "true in any layer holds"),
 }
 
 
@@ -82,7 +85,8 @@ def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effectiv
     for path, layer in locks:
         if not any(_within(known, path) for known in said):
             _note(notes, layer, ("locked",), f"no layer says {path!r}, so there is nothing to lock: {near(path, said)}")
-    return {path: _effective(path, sayings, locks, notes) for path, sayings in sorted(said.items())}
+    found = {path: _effective(path, sayings, locks, notes) for path, sayings in sorted(said.items())}
+    return {path: effective for path, effective in found.items() if effective is not None}
 
 
 def _within(path: str, prefix: str) -> bool:
@@ -94,10 +98,11 @@ def _effective(
     sayings: Sequence[tuple[Layer, Any, Origin]],
     locks: Sequence[tuple[str, Layer]],
     notes: list[Mistake],
-) -> Effective:
-    kind = path.rpartition(".")[2]
-    if kind in _STRICTER and not path.startswith("settings.") and ".options." not in path:
-        stricter, why = _STRICTER[kind]
+) -> Effective | None:
+    """The value in force; None if only layers that may not say it do."""
+    key = _key(path)
+    if key in _STRICTER:
+        stricter, why = _STRICTER[key]
         strictest = reduce(stricter, (value for _, value, _ in sayings))
         chosen = next(i for i, (_, value, _) in enumerate(sayings) if value == strictest)
         return _made(path, sayings, chosen, why)
@@ -112,7 +117,13 @@ def _effective(
             text = f"the {locked.kind.label} layer ({locked.file}) has locked it: this value is not in force"
             _note(notes, layer, tuple(path.split(".")), text)
     by = locked.origin(("locked",))
-    return _made(path, sayings, allowed[-1] if allowed else 0, "it is locked", locked_by=by)
+    return _made(path, sayings, allowed[-1], "it is locked", locked_by=by) if allowed else None
+
+
+def _key(path: str) -> str:
+    """What kind of value it is: ``journal.required``, and ``plugins.*.failure`` for that of any plugin."""
+    section, *names = path.split(".")
+    return f"plugins.*.{names[1]}" if section == "plugins" and len(names) == 2 else path
 
 
 def _made(
