@@ -50,16 +50,19 @@ def governed_manager(found: Found | None = None, *, without: Collection[str] = (
 
 def govern(manager: PluginManager, found: Found) -> None:
     """Let ``manager`` ask the policy, besides its plugins; does nothing if it does already, or if there is none."""
-    if not found or any(record.name == NAME for record in manager.records):
+    if not found:
         return
     from hookframe.policy.engine import PolicyEngine
     from hookframe.policy.refusals import refusals_of
 
-    manager.enforce(found.policy.loading)
-    engine = PolicyEngine(found.policy, families=manager.families, refusals=refusals_of(found))
+    policy, refusals = found.policy, refusals_of(found)
+    if any(isinstance(plugin, PolicyEngine) and plugin.asks(policy, refusals) for plugin in manager.plugins):
+        return
+    manager.enforce(policy.loading, options=options_of(policy), treatments=treatments_of(policy))
+    engine = PolicyEngine(policy, families=manager.families, refusals=refusals)
     files = ", ".join(layer.file for layer in found.layers) or "none that can be read"
-    record = PluginRecord(name=NAME, state=PluginState.LOADED, reason=f"the policy in force: {files}")
-    manager.register(engine, record)
+    name = manager.free_name(NAME)  # a plugin of that name must not keep the policy out
+    manager.register(engine, PluginRecord(name=name, state=PluginState.LOADED, reason=f"the policy in force: {files}"))
 
 
 def options_of(policy: Policy) -> Mapping[str, Mapping[str, Any]]:
