@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.controller import AdmissionController, source
+from hookframe.core.above import above
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision
@@ -29,11 +30,17 @@ if TYPE_CHECKING:
     from hookframe.core.handles import HookHandle as LensHandle
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.introspection import HookIntrospectionMixin
+    from hookframe.core.return_guard import guarded
     from hookframe.core.root_module import HookedRootModule
     from hookframe.core.slicing import Slice, SliceInput
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
     from hookframe.errors import (
+        ActivationShapeError,
         ActivationTypeError,
+        CacheFileError,
+        CacheTooLarge,
+        CaptureInputError,
+        EstimateError,
         GradientError,
         HookDenied,
         HookDidNotFireWarning,
@@ -41,13 +48,17 @@ if TYPE_CHECKING:
         HookframeError,
         HookframeWarning,
         HookObjectionWarning,
+        HookReturnError,
         HooksNotAdmitted,
         InvalidDirection,
         InvalidHookFunction,
+        InvalidJournal,
         InvalidLoadingRules,
         InvalidNamesFilter,
         InvalidObjection,
+        InvalidPlan,
         InvalidWireData,
+        JournalError,
         NestedAdmission,
         NotAHookPoint,
         NotSetUp,
@@ -57,11 +68,13 @@ if TYPE_CHECKING:
         PolicyError,
         ReplicaCacheError,
         StaleActivationWarning,
+        UnknownActivation,
         UnknownHookPoint,
     )
     from hookframe.hookspecs import hookimpl
     from hookframe.host.manager import PluginManager
     from hookframe.host.using import use_plugins
+    from hookframe.plan.hook_plan import HookPlan
 
 __version__ = "0.1.0"
 
@@ -82,10 +95,19 @@ _PLACES = {
     "hookframe.core.handles": ("HookHandle",),
     "hookframe.core.hook_point": ("HookPoint",),
     "hookframe.core.introspection": ("HookIntrospectionMixin",),
+    "hookframe.core.return_guard": ("guarded",),
     "hookframe.core.root_module": ("HookedRootModule",),
     "hookframe.core.slicing": ("Slice", "SliceInput"),
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
     "hookframe.errors": (
+        "ActivationShapeError",
+        "CacheFileError",
+        "CacheTooLarge",
+        "CaptureInputError",
+        "EstimateError",
+        "HookReturnError",
+        "InvalidPlan",
+        "UnknownActivation",
         "ActivationTypeError",
         "GradientError",
         "HookDenied",
@@ -97,10 +119,12 @@ _PLACES = {
         "HooksNotAdmitted",
         "InvalidDirection",
         "InvalidHookFunction",
+        "InvalidJournal",
         "InvalidLoadingRules",
         "InvalidNamesFilter",
         "InvalidObjection",
         "InvalidWireData",
+        "JournalError",
         "NestedAdmission",
         "NotAHookPoint",
         "NotSetUp",
@@ -115,6 +139,7 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.plan.hook_plan": ("HookPlan",),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 _ALIASES = {"LensHandle": "HookHandle"}
@@ -122,11 +147,16 @@ _ALIASES = {"LensHandle": "HookHandle"}
 __all__ = [
     "Action",
     "ActivationCache",
+    "ActivationShapeError",
     "ActivationTypeError",
+    "CacheFileError",
     "CacheRequest",
+    "CacheTooLarge",
+    "CaptureInputError",
     "Decision",
     "DeviceRequest",
     "DeviceType",
+    "EstimateError",
     "FunctionInfo",
     "GradientError",
     "HookDenied",
@@ -136,18 +166,23 @@ __all__ = [
     "HookHandle",
     "HookIntrospectionMixin",
     "HookObjectionWarning",
+    "HookPlan",
     "HookPoint",
     "HookRequest",
+    "HookReturnError",
     "HookedRootModule",
     "HookframeError",
     "HookframeWarning",
     "HooksNotAdmitted",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidJournal",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
+    "InvalidPlan",
     "InvalidWireData",
+    "JournalError",
     "LensHandle",
     "ModelFamily",
     "NamesFilter",
@@ -166,8 +201,10 @@ __all__ = [
     "Slice",
     "SliceInput",
     "StaleActivationWarning",
+    "UnknownActivation",
     "UnknownHookPoint",
     "__version__",
+    "guarded",
     "hookimpl",
     "read_only",
     "use_plugins",
@@ -202,3 +239,9 @@ def _govern(manager: Any) -> None:
 
 
 source.provide(_installed_plugins, _govern)
+above.provide(
+    cache_html="hookframe.capture.display:cache_html",
+    capture="hookframe.capture.capturing:capture",
+    load_cache="hookframe.capture.saving:load_cache",
+    save_cache="hookframe.capture.saving:save_cache",
+)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hookframe.admission.globs import Glob
 from hookframe.admission.request import FunctionInfo, HookRequest
+from hookframe.cli.in_force import in_force
 from hookframe.cli.plugins import asking
 from hookframe.cli.points_of import is_facts, load_model, load_object, points_in
 from hookframe.cli.policy.given import day, policy_option, read_policy
@@ -20,8 +22,11 @@ from hookframe.cli.table import print_table
 from hookframe.policy.asking import Answer, ask_facts, ask_model
 from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
-from hookframe.policy.globs import Glob
 from hookframe.policy.layers import Found
+from hookframe.policy.vocabulary import Value
+
+if TYPE_CHECKING:
+    from hookframe.host.manager import PluginManager
 
 __all__ = ["command"]
 
@@ -58,8 +63,12 @@ def command(
     a point is refused.
     """
     if is_facts(target):
-        facts = {"request.direction": direction, "request.effect": effect, "request.permanent": permanent}
-        facts |= read_facts(Path(target))
+        asked: dict[str, Value] = {
+            "request.direction": direction,
+            "request.effect": effect,
+            "request.permanent": permanent,
+        }
+        facts = asked | read_facts(Path(target))
         chosen = _chosen(points_in(facts), points, target)
         answers = ask_facts(read_policy(policies), chosen, facts, today or utc_today())
     else:
@@ -90,17 +99,25 @@ def _chosen(points: Sequence[str], glob: str, target: str) -> list[str]:
     return chosen
 
 
-def _manager(policies: Sequence[str]) -> Any:
-    from hookframe.policy.governing import governed_manager
+def _manager(policies: Sequence[str]) -> PluginManager:
+    from hookframe.policy.governing import plugins_under
 
-    return governed_manager(Found(layers=read_policy(policies).layers) if policies else None)
+    layers = read_policy(policies).layers if policies else in_force().layers
+    return plugins_under(Found(layers=layers))
 
 
 def _show(answers: Sequence[Answer], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
         return
-    rows = [(a.point, a.verdict, "; ".join(f"{why} [{by}]" for by, why in a.reasons)) for a in answers]
-    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 40}, colours=_COLOURS)
+    numbers: dict[tuple[str, str], int] = {}
+    for answer in answers:
+        for reason in answer.reasons:
+            numbers.setdefault(reason, len(numbers) + 1)
+    rows = [(a.point, a.verdict, " ".join(f"[{numbers[reason]}]" for reason in a.reasons)) for a in answers]
+    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 60}, colours=_COLOURS)
+    click.echo()
+    for (by, why), number in numbers.items():
+        click.echo(f"[{number}] {why}\n    by {by}")
     counts = Counter(answer.verdict for answer in answers)
     click.echo(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))

@@ -76,6 +76,11 @@ class HeldPlugins:
         """Where a registered plugin implements which specs."""
         return tuple(implementation(i.spec, i.function) for i in self.implementations() if i.plugin == name)
 
+    def plugin(self, name: str) -> object | None:
+        """The plugin that is registered under ``name``; None if there is none, or it runs in a process of its own."""
+        found: object | None = self._bus.get_plugin(name)
+        return found
+
     def _current(self, record: PluginRecord) -> PluginRecord:
         tripped = [i.spec for i in self.implementations() if i.plugin == record.name and i.left_out]
         if not tripped:

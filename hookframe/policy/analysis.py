@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from hookframe.admission.globs import Glob
 from hookframe.admission.objection import Action
 from hookframe.policy.conditions import Comparison, Condition, Not, OneOf
-from hookframe.policy.globs import Glob
 from hookframe.policy.implication import conjuncts, implies, why_impossible
 from hookframe.policy.mistakes import Mistake, near
 from hookframe.policy.policy import Policy
@@ -44,6 +44,9 @@ def _rules(policy: Policy) -> Iterator[Mistake]:
         if impossible:
             yield _about(rule, f"can never match: {impossible}")
             continue
+        needless = [layer.label for layer in rule.delegates if layer <= rule.origin.layer]
+        if needless:
+            yield _about(rule, f"delegates to {' and '.join(needless)}, which is not weaker than its own layer")
         for place in rule.places:
             yield from _at(policy, rule, place)
 

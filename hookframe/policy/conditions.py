@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from packaging.version import InvalidVersion, Version
 
-from hookframe.policy.globs import Glob
+from hookframe.admission.globs import Glob
 from hookframe.policy.vocabulary import Scalar, Value, fact
 
 __all__ = ["All", "Comparison", "Condition", "FactSource", "Not", "OneOf", "as_toml"]

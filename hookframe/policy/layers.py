@@ -231,7 +231,6 @@ def read_layers(places: LayerPlaces) -> Found:
     files = list(find_layers(places))
     if not files:
         return Found()  # and the machinery for reading stays unloaded
-    from hookframe.policy.merging import merge
     from hookframe.policy.reading import read_layer_file
 
     layers: list[Layer] = []
@@ -240,9 +239,7 @@ def read_layers(places: LayerPlaces) -> Found:
         try:
             if file.problem is not None:
                 raise PolicyError([Mistake(str(file.path), 0, "", file.problem)])
-            layer = read_layer_file(file.path, file.kind, table=file.table)
-            merge([layer])  # what it says of plugins and versions is read there
-            layers.append(layer)
+            layers.append(read_layer_file(file.path, file.kind, table=file.table))
         except PolicyError as error:
             unreadable.append((file, error))
     return Found(layers=tuple(layers), unreadable=tuple(unreadable))

@@ -8,10 +8,8 @@ from operator import and_
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from hookframe.errors import InvalidLoadingRules, PolicyError
 from hookframe.host.rules import LoadingRules, PluginPin
 from hookframe.policy.lines import Place as Where
 from hookframe.policy.mistakes import Mistake, near
@@ -34,10 +32,7 @@ _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
 
 
 def merge(layers: Sequence[Layer]) -> Policy:
-    """What ``layers`` come to together, in whatever order they are given.
-
-    :raises PolicyError: if what one of them says of plugins or versions cannot be read.
-    """
+    """What ``layers`` come to together, in whatever order they are given."""
     ordered = tuple(sorted(layers, key=lambda layer: (layer.kind, layer.file)))
     notes: list[Mistake] = []
     values = _values(ordered, notes)
@@ -54,7 +49,7 @@ def merge(layers: Sequence[Layer]) -> Policy:
 
 
 def _note(notes: list[Mistake], layer: Layer, where: Where, message: str) -> None:
-    notes.append(Mistake(layer.file, layer.lines.of(where), ".".join(map(str, where)), message))
+    notes.append(Mistake(layer.file, layer.line(where), ".".join(map(str, where)), message))
 
 
 def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
@@ -152,19 +147,16 @@ def _said(layer: Layer) -> Iterator[Said]:
 
 def _loading(layer: Layer) -> LoadingRules:
     table = layer.document.loading
-    try:
-        pins = [
-            PluginPin(
-                plugin=name,
-                version=pin.version,
-                digest=pin.digest,
-                origins=None if pin.origin is None else frozenset(pin.origin),
-            )
-            for name, pin in layer.document.plugins.items()
-            if (pin.version, pin.digest, pin.origin) != (None, None, None)
-        ]
-    except InvalidLoadingRules as error:
-        raise PolicyError([Mistake(layer.file, layer.lines.of(("plugins",)), "plugins", str(error))]) from error
+    pins = [
+        PluginPin(
+            plugin=name,
+            version=pin.version,
+            digest=pin.digest,
+            origins=None if pin.origin is None else frozenset(pin.origin),
+        )
+        for name, pin in layer.document.plugins.items()
+        if (pin.version, pin.digest, pin.origin) != (None, None, None)
+    ]
     return LoadingRules(
         allow=None if table.allow is None else frozenset(table.allow),
         deny=frozenset(table.deny),
@@ -176,10 +168,4 @@ def _loading(layer: Layer) -> LoadingRules:
 
 def _requirements(layer: Layer) -> Iterator[Requirement]:
     for name, versions in layer.document.require.items():
-        try:
-            SpecifierSet(versions)
-        except InvalidSpecifier:
-            text = f"{versions!r} is no range of versions: write it as '>=1.0,<2'"
-            mistake = Mistake(layer.file, layer.lines.of(("require", name)), f"require.{name}", text)
-            raise PolicyError([mistake]) from None
         yield Requirement(canonicalize_name(name), versions, layer.origin(("require", name)))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from hookframe.errors import PolicyError
 from hookframe.policy.conditions import All
 from hookframe.policy.lines import Lines
@@ -33,6 +35,7 @@ class Layer:
     :ivar file: as it is named in messages.
     :ivar digest: of its bytes.
     :ivar document: what it says, as it was read.
+    :ivar prefix: the table that it stands in.
     """
 
     kind: LayerKind
@@ -42,6 +45,7 @@ class Layer:
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     lines: Lines = field(compare=False, repr=False)
+    prefix: Where = ()
 
     @property
     def name(self) -> str:
@@ -50,7 +54,11 @@ class Layer:
 
     def origin(self, place: Where) -> Origin:
         """Where the value at ``place`` is written."""
-        return Origin(self.kind, self.file, self.lines.of(place))
+        return Origin(self.kind, self.file, self.line(place))
+
+    def line(self, place: Where) -> int:
+        """The line of the value at ``place``, from 1."""
+        return self.lines.of((*self.prefix, *place))
 
 
 def read_layer_file(path: Path, kind: LayerKind, *, table: str | None = None) -> Layer:
@@ -105,6 +113,7 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
             mistakes.add(*schema_mistake(found, prefix, DocumentTable))
         return None
     reader = _LayerReader(document, prefix, kind, mistakes)
+    reader.check_versions()
     return Layer(
         kind=kind,
         file=mistakes.file,
@@ -113,6 +122,7 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
         rules=reader.rules(),
         exemptions=reader.exemptions(),
         lines=mistakes.lines,
+        prefix=prefix,
     )
 
 
@@ -167,6 +177,16 @@ class _LayerReader:
         self.kind = kind
         self.mistakes = mistakes
 
+    def check_versions(self) -> None:
+        """Note ranges of versions that cannot be read."""
+        pins = [(("plugins", name, "version"), table.version) for name, table in self.document.plugins.items()]
+        for place, versions in [*pins, *((("require", name), text) for name, text in self.document.require.items())]:
+            try:
+                SpecifierSet(versions or "")
+            except InvalidSpecifier:
+                text = f"{versions!r} is no range of versions: write it as '>=1.0,<2'"
+                self.mistakes.add((*self.prefix, *place), text)
+
     def rules(self) -> tuple[Rule, ...]:
         """The rules, in the order of the file."""
         seen: set[str] = set()
@@ -187,10 +207,6 @@ class _LayerReader:
         if not places:
             self.mistakes.add((*where, "where"), f"is empty: name some of {list(PLACES)}")
         delegates = tuple(LayerKind[name.upper()] for name in table.delegates)
-        for index, delegate in enumerate(delegates):
-            if delegate <= self.kind:
-                text = f"the {delegate.label} layer is not weaker than this one, and needs no delegation"
-                self.mistakes.add((*where, "delegates", index), text)
         return Rule(
             id=table.id,
             origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -12,8 +12,10 @@ from hookframe.admission.request import Route
 from hookframe.policy.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.lines import Place as Where
 from hookframe.policy.mistakes import Mistakes, near, shortened
-from hookframe.policy.schema import SelectorTable
 from hookframe.policy.vocabulary import FACTS, OPERATORS, PLACES, FactKind, Place, Scalar, fact
+
+if TYPE_CHECKING:
+    from hookframe.policy.schema import SelectorTable
 
 __all__ = ["condition_of"]
 
@@ -42,13 +44,13 @@ def condition_of(table: SelectorTable, where: Where, places: Sequence[Place] | N
     """All that a rule's or an exception's selectors and ``when`` ask for, as one condition.
 
     :param where: the table's place in the file.
-    :param places: where the rule is asked; None if only another layer says it.
+    :param places: where the rule is asked; None if another layer says it.
     :param mistakes: told of everything that is wrong; the condition is then of no use.
     """
     parts: list[Condition] = []
+    places = tuple(_POINT_FACTS) if places is None and table.points is not None else places or PLACES
     if table.points is not None:
-        parts.append(_points(table.points, where, tuple(_POINT_FACTS) if places is None else places, mistakes))
-    places = PLACES if places is None else places
+        parts.append(_points(table.points, where, places, mistakes))
     for name, (path, operator) in _SELECTORS.items():
         given = getattr(table, name)
         if given is None:
@@ -129,7 +131,7 @@ class _Reader:
             self.mistakes.add(where, "takes a list of tables with conditions, and at least one")
             return All()
         parts = tuple(self.read(item, (*where, index), depth + 1) for index, item in enumerate(value))
-        return All(parts) if key == "all" else OneOf(parts)
+        return parts[0] if len(parts) == 1 else All(parts) if key == "all" else OneOf(parts)
 
     def _facts(self, keys: tuple[str, ...], value: Any, where: Where) -> list[Condition]:
         """The comparisons below one key, which may be a whole path or the beginning of one."""

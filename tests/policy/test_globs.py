@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hookframe.policy.globs import Glob
+from hookframe.admission.globs import Glob
 from tests.policy.oracle import glob_fits
 
 

@@ -47,9 +47,9 @@ def command(ctx: click.Context, as_json: bool, load: bool, without: tuple[str, .
 
 
 def _loaded(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecord]:
-    from hookframe.host.manager import PluginManager
+    from hookframe.cli.in_force import installed_plugins
 
-    return PluginManager.installed(rules=rules, without=without).records
+    return installed_plugins(rules, without).records
 
 
 def _surveyed(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecord]:

@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import click
 
+from hookframe.cli.in_force import in_force
 from hookframe.cli.plugins import asking
-from hookframe.cli.policy.given import in_force, read_policy
+from hookframe.cli.policy.given import read_policy
 from hookframe.policy.comparing import Difference, differences
 from hookframe.policy.policy import Policy
 

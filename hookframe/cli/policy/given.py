@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
+from hookframe.cli.in_force import in_force
 from hookframe.errors import PolicyError
-from hookframe.policy.layers import LayerPlaces, read_layers
 from hookframe.policy.merging import merge
 from hookframe.policy.mistakes import Mistake
 from hookframe.policy.policy import Policy
 from hookframe.policy.reading import Layer, read_layer_file
 from hookframe.policy.vocabulary import LayerKind
 
-__all__ = ["day", "in_force", "policy_option", "read_policy"]
+__all__ = ["day", "policy_option", "read_policy"]
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -42,17 +42,6 @@ def read_policy(files: Sequence[str | Path]) -> Policy:
     if mistakes:
         raise PolicyError(mistakes)
     return merge(layers)
-
-
-def in_force() -> Policy:
-    """The policy of this process.
-
-    :raises PolicyError: if a layer cannot be read.
-    """
-    found = read_layers(LayerPlaces.standard())
-    if found.unreadable:
-        raise PolicyError([mistake for _, error in found.unreadable for mistake in error.mistakes])
-    return found.policy
 
 
 def policy_option(verb: _Verb) -> _Verb:
