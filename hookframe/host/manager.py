@@ -80,10 +80,24 @@ class PluginManager(HeldPlugins):
         required = unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
         return (*self._refusals, *required)
 
-    def enforce(self, rules: LoadingRules) -> None:
-        """Put rules in force on plugins that were chosen by hand: what the rules require is loaded, and asked."""
+    def enforce(
+        self,
+        rules: LoadingRules,
+        *,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        treatments: Mapping[str, Treatment] | None = None,
+    ) -> None:
+        """Put rules in force on plugins that were chosen by hand: what the rules require is loaded, and asked.
+
+        :param options: as in the constructor, for plugins that are loaded now.
+        :param treatments: likewise.
+        """
         missing = rules.require - {record.distribution for record in self.records}
         self._rules = self._rules & rules
+        for impl in self.implementations():
+            impl.lenient = self._is_lenient(impl.plugin)  # what is required from now on refuses if it fails
+        self._options |= {canonicalize_name(n): dict(v) for n, v in (options or {}).items() if n in missing}
+        self._treatments |= {canonicalize_name(n): how for n, how in (treatments or {}).items() if n in missing}
         if missing:
             load_installed(self, Selection(only=rules.require), rules, only=missing)
 

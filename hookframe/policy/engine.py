@@ -77,6 +77,11 @@ class PolicyEngine:
                 spec = PREFIX + _SPECS[place]
                 setattr(self, spec, hookimpl(self._batch_validator() if place == "add" else self._validator(place)))
 
+    def asks(self, policy: Policy, refusals: Sequence[Refusal]) -> bool:
+        """True if every layer of ``policy`` is asked here, and all of ``refusals`` are among those here."""
+        own = {(layer.kind, layer.digest) for layer in self.policy.layers}
+        return {(layer.kind, layer.digest) for layer in policy.layers} <= own and set(refusals) <= set(self.refusals)
+
     def _batch_validator(self) -> Callable[..., list[Objection]]:
         def check(requests: Sequence[Request], model: Any) -> list[Objection]:
             return self.check_batch(requests, model)
@@ -114,7 +119,8 @@ class PolicyEngine:
         if self.refusals:
             return self._refused(requests[0])
         paths = [path for path in self.policy.paths_at("add") if not path.startswith("request.")]
-        depends = (day if self.policy.exemptions else None, tuple(map(about.get, paths)))
+        values = tuple((type(value), value) for value in map(about.get, paths))  # 1 equals True, and decides otherwise
+        depends = (day if self.policy.exemptions else None, values)
         memo = requests.memo if isinstance(requests, LazyRequests) else {}
         kept = memo.get(self)
         if kept is None or kept[0] != depends:

@@ -66,31 +66,34 @@ def plugins_under(found: Found, *, without: Collection[str] = ()) -> PluginManag
 
 def govern(manager: PluginManager, found: Found) -> None:
     """Let ``manager`` ask the policy, and keep its journal; does nothing if it does already, or if there is no policy."""
-    if not found or any(record.name == NAME for record in manager.records):
+    if not found:
         return
     from hookframe.policy.engine import PolicyEngine
     from hookframe.policy.journalling import journal_of
     from hookframe.policy.refusals import refusals_of
 
-    policy = found.policy
-    manager.enforce(policy.loading)
+    policy, refusals = found.policy, refusals_of(found)
+    if any(isinstance(plugin, PolicyEngine) and plugin.asks(policy, refusals) for plugin in manager.plugins):
+        return
+    manager.enforce(policy.loading, options=options_of(policy), treatments=treatments_of(policy))
     journal = journal_of(policy, digest_of(manager.records))
     engine = PolicyEngine(
         policy,
         families=manager.families,
-        refusals=[*refusals_of(found), *journal.refusals],
+        refusals=[*refusals, *journal.refusals],
         recorded=journal.plugin is not None,
     )
     files = ", ".join(layer.file for layer in found.layers) or "none that can be read"
-    manager.register(engine, _record(NAME, f"the policy in force: {files}"))
+    _register(manager, engine, NAME, f"the policy in force: {files}")
     if journal.plugin is not None:
-        manager.register(
-            journal.plugin(engine.facts_of), _record(JOURNAL, f"the policy keeps a journal in {journal.directory}")
-        )
+        kept = journal.plugin(engine.facts_of)
+        _register(manager, kept, JOURNAL, f"the policy keeps a journal in {journal.directory}")
 
 
-def _record(name: str, reason: str) -> PluginRecord:
-    return PluginRecord(name=name, state=PluginState.LOADED, reason=reason)
+def _register(manager: PluginManager, plugin: object, name: str, reason: str) -> None:
+    """Register under ``name``, numbered if a plugin has it: none may keep the policy out with a name."""
+    record = PluginRecord(name=manager.free_name(name), state=PluginState.LOADED, reason=reason)
+    manager.register(plugin, record)
 
 
 def options_of(policy: Policy) -> Mapping[str, Mapping[str, Any]]:

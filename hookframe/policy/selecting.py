@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from hookframe.admission.request import Route
 from hookframe.policy.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.lines import Place as Where
-from hookframe.policy.mistakes import Mistakes, near
+from hookframe.policy.mistakes import Mistakes, near, shortened
 from hookframe.policy.vocabulary import FACTS, OPERATORS, PLACES, FactKind, Place, Scalar, fact
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _mismatch(kind: FactKind, operator: str, value: Any) -> str | None:
 
 def _wrong_value(wanted: str, operator: str, value: Any) -> str | None:
     if not isinstance(value, Scalar) or (isinstance(value, str) and len(value) > _LONGEST_VALUE):
-        return f"{value!r} is no string, number or flag that can be compared"
+        return f"{shortened(value)} is no string, number or flag that can be compared"
     ordering = operator in ("lt", "le", "gt", "ge")
     is_flag, is_text = isinstance(value, bool), isinstance(value, str)
     fits = {
@@ -195,7 +195,9 @@ def _wrong_value(wanted: str, operator: str, value: Any) -> str | None:
         return f"{value!r} does not fit: a {'number' if wanted == 'any' else wanted} is compared here"
     if wanted == "version":
         try:
-            Version(str(value))
+            version = Version(str(value))
         except InvalidVersion:
             return f"{value!r} is no version: write it as '2.9'"
+        if version.local:
+            return f"{value!r} names a build, and builds are not compared: write {version.public!r}"
     return None

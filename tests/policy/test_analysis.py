@@ -55,7 +55,6 @@ def rule(extra="", name="one"):
         ('where = ["add", "run"]\neffect = "edit"', "can never match at 'run': request.effect is not known there"),
         ('where = ["add", "run"]\nwhen = { any = [{ request.effect = "edit" }] }', "can never match at 'run'"),
         ('mode = "off"', "is off at 'add'"),
-        ('when = { env.HOME = "/root" }', "which facts.env does not list"),
         ('delegates = ["organisation"]', "which is not weaker than its own layer"),
     ],
 )  # fmt: skip
