@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from hookframe.host.manager import PluginManager
     from hookframe.host.using import use_plugins
     from hookframe.plan.hook_plan import HookPlan
+    from hookframe.scanning.report import ScanReport
+    from hookframe.scanning.scan import scan
 
 __version__ = "0.1.0"
 
@@ -139,6 +141,8 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.scanning.report": ("ScanReport",),
+    "hookframe.scanning.scan": ("scan",),
     "hookframe.plan.hook_plan": ("HookPlan",),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
@@ -198,6 +202,7 @@ __all__ = [
     "ReplicaCacheError",
     "ResetRequest",
     "RunRequest",
+    "ScanReport",
     "Slice",
     "SliceInput",
     "StaleActivationWarning",
@@ -207,6 +212,7 @@ __all__ = [
     "guarded",
     "hookimpl",
     "read_only",
+    "scan",
     "use_plugins",
 ]
 

@@ -24,6 +24,7 @@ _VERBS = {
     "policy": ("hookframe.cli.policy", "See which policy is in force, and work on one."),
     "replay": ("hookframe.cli.replay", "See what another policy would have decided about what a journal recorded."),
     "run": ("hookframe.cli.run", "Run a script under the policy, with a report at the end."),
+    "scan": ("hookframe.cli.scan", "See every hook on a model, and those that nobody admitted."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
     "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
 }
