@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
     from hookframe.errors import (
         ActivationTypeError,
+        CannotInstrument,
         GradientError,
         HookDenied,
         HookDidNotFireWarning,
@@ -41,13 +42,17 @@ if TYPE_CHECKING:
         HookframeError,
         HookframeWarning,
         HookObjectionWarning,
+        HookPointClosed,
+        HookPointMoved,
         HooksNotAdmitted,
+        InstrumentReleased,
         InvalidDirection,
         InvalidHookFunction,
         InvalidLoadingRules,
         InvalidNamesFilter,
         InvalidObjection,
         InvalidWireData,
+        ModelNotLoaded,
         NestedAdmission,
         NotAHookPoint,
         NotSetUp,
@@ -56,11 +61,15 @@ if TYPE_CHECKING:
         PluginRejected,
         ReplicaCacheError,
         StaleActivationWarning,
+        UnknownFamily,
         UnknownHookPoint,
     )
     from hookframe.hookspecs import hookimpl
     from hookframe.host.manager import PluginManager
     from hookframe.host.using import use_plugins
+    from hookframe.instrumenting.family import Family
+    from hookframe.instrumenting.instrument import instrument
+    from hookframe.instrumenting.instrumented_model import InstrumentedModel
 
 __version__ = "0.1.0"
 
@@ -86,20 +95,25 @@ _PLACES = {
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
     "hookframe.errors": (
         "ActivationTypeError",
+        "CannotInstrument",
         "GradientError",
         "HookDenied",
         "HookDidNotFireWarning",
         "HookEffectError",
         "HookObjectionWarning",
+        "HookPointClosed",
+        "HookPointMoved",
         "HookframeError",
         "HookframeWarning",
         "HooksNotAdmitted",
+        "InstrumentReleased",
         "InvalidDirection",
         "InvalidHookFunction",
         "InvalidLoadingRules",
         "InvalidNamesFilter",
         "InvalidObjection",
         "InvalidWireData",
+        "ModelNotLoaded",
         "NestedAdmission",
         "NotAHookPoint",
         "NotSetUp",
@@ -108,11 +122,15 @@ _PLACES = {
         "PluginRejected",
         "ReplicaCacheError",
         "StaleActivationWarning",
+        "UnknownFamily",
         "UnknownHookPoint",
     ),
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.instrumenting.family": ("Family",),
+    "hookframe.instrumenting.instrument": ("instrument",),
+    "hookframe.instrumenting.instrumented_model": ("InstrumentedModel",),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 _ALIASES = {"LensHandle": "HookHandle"}
@@ -122,9 +140,11 @@ __all__ = [
     "ActivationCache",
     "ActivationTypeError",
     "CacheRequest",
+    "CannotInstrument",
     "Decision",
     "DeviceRequest",
     "DeviceType",
+    "Family",
     "FunctionInfo",
     "GradientError",
     "HookDenied",
@@ -135,11 +155,15 @@ __all__ = [
     "HookIntrospectionMixin",
     "HookObjectionWarning",
     "HookPoint",
+    "HookPointClosed",
+    "HookPointMoved",
     "HookRequest",
     "HookedRootModule",
     "HookframeError",
     "HookframeWarning",
     "HooksNotAdmitted",
+    "InstrumentReleased",
+    "InstrumentedModel",
     "InvalidDirection",
     "InvalidHookFunction",
     "InvalidLoadingRules",
@@ -148,6 +172,7 @@ __all__ = [
     "InvalidWireData",
     "LensHandle",
     "ModelFamily",
+    "ModelNotLoaded",
     "NamesFilter",
     "NestedAdmission",
     "NotAHookPoint",
@@ -163,9 +188,11 @@ __all__ = [
     "Slice",
     "SliceInput",
     "StaleActivationWarning",
+    "UnknownFamily",
     "UnknownHookPoint",
     "__version__",
     "hookimpl",
+    "instrument",
     "read_only",
     "use_plugins",
 ]

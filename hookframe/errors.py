@@ -19,6 +19,12 @@
     ├── GradientError            (RuntimeError)           gradient
     ├── ReplicaCacheError        (RuntimeError)           replica-cache
     ├── NestedAdmission          (RuntimeError)           nested-admission
+    ├── CannotInstrument         (TypeError)              cannot-instrument
+    ├── InstrumentReleased       (RuntimeError)           instrument-released
+    ├── HookPointClosed          (RuntimeError)           hook-point-closed
+    ├── HookPointMoved           (RuntimeError)           hook-point-moved
+    ├── UnknownFamily            (KeyError, ValueError)   unknown-family
+    ├── ModelNotLoaded           (ValueError)             model-not-loaded
     └── PluginError              (RuntimeError)           plugin
         ├── PluginRejected       (ValueError)             plugin-rejected
         └── PluginNameError      (ValueError)             plugin-name
@@ -35,20 +41,25 @@ from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "ActivationTypeError",
+    "CannotInstrument",
     "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
     "HookEffectError",
     "HookObjectionWarning",
+    "HookPointClosed",
+    "HookPointMoved",
     "HookframeError",
     "HookframeWarning",
     "HooksNotAdmitted",
+    "InstrumentReleased",
     "InvalidDirection",
     "InvalidHookFunction",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
     "InvalidWireData",
+    "ModelNotLoaded",
     "NestedAdmission",
     "NotAHookPoint",
     "NotSetUp",
@@ -57,6 +68,7 @@ __all__ = [
     "PluginRejected",
     "ReplicaCacheError",
     "StaleActivationWarning",
+    "UnknownFamily",
     "UnknownHookPoint",
 ]
 
@@ -186,6 +198,45 @@ class NestedAdmission(HookframeError, RuntimeError):
     """A validator tried to attach a hook while it was deciding about one."""
 
     code = "nested-admission"
+
+
+class CannotInstrument(HookframeError, TypeError):
+    """Something that hook points cannot be put on from outside; it was left as it was."""
+
+    code = "cannot-instrument"
+
+
+class InstrumentReleased(HookframeError, RuntimeError):
+    """An instrument was used after it was released; nothing was attached."""
+
+    code = "instrument-released"
+
+
+class HookPointClosed(HookframeError, RuntimeError):
+    """A hook point that the model, as it is loaded or configured, cannot serve; nothing was attached."""
+
+    code = "hook-point-closed"
+
+
+class HookPointMoved(HookframeError, RuntimeError):
+    """The module of a hook point was replaced while a function was attached there."""
+
+    code = "hook-point-moved"
+
+
+class UnknownFamily(HookframeError, KeyError, ValueError):
+    """A model family was asked for by a name that no plugin provides."""
+
+    code = "unknown-family"
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr of its message
+
+
+class ModelNotLoaded(HookframeError, ValueError):
+    """A model that was named on the command line could not be found, read or built."""
+
+    code = "model-not-loaded"
 
 
 class PluginError(HookframeError, RuntimeError):
