@@ -18,7 +18,6 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hookframe.errors import HookPointClosed
-from hookframe.instrumenting.heads import HeadsBehindPositions
 from hookframe.instrumenting.module_point import ModulePoint
 from hookframe.instrumenting.place import Inner
 
@@ -34,11 +33,6 @@ _points: MutableMapping[nn.Module, tuple[AttentionPoint, ...]] = weakref.WeakKey
 
 class AttentionPoint(ModulePoint):
     """A point inside of the attention function of one module."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.inside in ("query", "key"):
-            self.hook_conversion = HeadsBehindPositions()
 
     @property
     def inside(self) -> Inner | None:

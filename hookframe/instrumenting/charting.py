@@ -119,7 +119,7 @@ class Chart:
 def _is_plain(entry: Canonical) -> bool:
     """True if the place is just what the module's own point sees."""
     at = entry.at
-    return at.item is None and at.part is None and at.heads is None and at.inside is None
+    return at.item is None and at.part is None and at.heads is None and not at.heads_first and at.inside is None
 
 
 def _inside(name: str, of: str) -> bool:

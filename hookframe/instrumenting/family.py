@@ -48,21 +48,25 @@ class Check(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The points it needs, with ``{i}`` for a layer, ``{next}`` for the one after it and ``{last}`` for the last."""
+        """The points it needs, with ``{i}`` for a layer, ``{next}`` for the one after it and ``{last}`` for the last.
 
-    @property
-    def tolerance(self) -> float:
-        """The largest deviation that is no finding, as a part of the largest value."""
-
-    def deviation(self, values: Sequence[Any], module: Any) -> float:
-        """How far the values of :attr:`names` are from what must hold, as a part of the largest value.
-
-        :param module: the module that the check names, None if it names none.
+        It is tried for each layer for which the model has all of them.
         """
 
     @property
     def module(self) -> str | None:
-        """The path of a module that it needs, as in :class:`~hookframe.instrumenting.place.At`."""
+        """The path of a module that it needs, as in :class:`~hookframe.instrumenting.place.At`; None for none."""
+
+    @property
+    def tolerance(self) -> float:
+        """The largest deviation that is no finding."""
+
+    @property
+    def when(self) -> tuple[str, object] | None:
+        """Attribute and value that the configuration must have for it to hold; None for always."""
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """How far ``values``, in the order of :attr:`names`, are from what must hold, as a part of the largest value."""
 
 
 @dataclass(frozen=True, kw_only=True)

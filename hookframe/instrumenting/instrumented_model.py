@@ -118,6 +118,13 @@ class InstrumentedModel(HookedRootModule):
             gate, reason = closed
             raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
 
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Every name of the point called ``name``, the canonical one first.
+
+        :raises UnknownHookPoint: if there is none of that name.
+        """
+        return self._chart.points[self.select_points(name)[0].name].names
+
     @property
     def active_points(self) -> tuple[str, ...]:
         """Names of the points that have something to run now; their modules carry a torch hook, and no others do."""
@@ -179,7 +186,7 @@ class InstrumentedModel(HookedRootModule):
         return self
 
     @property
-    def training(self) -> bool:  # type: ignore[override]  # an attribute in torch
+    def training(self) -> bool:
         """Whether the wrapped model is in training mode."""
         wrapped: nn.Module | None = self.__dict__.get("wrapped")
         return True if wrapped is None else wrapped.training

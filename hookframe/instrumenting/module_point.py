@@ -12,7 +12,7 @@ from torch import nn
 from hookframe.core.hook_point import HookPoint
 from hookframe.errors import HookPointMoved, InstrumentReleased
 from hookframe.instrumenting.clock import Clock
-from hookframe.instrumenting.heads import HeadsApart, put_part, take_part
+from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
 from hookframe.instrumenting.site import Site
@@ -45,6 +45,8 @@ class ModulePoint(HookPoint):
             self.pos_dim = NO_POSITION if at.pos_dim is None else at.pos_dim
             if at.heads is not None and heads is not None:
                 self.hook_conversion = HeadsApart(heads)
+            elif at.heads_first:
+                self.hook_conversion = HeadsBehindPositions()
         site.points.add(self)
 
     site: Site

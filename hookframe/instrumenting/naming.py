@@ -71,13 +71,14 @@ class Layout:
     def _first(self, pattern: str, alternatives: tuple[At, ...], number: int) -> Canonical | None:
         for at in alternatives:
             module = self.find(at.module.replace("{i}", str(number)))
-            if module is not None and self._applies(at):
+            if module is not None and self.applies(at.when):
                 heads = None if at.heads is None else getattr(self.config, at.heads, None)
                 return Canonical(pattern.replace("{i}", str(number)), at, module, heads)
         return None
 
-    def _applies(self, at: At) -> bool:
-        return at.when is None or getattr(self.config, at.when[0], None) == at.when[1]
+    def applies(self, when: tuple[str, object] | None) -> bool:
+        """True if the configuration has what ``when`` asks for."""
+        return when is None or getattr(self.config, when[0], None) == when[1]
 
 
 def plain_path(name: str) -> str:

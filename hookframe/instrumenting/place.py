@@ -37,6 +37,8 @@ class At:
     :ivar part: which part of a fused tensor.
     :ivar heads: the configuration's attribute with the number of heads; hook functions then see
         ``[batch, pos, head, d_head]``.
+    :ivar heads_first: True if the module's own layout is ``[batch, head, pos, d_head]``; hook functions then see
+        ``[batch, pos, head, d_head]`` as well.
     :ivar pos_dim: the dimension of the position, as hook functions see the tensor; None if it has none.
     :ivar inside: which tensor inside of the module's attention function, in place of ``side``.
     :ivar when: attribute and value that the configuration must have for the name to exist.
@@ -47,6 +49,7 @@ class At:
     item: int | str | None = None
     part: Part | None = None
     heads: str | None = None
+    heads_first: bool = False
     pos_dim: int | None = 1
     inside: Inner | None = None
     when: tuple[str, object] | None = None
@@ -58,11 +61,12 @@ def out(
     item: int | str | None = None,
     part: Part | None = None,
     heads: str | None = None,
+    heads_first: bool = False,
     pos_dim: int | None = 1,
     when: tuple[str, object] | None = None,
 ) -> At:
     """What ``module`` returns."""
-    return At(module=module, side="out", item=item, part=part, heads=heads, pos_dim=pos_dim, when=when)
+    return At(module=module, item=item, part=part, heads=heads, heads_first=heads_first, pos_dim=pos_dim, when=when)
 
 
 def into(
@@ -77,4 +81,5 @@ def inner(module: str, inside: Inner) -> At:
 
     Queries and keys are ``[batch, pos, head, d_head]`` there, scores and pattern ``[batch, head, query, key]``.
     """
-    return At(module=module, inside=inside, pos_dim=1 if inside in ("query", "key") else 2)
+    vectors = inside in ("query", "key")
+    return At(module=module, inside=inside, heads_first=vectors, pos_dim=1 if vectors else 2)
