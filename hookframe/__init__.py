@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         PluginError,
         PluginNameError,
         PluginRejected,
+        PolicyError,
         ReplicaCacheError,
         StaleActivationWarning,
         UnknownFamily,
@@ -120,6 +121,7 @@ _PLACES = {
         "PluginError",
         "PluginNameError",
         "PluginRejected",
+        "PolicyError",
         "ReplicaCacheError",
         "StaleActivationWarning",
         "UnknownFamily",
@@ -182,6 +184,7 @@ __all__ = [
     "PluginManager",
     "PluginNameError",
     "PluginRejected",
+    "PolicyError",
     "ReplicaCacheError",
     "ResetRequest",
     "RunRequest",
@@ -212,10 +215,17 @@ def __dir__() -> list[str]:
 
 
 def _installed_plugins() -> AdmissionController:
-    """The process's default controller: every plugin that is installed."""
-    from hookframe.host.children import default_manager
+    """The process's default controller: the installed plugins, as far as the policy lets them load, and the policy."""
+    from hookframe.policy.governing import governed_manager
 
-    return default_manager()
+    return governed_manager()
 
 
-source.provide(_installed_plugins)
+def _govern(manager: Any) -> None:
+    """Put the policy of machine and organisation in front of plugins of somebody's own choice."""
+    from hookframe.policy.governing import govern, managed_layers
+
+    govern(manager, managed_layers())
+
+
+source.provide(_installed_plugins, _govern)

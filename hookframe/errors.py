@@ -11,6 +11,7 @@
     ├── InvalidLoadingRules      (ValueError)             invalid-loading-rules
     ├── InvalidObjection         (ValueError)             invalid-objection
     ├── InvalidWireData          (ValueError)             invalid-wire-data
+    ├── PolicyError              (ValueError)             policy
     ├── NotSetUp                 (RuntimeError)           not-set-up
     ├── NotAHookPoint            (TypeError)              not-a-hook-point
     ├── HookEffectError          (RuntimeError)           hook-effect
@@ -37,6 +38,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "PluginError",
     "PluginNameError",
     "PluginRejected",
+    "PolicyError",
     "ReplicaCacheError",
     "StaleActivationWarning",
     "UnknownFamily",
@@ -150,6 +153,22 @@ class InvalidWireData(HookframeError, ValueError):
     """Data from another process or a file is not what it says it is."""
 
     code = "invalid-wire-data"
+
+
+class PolicyError(HookframeError, ValueError):
+    """A policy that cannot be read, or has mistakes.
+
+    :ivar mistakes: all of them, each with its file and line.
+    """
+
+    code = "policy"
+
+    def __init__(self, mistakes: Iterable[Any]) -> None:
+        self.mistakes: tuple[Any, ...] = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+    def __reduce__(self) -> tuple[type[PolicyError], tuple[tuple[Any, ...]]]:
+        return type(self), (self.mistakes,)
 
 
 class NotSetUp(HookframeError, RuntimeError):

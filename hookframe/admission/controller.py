@@ -54,14 +54,18 @@ class ControllerSource:
 
     def __init__(self) -> None:
         self._provider: Callable[[], AdmissionController] | None = None
+        self._govern: Callable[[Any], None] | None = None
         self._default: AdmissionController | None = None
         self._overrides: list[AdmissionController] = []
         self._lock = threading.RLock()
 
-    def provide(self, provider: Callable[[], AdmissionController]) -> None:
-        """Say who makes the default controller. Does not call it; forgets a default that was made before."""
+    def provide(self, provider: Callable[[], AdmissionController], govern: Callable[[Any], None] | None = None) -> None:
+        """Say who makes the default controller. Does not call it; forgets a default that was made before.
+
+        :param govern: what has to be done to every other controller before it is put in front of the default.
+        """
         with self._lock:
-            self._provider, self._default = provider, None
+            self._provider, self._govern, self._default = provider, govern, None
 
     def current(self) -> AdmissionController:
         """The controller in force: the innermost override, else the process's default."""
@@ -79,7 +83,9 @@ class ControllerSource:
             return self._default
 
     def push(self, controller: AdmissionController) -> None:
-        """Put ``controller`` in front, for the whole process."""
+        """Put ``controller`` in front, for the whole process; what governs the process governs it as well."""
+        if self._govern is not None:
+            self._govern(controller)
         with self._lock:
             self._overrides = [*self._overrides, controller]
 

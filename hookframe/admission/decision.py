@@ -78,7 +78,8 @@ def _lines(objections: Sequence[Objection], limit: int = 12) -> list[str]:
     lines: list[str] = []
     for objection in objections[:limit]:
         lines.append(f"  - {objection.request.subject}: {objection.message}")
-        lines.append(f"    by {objection.source or 'unknown'}, rule {objection.rule!r}")
+        where = f" ({objection.origin})" if objection.origin else ""
+        lines.append(f"    by {objection.source or 'unknown'}, rule {objection.rule!r}{where}")
         lines.append(f"    remedy: {objection.remedy}")
     if len(objections) > limit:
         lines.append(f"  … and {len(objections) - limit} more: see .decision.objections")

@@ -34,6 +34,8 @@ class Objection:
     :ivar remedy: what the user can do about it.
     :ivar source: who objects; the plugin host fills it in, whatever the plugin wrote.
     :ivar device: the device to use instead, where the request chose one; the batch is then not refused for it.
+    :ivar origin: where the rule is written, None where it is code.
+    :ivar exception: the policy's exception that turned a denial into this objection, None if none did.
     :raises InvalidObjection: if the rule, the message or the remedy is empty, or the action unknown.
     """
 
@@ -44,6 +46,8 @@ class Objection:
     action: Action = Action.DENY
     source: str = ""
     device: str | None = None
+    origin: str | None = None
+    exception: str | None = None
 
     def __post_init__(self) -> None:
         for part in ("rule", "message", "remedy"):
@@ -84,4 +88,10 @@ class Objection:
         return self.action is Action.DENY
 
     def __str__(self) -> str:
-        return f"{self.request.subject}: {self.message} [{self.source or 'unknown'}: {self.rule}]; {self.remedy}"
+        return f"{self.request.subject}: {self.message} [{self.by}]; {self.remedy}"
+
+    @property
+    def by(self) -> str:
+        """Who objects, with which rule and where that is written, in a few words."""
+        where = f" ({self.origin})" if self.origin else ""
+        return f"{self.source or 'unknown'}: {self.rule}{where}"

@@ -63,6 +63,7 @@ _OWN_TYPES: dict[tuple[type, str], tuple[type, ...]] = {
     (ResetRequest, "permanent"): (int,),
     (DeviceRequest, "device"): (str,),
 }
+_OPTIONAL = ("device", "origin", "exception")
 _LISTS = ("aliases", "never_fired", "points", "unmanaged")
 
 
@@ -125,6 +126,8 @@ def objection_to_json(objection: Objection) -> dict[str, Any]:
         "remedy": objection.remedy,
         "action": str(objection.action),
         "device": objection.device,
+        "origin": objection.origin,
+        "exception": objection.exception,
     }
 
 
@@ -133,19 +136,20 @@ def objection_from_json(data: object, requests: Sequence[Request]) -> Objection:
 
     :raises InvalidWireData: if it is not one, or about none of them.
     """
-    keys = {"index", "rule", "message", "remedy", "action", "device"}
+    keys = {"index", "rule", "message", "remedy", "action", *_OPTIONAL}
     if not isinstance(data, Mapping) or set(data) != keys:
         raise InvalidWireData(f"no objection: an objection has {sorted(keys)}")
-    index, device = data["index"], data["device"]
+    index = data["index"]
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(requests):
         raise InvalidWireData(f"the objection is about request {index!r}, and there are {len(requests)}")
-    if device is not None and not isinstance(device, str):
-        raise InvalidWireData("the objection's device is no string")
+    for key in _OPTIONAL:
+        if data[key] is not None and not isinstance(data[key], str):
+            raise InvalidWireData(f"the objection's {key} is no string")
     return Objection(
         request=requests[index],
         rule=data["rule"],
         message=data["message"],
         remedy=data["remedy"],
         action=data["action"],
-        device=device,
+        **{key: data[key] for key in _OPTIONAL},
     )

@@ -16,7 +16,11 @@ from hookframe.errors import HookDenied, HookframeError, PluginError
 __all__ = ["cli", "main"]
 
 _VERBS = {
+    "can": ("hookframe.cli.can", "See which points of a model may be hooked, and what says no."),
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
+    "explain": ("hookframe.cli.explain", "Explain why a request is allowed, warned of or refused."),
+    "policy": ("hookframe.cli.policy", "See which policy is in force, and work on one."),
+    "run": ("hookframe.cli.run", "Run a script under the policy, with a report at the end."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
     "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
 }

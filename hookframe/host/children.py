@@ -1,6 +1,6 @@
-"""Child processes: one that uses a hook loads the same plugins, and notices if it could not.
+"""Child processes: one that uses a hook loads the same plugins and policy, and notices if it could not.
 
-The process's default manager announces which plugins are at work, through an environment variable that children inherit.
+The process's default manager announces what is at work, through an environment variable that children inherit.
 A forked child has the manager itself. A spawned one loads anew, and compares.
 """
 
@@ -16,7 +16,7 @@ from hookframe.host.manager import PluginManager
 from hookframe.host.record import PluginRecord, PluginState
 from hookframe.host.rules import LoadingRules
 
-__all__ = ["VARIABLE", "Announcement", "default_manager", "digest_of"]
+__all__ = ["VARIABLE", "Announcement", "compare_and_announce", "default_manager", "digest_of"]
 
 logger = logging.getLogger("hookframe.plugins")
 
@@ -24,18 +24,18 @@ VARIABLE = "HOOKFRAME_PARENT_PLUGINS"
 """``PID:DIGEST:RULED``: what a parent process announced; written by hookframe, not by people."""
 
 
-def digest_of(records: Iterable[PluginRecord]) -> str:
-    """A digest of the plugins at work: names, versions and entry points."""
+def digest_of(records: Iterable[PluginRecord], policy: str = "") -> str:
+    """A digest of the plugins at work (names, versions and entry points) and of the policy, given by its own digest."""
     at_work = (PluginState.LOADED, PluginState.TRIPPED)
     lines = sorted(f"{r.name} {r.version} {r.entry_point}" for r in records if r.state in at_work)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*lines, policy]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
     """What a process says of its plugins.
 
-    :ivar ruled: True if rules for loading are in force there.
+    :ivar ruled: True if something is in force there that a child may not escape.
     """
 
     pid: int
@@ -62,23 +62,40 @@ def default_manager(
 
     A difference is logged; where rules for loading are in force, here or in the parent, it refuses everything.
     """
-    environment = os.environ if environment is None else environment
     manager = PluginManager.installed(rules=rules)
-    own = Announcement(pid=os.getpid(), digest=digest_of(manager.records), ruled=rules is not None)
+    compare_and_announce(manager, ruled=rules is not None, environment=environment)
+    return manager
+
+
+def compare_and_announce(
+    manager: PluginManager,
+    *,
+    policy: str = "",
+    ruled: bool,
+    environment: MutableMapping[str, str] | None = None,
+) -> None:
+    """Compare what is at work in this process with what its parent announced, and announce it to children.
+
+    :param policy: the digest of the policy in force.
+    :param ruled: True to refuse everything after a difference; so it is as well where the parent says it.
+    """
+    environment = os.environ if environment is None else environment
+    own = Announcement(pid=os.getpid(), digest=digest_of(manager.records, policy), ruled=ruled)
     parent = Announcement.read(environment.get(VARIABLE))
     if parent is not None and parent.pid != own.pid and parent.digest != own.digest:
-        logger.warning("this process has other plugins at work than process %d, which started it", parent.pid)
+        logger.warning(
+            "this process has other plugins or another policy at work than process %d, which started it", parent.pid
+        )
         if parent.ruled or own.ruled:
             manager.refuse(_difference(parent))
     environment[VARIABLE] = str(own)
-    return manager
 
 
 def _difference(parent: Announcement) -> PluginRecord:
     return PluginRecord(
         name="the parent's plugins",
         state=PluginState.MISSING,
-        reason=f"this process has other plugins at work than process {parent.pid}, which started it",
+        reason=f"this process has other plugins or another policy at work than process {parent.pid}, which started it",
         step="inheritance",
-        repair="start the process with the same environment, path and HOOKFRAME_PLUGINS as its parent",
+        repair="start the process with the same environment, path, HOOKFRAME_PLUGINS and policy files as its parent",
     )

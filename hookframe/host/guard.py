@@ -10,6 +10,7 @@ from typing import Any
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
 from hookframe.errors import PluginError
+from hookframe.hookspecs import VALIDATORS
 
 __all__ = ["TRIP_AFTER", "GuardedImpl"]
 
@@ -22,13 +23,16 @@ TRIP_AFTER = 5
 class GuardedImpl:
     """An implementation with the name of its plugin.
 
+    :param lenient: True for a validator whose failures are warned of instead of refusing.
     :ivar failures: how often it failed.
-    :ivar tripped: True if it is an observer that failed :data:`TRIP_AFTER` times in a row.
     """
 
-    __slots__ = ("_in_a_row", "argnames", "failures", "function", "plugin", "spec")
+    __slots__ = ("_in_a_row", "argnames", "failures", "function", "lenient", "plugin", "spec")
 
-    def __init__(self, plugin: str, spec: str, function: Callable[..., Any], argnames: Sequence[str]) -> None:
+    def __init__(
+        self, plugin: str, spec: str, function: Callable[..., Any], argnames: Sequence[str], *, lenient: bool = False
+    ) -> None:
+        self.lenient = lenient
         self.plugin = plugin
         self.spec = spec
         self.function = function
@@ -38,8 +42,13 @@ class GuardedImpl:
 
     @property
     def tripped(self) -> bool:
-        """True if the implementation failed so often that an observer is left out."""
+        """True if the implementation failed :data:`TRIP_AFTER` times in a row."""
         return self._in_a_row >= TRIP_AFTER
+
+    @property
+    def left_out(self) -> bool:
+        """True if it is not asked any more: a tripped observer, or a tripped validator that is lenient."""
+        return self.tripped and (self.lenient or self.spec not in VALIDATORS)
 
     def call(self, facts: dict[str, Any]) -> Any:
         """Call it with the facts that it asked for.
@@ -62,20 +71,25 @@ class GuardedImpl:
     def validate(
         self, requests: Sequence[Request], facts: dict[str, Any], errors: list[BaseException] | None = None
     ) -> list[Objection]:
-        """Ask a validator; whatever goes wrong becomes an objection that denies, and is added to ``errors``."""
+        """Ask a validator; whatever goes wrong becomes an objection that denies, and is added to ``errors``.
+
+        If it is lenient, the objection warns, and a tripped one is not asked.
+        """
         errors = [] if errors is None else errors
+        if self.left_out:
+            return []
         try:
             answer = self.call(facts)
         except (Exception, SystemExit) as error:
             logger.warning("validator %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
             errors.append(error)
-            return [self._deny(requests, "plugin-failed", f"the plugin raised {type(error).__name__}: {error}")]
+            return [self._failed(requests, "plugin-failed", f"the plugin raised {type(error).__name__}: {error}")]
         try:
             return self._checked(answer, requests)
         except PluginError as error:
             self.failed()
             errors.append(error)
-            return [self._deny(requests, "plugin-answer", str(error))]
+            return [self._failed(requests, "plugin-answer", str(error))]
 
     def _checked(self, answer: Any, requests: Sequence[Request]) -> list[Objection]:
         if answer is None:
@@ -98,13 +112,14 @@ class GuardedImpl:
             raise PluginError("the plugin objected to a request that it was not asked about")
         return replace(objection, source=self.plugin)
 
-    def _deny(self, requests: Sequence[Request], rule: str, message: str) -> Objection:
+    def _failed(self, requests: Sequence[Request], rule: str, message: str) -> Objection:
+        make = Objection.warn if self.lenient else Objection.deny
         remedy = f"repair or uninstall the plugin {self.plugin!r}, or leave it out with HOOKFRAME_PLUGINS"
-        return replace(Objection.deny(requests[0], rule=rule, message=message, remedy=remedy), source=self.plugin)
+        return replace(make(requests[0], rule=rule, message=message, remedy=remedy), source=self.plugin)
 
     def observe(self, facts: dict[str, Any]) -> bool:
         """Tell an observer; return False if this failure was the one that trips it. Never raises."""
-        if self.tripped:
+        if self.left_out:
             return True
         try:
             self.call(facts)

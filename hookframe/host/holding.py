@@ -13,11 +13,12 @@ from packaging.utils import canonicalize_name
 
 from hookframe import hookspecs
 from hookframe.errors import PluginRejected
-from hookframe.hookspecs import OBSERVERS, PREFIX, PluginConfig
+from hookframe.hookspecs import PREFIX, PluginConfig
 from hookframe.host.guard import GuardedImpl
 from hookframe.host.inspection import SPECS, arguments_of, implementation, inspect_plugin, made, name_of
 from hookframe.host.isolation import IsolatedPlugin, isolated_impl
 from hookframe.host.record import Implementation, PluginRecord, PluginState
+from hookframe.host.treatment import Treatment, treatment_of
 
 __all__ = ["HeldPlugins"]
 
@@ -27,12 +28,21 @@ class HeldPlugins:
 
     :param plugins: modules or objects with implementations, registered in order.
     :param options: plugin name → the options that it is configured with.
+    :param treatments: plugin name → how the operator wants it treated.
     """
 
-    def __init__(self, *plugins: object, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        *plugins: object,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        treatments: Mapping[str, Treatment] | None = None,
+    ) -> None:
         self._bus = pluggy.PluginManager("hookframe")
         self._bus.add_hookspecs(hookspecs)
         self._options = {canonicalize_name(name): dict(values) for name, values in (options or {}).items()}
+        self._treatments: dict[str, Treatment] = {
+            canonicalize_name(name): treatment for name, treatment in (treatments or {}).items()
+        }
         self._records: dict[str, PluginRecord] = {}
         self._impls: dict[str, tuple[GuardedImpl, ...]] = dict.fromkeys(SPECS, ())
         self._isolated: dict[str, IsolatedPlugin] = {}
@@ -50,6 +60,13 @@ class HeldPlugins:
         own = self._options.get(canonicalize_name(name))
         return MappingProxyType(own or self._options.get(canonicalize_name(name.partition(":")[0]), {}))
 
+    def treatment_of(self, name: str) -> Treatment:
+        """How a plugin is treated."""
+        return treatment_of(name, self._treatments)
+
+    def _is_lenient(self, name: str) -> bool:
+        return self.treatment_of(name).failure == "warn"
+
     def implementations(self) -> tuple[GuardedImpl, ...]:
         """Every implementation of every plugin, in the order of the specs, and by plugin within a spec."""
         return tuple(impl for spec in SPECS for impl in self._impls[spec])
@@ -59,7 +76,7 @@ class HeldPlugins:
         return tuple(implementation(i.spec, i.function) for i in self.implementations() if i.plugin == name)
 
     def _current(self, record: PluginRecord) -> PluginRecord:
-        tripped = [i.spec for spec in OBSERVERS for i in self._impls[spec] if i.plugin == record.name and i.tripped]
+        tripped = [i.spec for i in self.implementations() if i.plugin == record.name and i.left_out]
         if not tripped:
             return record
         reason = f"{', '.join(tripped)} failed too often and is left out"
@@ -107,28 +124,32 @@ class HeldPlugins:
         names = (name if number == 1 else f"{name}#{number}" for number in itertools.count(1))
         return _by_hand(next(free for free in names if not self._bus.has_plugin(free)))
 
-    def register_isolated(self, target: str, *, name: str, limit: float = 5.0) -> PluginRecord:
+    def register_isolated(
+        self,
+        target: str,
+        *,
+        name: str,
+        limit: float = 5.0,
+        record: PluginRecord | None = None,
+        fresh: bool = False,
+    ) -> PluginRecord:
         """Add a plugin of pure validators that runs in a process of its own.
 
         :param target: the plugin, as an entry point's value: ``module`` or ``module:attribute``. It is not imported here.
         :param limit: how long it may take to start, and for each answer, in seconds; then it denies.
+        :param record: what is known about it.
+        :param fresh: True to read no compiled file that lies beside a source.
         :raises PluginRejected: if it cannot be loaded there, asks for the model, implements anything but validators, or
             has a name that is taken.
         """
         if self._bus.has_plugin(name) or name in self._isolated:
             raise PluginRejected(f"plugin {name!r} is registered already: unregister it first, or give it another name")
-        plugin = IsolatedPlugin(target, name, limit=limit)
+        plugin = IsolatedPlugin(target, name, limit=limit, fresh=fresh)
         self._isolated[name] = plugin
         self._collect()
-        record = PluginRecord(
-            name=name,
-            entry_point=target,
-            state=PluginState.LOADED,
-            reason="loaded in a process of its own",
-            specs=tuple(plugin.specs),
-        )
-        self._records[name] = record
-        return record
+        known = record or PluginRecord(name=name, entry_point=target, state=PluginState.LOADED, reason="")
+        self._records[name] = replace(known, reason="loaded in a process of its own", specs=tuple(plugin.specs))
+        return self._records[name]
 
     def close(self) -> None:
         """End the processes of isolated plugins; a question starts them again."""
@@ -157,11 +178,17 @@ class HeldPlugins:
         for spec in SPECS:
             found = [
                 known.get((impl.plugin_name, spec))
-                or GuardedImpl(impl.plugin_name, spec, impl.function, arguments_of(impl.function))
+                or GuardedImpl(
+                    impl.plugin_name,
+                    spec,
+                    impl.function,
+                    arguments_of(impl.function),
+                    lenient=self._is_lenient(impl.plugin_name),
+                )
                 for impl in getattr(self._bus.hook, PREFIX + spec).get_hookimpls()
             ]
             found += [
-                known.get((name, spec)) or isolated_impl(plugin, spec)
+                known.get((name, spec)) or isolated_impl(plugin, spec, lenient=self._is_lenient(name))
                 for name, plugin in self._isolated.items()
                 if spec in plugin.specs
             ]

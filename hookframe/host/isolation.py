@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,11 +37,13 @@ class IsolatedPlugin:
     :param target: the plugin, as an entry point's value: ``module`` or ``module:attribute``.
     :param name: how it is called in messages.
     :param limit: how long it may take to start, and to answer one question, in seconds.
+    :param fresh: True to read and write no compiled file beside a source, in its process.
     :ivar specs: the validators it implements → the arguments that they ask for.
     :raises PluginRejected: if it cannot be loaded there, implements anything but validators, or asks for the model.
     """
 
-    def __init__(self, target: str, name: str, *, limit: float = 5.0) -> None:
+    def __init__(self, target: str, name: str, *, limit: float = 5.0, fresh: bool = False) -> None:
+        self._compiled = tempfile.TemporaryDirectory(prefix="hookframe-") if fresh else None
         self.target = target
         self.name = name
         self.limit = limit
@@ -84,6 +87,8 @@ class IsolatedPlugin:
     def _start(self) -> dict[str, tuple[str, ...]]:
         command = [sys.executable, "-m", "hookframe.host.worker", self.target]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        if self._compiled is not None:  # an empty place of its own, so that none planted beside a source is read
+            environment["PYTHONPYCACHEPREFIX"] = self._compiled.name
         self._child = subprocess.Popen(  # noqa: S603  # the interpreter itself, and a module of ours
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, encoding="utf-8"
         )
@@ -145,10 +150,11 @@ def _converse(child: subprocess.Popen[str], line: str | None) -> str:
     return "" if child.stdout is None else child.stdout.readline(_LONGEST_ANSWER)
 
 
-def isolated_impl(plugin: IsolatedPlugin, spec: str) -> GuardedImpl:
+def isolated_impl(plugin: IsolatedPlugin, spec: str, *, lenient: bool = False) -> GuardedImpl:
     """An implementation that puts the question to the plugin's process."""
 
     def ask(requests: Sequence[Request] = (), request: Request | None = None) -> list[Objection]:
         return plugin.ask(spec, requests if request is None else (request,))
 
-    return GuardedImpl(plugin.name, spec, ask, ("requests" if spec == "check_hooks_to_add" else "request",))
+    argument = "requests" if spec == "check_hooks_to_add" else "request"
+    return GuardedImpl(plugin.name, spec, ask, (argument,), lenient=lenient)

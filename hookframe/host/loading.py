@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +27,16 @@ logger = logging.getLogger("hookframe.plugins")
 
 
 def load_installed(
-    manager: PluginManager, selection: Selection, rules: LoadingRules, *, only: str | None = None
+    manager: PluginManager, selection: Selection, rules: LoadingRules, *, only: Collection[str] | None = None
 ) -> None:
     """Import and register every installed plugin that may load, in sorted order, each guarded.
 
-    :param only: the normalised name of the one distribution to load; the others are passed over, without a record.
+    :param only: normalised names of the distributions to load; the others are passed over, without a record.
     """
     surveyed = survey(selection, rules)
     outcomes = [(verdict.record, verdict.candidate) for verdict in surveyed.verdicts]
     for record, candidate in [*outcomes, *((other, None) for other in surveyed.others)]:
-        if only is not None and record.distribution != only:
+        if only is not None and record.distribution not in only:
             continue
         found = candidate is not None and record.state is PluginState.FOUND
         outcome = _load(manager, candidate, rules) if found and candidate is not None else record
@@ -48,6 +49,8 @@ def load_installed(
 
 
 def _load(manager: PluginManager, candidate: Candidate, rules: LoadingRules) -> PluginRecord:
+    if manager.treatment_of(candidate.label).isolation == "process":
+        return _isolate(manager, candidate, rules)
     assured = _tampered_meanwhile(candidate) if rules.strict else nullcontext()
     if isinstance(assured, PluginRecord):
         return assured
@@ -69,6 +72,25 @@ def _load(manager: PluginManager, candidate: Candidate, rules: LoadingRules) -> 
         broken = cause is not None and not isinstance(cause, PluginRejected)
         state = PluginState.BROKEN if broken else PluginState.INCOMPATIBLE
         return record_of(candidate, state, str(error), step="registration", repair=repair)
+
+
+def _isolate(manager: PluginManager, candidate: Candidate, rules: LoadingRules) -> PluginRecord:
+    """Start the plugin in a process of its own; with strict rules, past every compiled file that lies beside its source."""
+    repair = f"set isolation = 'none' for {candidate.name}, or repair it"
+    if rules.strict:
+        check = verified_files(candidate.distribution)[0]
+        if not check.intact:
+            return record_of(candidate, PluginState.TAMPERED, check.describe(), step="integrity", repair=repair)
+    try:
+        return manager.register_isolated(
+            candidate.entry_point.value,  # type: ignore[union-attr]  # found ones have an entry point
+            name=candidate.label,
+            limit=manager.treatment_of(candidate.label).time_limit,
+            record=record_of(candidate, PluginState.LOADED, "", step="isolation"),
+            fresh=rules.strict,
+        )
+    except PluginRejected as error:
+        return record_of(candidate, PluginState.BROKEN, str(error), step="isolation", repair=repair)
 
 
 def _tampered_meanwhile(candidate: Candidate) -> PluginRecord | AbstractContextManager[None]:

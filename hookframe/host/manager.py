@@ -22,6 +22,7 @@ from hookframe.host.record import PluginRecord
 from hookframe.host.required import denials, unfulfilled
 from hookframe.host.rules import LoadingRules
 from hookframe.host.selection import Selection
+from hookframe.host.treatment import Treatment
 
 __all__ = ["PluginManager"]
 
@@ -33,12 +34,18 @@ class PluginManager(HeldPlugins):
 
     :param plugins: modules or objects with implementations, registered in order.
     :param options: plugin name → the options that it is configured with.
+    :param treatments: plugin name → how the operator wants it treated.
     """
 
-    def __init__(self, *plugins: object, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        *plugins: object,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        treatments: Mapping[str, Treatment] | None = None,
+    ) -> None:
         self._rules = LoadingRules()
         self._refusals: tuple[PluginRecord, ...] = ()
-        super().__init__(*plugins, options=options)
+        super().__init__(*plugins, options=options, treatments=treatments)
 
     @classmethod
     def installed(
@@ -47,6 +54,7 @@ class PluginManager(HeldPlugins):
         rules: LoadingRules | None = None,
         without: Collection[str] = (),
         options: Mapping[str, Mapping[str, Any]] | None = None,
+        treatments: Mapping[str, Treatment] | None = None,
         only: str | None = None,
     ) -> PluginManager:
         """A manager with every installed plugin that may load.
@@ -59,9 +67,9 @@ class PluginManager(HeldPlugins):
             leaves out counts as missing.
         :param only: load this distribution alone, if it may load, to look at it.
         """
-        manager = cls(options=options)
+        manager = cls(options=options, treatments=treatments)
         manager._rules = rules or LoadingRules()
-        chosen = None if only is None else canonicalize_name(only)
+        chosen = None if only is None else {canonicalize_name(only)}
         load_installed(manager, Selection.from_environment(without=without), manager._rules, only=chosen)
         return manager
 
@@ -71,6 +79,16 @@ class PluginManager(HeldPlugins):
         required = unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
         return (*self._refusals, *required)
 
+    def enforce(self, rules: LoadingRules) -> None:
+        """Put rules in force on plugins that were chosen by hand: what the rules require is loaded, and asked."""
+        missing = rules.require - {record.distribution for record in self.records}
+        self._rules = self._rules & rules
+        if missing:
+            load_installed(self, Selection(only=rules.require), rules, only=missing)
+
+    def _is_lenient(self, name: str) -> bool:
+        return name.partition(":")[0] not in self._rules.require and super()._is_lenient(name)
+
     def refuse(self, record: PluginRecord) -> None:
         """Refuse everything from now on, because of what ``record`` says."""
         self._refusals = (*self._refusals, record)
@@ -78,6 +96,10 @@ class PluginManager(HeldPlugins):
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""
         return self._review("check_hooks_to_add", requests, {"requests": requests, "model": model})
+
+    def consider(self, requests: Sequence[HookRequest], model: Any) -> Decision:
+        """What :meth:`review_hooks` would decide; nobody is told of it."""
+        return self._decide("check_hooks_to_add", requests, {"requests": requests, "model": model})
 
     def review_cache(self, request: CacheRequest, model: Any) -> Decision:
         """Ask every ``check_cache``."""
@@ -96,6 +118,12 @@ class PluginManager(HeldPlugins):
         return self._review("check_run", (request,), {"request": request, "model": model})
 
     def _review(self, spec: str, requests: Sequence[Request], facts: dict[str, Any]) -> Decision:
+        decision = self._decide(spec, requests, facts)
+        if self._impls["decision_made"]:
+            self._tell("decision_made", {"decision": decision})
+        return decision
+
+    def _decide(self, spec: str, requests: Sequence[Request], facts: dict[str, Any]) -> Decision:
         busy = _deciding.get()
         if busy is not None:
             raise NestedAdmission(
@@ -113,10 +141,7 @@ class PluginManager(HeldPlugins):
             finally:
                 _deciding.reset(token)
         objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
-        decision = Decision(requests, tuple(objections), errors=tuple(errors))
-        if self._impls["decision_made"]:
-            self._tell("decision_made", {"decision": decision})
-        return decision
+        return Decision(requests, tuple(objections), errors=tuple(errors))
 
     def wrap(self, request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Let every ``wrap_hook`` put something around ``hook``.

@@ -17,7 +17,7 @@ class use_plugins:  # noqa: N801  # used as a verb, as a function would be
 
     ``use_plugins(my_validator)`` takes modules or objects with implementations; ``use_plugins(manager)`` takes a manager
     that is already there; ``use_plugins()`` runs without any plugin. Models with an ``admission_controller`` of their own
-    keep it.
+    keep it. A policy of the machine or the organisation stays in force, with the plugins that it requires.
 
     :param options: plugin name → options, for plugins that are given here.
     :ivar manager: the manager in force.

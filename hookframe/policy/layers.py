@@ -1,0 +1,210 @@
+"""Finding the layers of the policy: which files there are, without importing anything of anybody's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hookframe.errors import PolicyError
+from hookframe.host.modules import locate
+from hookframe.policy.mistakes import Mistake
+from hookframe.policy.vocabulary import LayerKind
+
+if TYPE_CHECKING:
+    from hookframe.policy.policy import Policy
+    from hookframe.policy.reading import Layer
+
+__all__ = ["GROUP", "VARIABLE", "Found", "LayerFile", "LayerPlaces", "find_layers", "read_layers"]
+
+GROUP = "hookframe.policy"
+"""The entry-point group of policies in wheels: ``name = package:policy.toml`` names a file in the package."""
+VARIABLE = "HOOKFRAME_POLICY"
+"""Files of the session's layer, separated as in ``PATH``."""
+_NAME = "policy.toml"
+_PROJECT = "hookframe.toml"
+_TABLE = "tool.hookframe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFile:
+    """One file that is a layer.
+
+    :ivar table: the table in it that holds the policy, None if the file is nothing else.
+    :ivar problem: why there is no such file, although something says that there is; None if it can be opened.
+    """
+
+    kind: LayerKind
+    path: Path
+    table: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlaces:
+    """Where layers are looked for.
+
+    :ivar machine: the machine's file.
+    :ivar user: the user's file.
+    :ivar project: the directory from which the project's file is looked for upwards; None to look for none.
+    :ivar session: the session's files; each has to be there.
+    """
+
+    machine: Path
+    user: Path
+    project: Path | None = None
+    session: tuple[Path, ...] = ()
+
+    @classmethod
+    def standard(cls, environment: Mapping[str, str] | None = None) -> LayerPlaces:
+        """The places in force: none but the session's depends on the environment of the process."""
+        from platformdirs import user_config_path
+
+        named = (os.environ if environment is None else environment).get(VARIABLE, "")
+        return cls(
+            machine=machine_directory() / _NAME,
+            user=user_config_path("hookframe", appauthor=False) / _NAME,
+            project=Path.cwd(),
+            session=tuple(Path(part) for part in named.split(os.pathsep) if part),
+        )
+
+
+def machine_directory() -> Path:
+    """The directory of the machine's policy: ``/etc/hookframe``, or what the platform has for it.
+
+    On Unix it is fixed, since what platformdirs says there follows ``XDG_CONFIG_DIRS``, which everybody can set.
+    """
+    if os.name == "posix" and sys.platform != "darwin":
+        return Path("/etc/hookframe")
+    from platformdirs import site_config_path
+
+    return site_config_path("hookframe", appauthor=False)
+
+
+def find_layers(places: LayerPlaces) -> Iterator[LayerFile]:
+    """Every layer that is there, strongest first."""
+    if _exists(places.machine):
+        yield LayerFile(kind=LayerKind.MACHINE, path=places.machine)
+    yield from _organisation()
+    if places.project is not None:
+        yield from _project(places.project)
+    if _exists(places.user):
+        yield LayerFile(kind=LayerKind.USER, path=places.user)
+    for path in places.session:
+        yield LayerFile(kind=LayerKind.SESSION, path=path)
+
+
+def _exists(path: Path) -> bool:
+    """True unless there is no such file; what cannot be looked at exists, and will not be readable."""
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError:
+        return True
+
+
+def _organisation() -> Iterator[LayerFile]:
+    from importlib_metadata import entry_points
+
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        module, _, name = entry.value.partition(":")
+        try:
+            spec = locate(module) if name else None
+        except Exception as error:  # noqa: BLE001  # finders of others are asked
+            spec, problem = None, f"looking for {module} raised {type(error).__name__}: {error}"
+        else:
+            problem = f"the entry point {entry.name!r} says {entry.value!r}, and there is no such package"
+        places = [] if spec is None else list(spec.submodule_search_locations or ())
+        if not places:
+            yield LayerFile(kind=LayerKind.ORGANISATION, path=Path(entry.value), problem=problem)
+        else:
+            yield LayerFile(kind=LayerKind.ORGANISATION, path=Path(places[0]) / name)
+
+
+def _project(start: Path) -> Iterator[LayerFile]:
+    """The nearest ``hookframe.toml``, or ``pyproject.toml`` with a table of ours, from ``start`` upwards."""
+    for directory in (start, *start.parents):
+        own, shared = directory / _PROJECT, directory / "pyproject.toml"
+        if _exists(own):
+            yield LayerFile(kind=LayerKind.PROJECT, path=own)
+            return
+        if _exists(shared) and _speaks_of_us(shared):
+            yield LayerFile(kind=LayerKind.PROJECT, path=shared, table=_TABLE)
+            return
+        if (directory / ".git").exists():
+            return
+
+
+def _speaks_of_us(path: Path) -> bool:
+    """True if a shared file has a table of ours, or looks so and cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False  # somebody else's file: nothing says that a policy is in it
+    if b"hookframe" not in data:
+        return False
+    try:
+        return "hookframe" in tomllib.loads(data.decode()).get("tool", {})
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        return f"[{_TABLE}".encode() in data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The layers of a process: those that can be read, and those that cannot.
+
+    :ivar unreadable: what is wrong with each file that is there and cannot be used; while there is any, every hook is
+        refused.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    unreadable: tuple[tuple[LayerFile, PolicyError], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.layers or self.unreadable)
+
+    @property
+    def managed(self) -> bool:
+        """True if a layer is there, readable or not, that the person who runs the code does not write."""
+        kinds = [layer.kind for layer in self.layers] + [file.kind for file, _ in self.unreadable]
+        return any(kind.managed for kind in kinds)
+
+    def only_managed(self) -> Found:
+        """The same without the layers that the person who runs the code writes."""
+        return Found(
+            layers=tuple(layer for layer in self.layers if layer.kind.managed),
+            unreadable=tuple((file, error) for file, error in self.unreadable if file.kind.managed),
+        )
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the readable layers come to together."""
+        from hookframe.policy.merging import merge
+
+        return merge(self.layers)
+
+
+def read_layers(places: LayerPlaces) -> Found:
+    """Find and read every layer. Never raises: a layer that cannot be used is among the result."""
+    files = list(find_layers(places))
+    if not files:
+        return Found()  # and the machinery for reading stays unloaded
+    from hookframe.policy.merging import merge
+    from hookframe.policy.reading import read_layer_file
+
+    layers: list[Layer] = []
+    unreadable: list[tuple[LayerFile, PolicyError]] = []
+    for file in files:
+        try:
+            if file.problem is not None:
+                raise PolicyError([Mistake(str(file.path), 0, "", file.problem)])
+            layer = read_layer_file(file.path, file.kind, table=file.table)
+            merge([layer])  # what it says of plugins and versions is read there
+            layers.append(layer)
+        except PolicyError as error:
+            unreadable.append((file, error))
+    return Found(layers=tuple(layers), unreadable=tuple(unreadable))

@@ -1,0 +1,174 @@
+"""From layers to the policy in force. Rules add up; a weaker layer tightens and never loosens; plain values can be locked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import and_
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from hookframe.errors import InvalidLoadingRules, PolicyError
+from hookframe.host.rules import LoadingRules, PluginPin
+from hookframe.policy.lines import Place as Where
+from hookframe.policy.mistakes import Mistake, near
+from hookframe.policy.policy import Effective, Policy, Requirement
+from hookframe.policy.reading import Layer
+from hookframe.policy.rules import Origin, Rule
+
+__all__ = ["merge"]
+
+Said: TypeAlias = tuple[str, Any, Origin]
+_STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
+    "isolation": (lambda a, b: "process" if "process" in (a, b) else "none", "the strictest of all layers holds"),
+    "time_limit": (min, "the smallest of all layers holds"),
+    "required": (lambda a, b: a or b, "true in any layer holds"),
+}
+
+
+def merge(layers: Sequence[Layer]) -> Policy:
+    """What ``layers`` come to together, in whatever order they are given.
+
+    :raises PolicyError: if what one of them says of plugins or versions cannot be read.
+    """
+    ordered = tuple(sorted(layers, key=lambda layer: (layer.kind, layer.file)))
+    notes: list[Mistake] = []
+    values = _values(ordered, notes)
+    return Policy(
+        layers=ordered,
+        rules=_rules(ordered, notes),
+        exemptions=tuple(exemption for layer in ordered for exemption in layer.exemptions),
+        values=MappingProxyType(values),
+        loading=reduce(and_, map(_loading, ordered), LoadingRules()),
+        requirements=tuple(found for layer in ordered for found in _requirements(layer)),
+        environment=frozenset(name for layer in ordered for name in layer.document.facts.env),
+        notes=tuple(notes),
+    )
+
+
+def _note(notes: list[Mistake], layer: Layer, where: Where, message: str) -> None:
+    notes.append(Mistake(layer.file, layer.lines.of(where), ".".join(map(str, where)), message))
+
+
+def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
+    rules = [rule for layer in layers for rule in layer.rules]
+    for layer in layers:
+        for name, mode in layer.document.tighten.items():
+            meant = [i for i, rule in enumerate(rules) if rule.answers_to(name) and rule.origin.layer < layer.kind]
+            if not meant:
+                known = {rule.id for rule in rules if rule.origin.layer < layer.kind}
+                _note(notes, layer, ("tighten", name), f"no stronger layer has a rule {name!r}: {near(name, known)}")
+            for index in meant:
+                tightened = rules[index].tightened(mode)
+                if tightened == rules[index]:
+                    _note(
+                        notes, layer, ("tighten", name), f"{rules[index].name} is at least as strict as {mode} already"
+                    )
+                rules[index] = tightened
+    return tuple(rules)
+
+
+def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effective]:
+    """Every plain value: the strictest where one is stricter, the strongest layer's for the journal, else the nearest."""
+    locks = [(path, layer) for layer in layers for path in layer.document.locked]
+    said: dict[str, list[tuple[Layer, Any, Origin]]] = {}
+    for layer in layers:
+        for path, value, origin in _said(layer):
+            said.setdefault(path, []).append((layer, value, origin))
+    for path, layer in locks:
+        if not any(_within(known, path) for known in said):
+            _note(notes, layer, ("locked",), f"no layer says {path!r}, so there is nothing to lock: {near(path, said)}")
+    return {path: _effective(path, sayings, locks, notes) for path, sayings in sorted(said.items())}
+
+
+def _within(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + ".")
+
+
+def _effective(
+    path: str,
+    sayings: Sequence[tuple[Layer, Any, Origin]],
+    locks: Sequence[tuple[str, Layer]],
+    notes: list[Mistake],
+) -> Effective:
+    kind = path.rpartition(".")[2]
+    if kind in _STRICTER and not path.startswith("settings.") and ".options." not in path:
+        stricter, why = _STRICTER[kind]
+        strictest = reduce(stricter, (value for _, value, _ in sayings))
+        chosen = next(i for i, (_, value, _) in enumerate(sayings) if value == strictest)
+        return _made(path, sayings, chosen, why)
+    if path.startswith("journal."):
+        return _made(path, sayings, 0, "the strongest layer decides about the journal")
+    locked = next((layer for prefix, layer in locks if _within(path, prefix)), None)
+    if locked is None:
+        return _made(path, sayings, len(sayings) - 1, "the nearest layer holds")
+    allowed = [i for i, (layer, _, _) in enumerate(sayings) if layer.kind <= locked.kind]
+    for layer, _, _ in sayings:
+        if layer.kind > locked.kind:
+            text = f"the {locked.kind.label} layer ({locked.file}) has locked it: this value is not in force"
+            _note(notes, layer, tuple(path.split(".")), text)
+    by = locked.origin(("locked",))
+    return _made(path, sayings, allowed[-1] if allowed else 0, "it is locked", locked_by=by)
+
+
+def _made(
+    path: str, sayings: Sequence[tuple[Layer, Any, Origin]], chosen: int, why: str, *, locked_by: Origin | None = None
+) -> Effective:
+    _, value, origin = sayings[chosen]
+    beat = tuple((other, place) for i, (_, other, place) in enumerate(sayings) if i != chosen)
+    return Effective(path=path, value=value, origin=origin, beat=beat, locked_by=locked_by, why=why)
+
+
+def _said(layer: Layer) -> Iterator[Said]:
+    document = layer.document
+    for section in ("settings", "journal"):
+        for key, value in getattr(document, section):
+            if value is not None:
+                yield f"{section}.{key}", value, layer.origin((section, key))
+    for name, table in document.plugins.items():
+        plugin = f"plugins.{canonicalize_name(name)}"
+        for key in ("failure", "isolation", "time_limit"):
+            value = getattr(table, key)
+            if value is not None:
+                yield f"{plugin}.{key}", value, layer.origin(("plugins", name, key))
+        for key, value in table.options.items():
+            yield f"{plugin}.options.{key}", value, layer.origin(("plugins", name, "options", key))
+
+
+def _loading(layer: Layer) -> LoadingRules:
+    table = layer.document.loading
+    try:
+        pins = [
+            PluginPin(
+                plugin=name,
+                version=pin.version,
+                digest=pin.digest,
+                origins=None if pin.origin is None else frozenset(pin.origin),
+            )
+            for name, pin in layer.document.plugins.items()
+            if (pin.version, pin.digest, pin.origin) != (None, None, None)
+        ]
+    except InvalidLoadingRules as error:
+        raise PolicyError([Mistake(layer.file, layer.lines.of(("plugins",)), "plugins", str(error))]) from error
+    return LoadingRules(
+        allow=None if table.allow is None else frozenset(table.allow),
+        deny=frozenset(table.deny),
+        require=frozenset(table.require),
+        pins=tuple(pins),
+        strict=table.strict,
+    )
+
+
+def _requirements(layer: Layer) -> Iterator[Requirement]:
+    for name, versions in layer.document.require.items():
+        try:
+            SpecifierSet(versions)
+        except InvalidSpecifier:
+            text = f"{versions!r} is no range of versions: write it as '>=1.0,<2'"
+            mistake = Mistake(layer.file, layer.lines.of(("require", name)), f"require.{name}", text)
+            raise PolicyError([mistake]) from None
+        yield Requirement(canonicalize_name(name), versions, layer.origin(("require", name)))

@@ -1,0 +1,256 @@
+"""Reading a policy file: bounded, checked against the schema, with every mistake at once."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hookframe.errors import PolicyError
+from hookframe.policy.lines import Lines
+from hookframe.policy.lines import Place as Where
+from hookframe.policy.mistakes import Mistake, Mistakes, near
+from hookframe.policy.rules import Exemption, Origin, Rule
+from hookframe.policy.selecting import condition_of
+from hookframe.policy.vocabulary import PLACES, LayerKind, Mode, Place
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from hookframe.policy.schema import DocumentTable, ModesTable, RuleTable
+
+__all__ = ["LARGEST", "Layer", "read_layer", "read_layer_file", "schema_mistake"]
+
+LARGEST = 1024 * 1024
+"""Bytes that a policy file may have."""
+_DEEPEST = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One policy file.
+
+    :ivar file: as it is named in messages.
+    :ivar digest: of its bytes.
+    :ivar document: what it says, as it was read.
+    """
+
+    kind: LayerKind
+    file: str
+    digest: str
+    document: DocumentTable
+    rules: tuple[Rule, ...] = ()
+    exemptions: tuple[Exemption, ...] = ()
+    lines: Lines = field(compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """How the layer is called in messages."""
+        return self.document.name or self.file
+
+    def origin(self, place: Where) -> Origin:
+        """Where the value at ``place`` is written."""
+        return Origin(self.kind, self.file, self.lines.of(place))
+
+
+def read_layer_file(path: Path, kind: LayerKind, *, table: str | None = None) -> Layer:
+    """Read the policy file at ``path``.
+
+    :param table: the dotted table that holds the policy, in a file that holds other things as well.
+    :raises PolicyError: if it cannot be read, is too large, or has mistakes; all of them are in its text.
+    """
+    file = str(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise PolicyError([Mistake(file, 0, "", f"cannot be read: {error.strerror or error}")]) from error
+    return read_layer(data, kind, file, table=table)
+
+
+def read_layer(data: bytes, kind: LayerKind, file: str, *, table: str | None = None) -> Layer:
+    """Read a policy from its bytes; see :func:`read_layer_file`."""
+    mistakes = Mistakes(file, Lines(data))
+    facts, prefix = _facts(data, mistakes, table)
+    layer = None if facts is None else _layer(facts, prefix, kind, mistakes, hashlib.sha256(data).hexdigest())
+    if layer is None or mistakes.found:
+        raise PolicyError(sorted(mistakes.found, key=lambda mistake: mistake.line))
+    return layer
+
+
+def _facts(data: bytes, mistakes: Mistakes, table: str | None) -> tuple[Mapping[str, Any] | None, Where]:
+    if len(data) > LARGEST:
+        mistakes.add((), f"is larger than {LARGEST} bytes: split it into layers, or shorten it")
+        return None, ()
+    try:
+        facts = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        mistakes.add((), f"is no TOML: {error}")
+        return None, ()
+    prefix = tuple(table.split(".")) if table else ()
+    for key in prefix:
+        facts = facts.get(key, {})
+    if _depth(facts) > _DEEPEST:
+        mistakes.add((), f"is nested more than {_DEEPEST} deep")
+        return None, ()
+    return facts, prefix
+
+
+def _depth(value: object, so_far: int = 0) -> int:
+    if so_far > _DEEPEST or not isinstance(value, (dict, list)):
+        return so_far
+    inner = value.values() if isinstance(value, dict) else value
+    return max((_depth(item, so_far + 1) for item in inner), default=so_far)
+
+
+def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: Mistakes, digest: str) -> Layer | None:
+    from pydantic import ValidationError
+
+    from hookframe.policy.schema import DocumentTable
+
+    try:
+        document = DocumentTable.model_validate(facts)
+    except ValidationError as error:
+        for found in error.errors(include_url=False):
+            mistakes.add(*schema_mistake(found, prefix, DocumentTable))
+        return None
+    reader = _LayerReader(document, prefix, kind, mistakes)
+    return Layer(
+        kind=kind,
+        file=mistakes.file,
+        digest=digest,
+        document=document,
+        rules=reader.rules(),
+        exemptions=reader.exemptions(),
+        lines=mistakes.lines,
+    )
+
+
+def schema_mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Where, str]:
+    """The place and the words for what the schema found."""
+    keys: tuple[str | int, ...] = found["loc"]
+    place, given, kind = (*prefix, *keys), found.get("input"), found["type"]
+    if kind == "extra_forbidden":
+        return place, f"there is no such key: {near(str(keys[-1]), _keys_of(document, keys[:-1]))}"
+    if kind == "missing":
+        return place[:-1] or place, f"has no {keys[-1]!r}: {_described(document, keys)}"
+    if kind in ("literal_error", "enum"):
+        expected = found["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return place, f"is {given!r}: {near(str(given), expected)}"
+    text = found["msg"].removeprefix("Value error, ")
+    return place, f"is {_short(given)}: {text[0].lower()}{text[1:]}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _model_at(document: type[BaseModel], keys: Where) -> Any:
+    from typing import get_args
+
+    model: Any = document
+    for key in keys:
+        if isinstance(key, int) or not hasattr(model, "model_fields"):
+            continue
+        fields = {info.alias or name: info for name, info in model.model_fields.items()}
+        annotation = fields[key].annotation if key in fields else None
+        inner = [annotation, *get_args(annotation), *(deep for arg in get_args(annotation) for deep in get_args(arg))]
+        model = next((candidate for candidate in inner if hasattr(candidate, "model_fields")), model)
+    return model
+
+
+def _keys_of(document: type[BaseModel], keys: Where) -> list[str]:
+    model = _model_at(document, keys)
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _described(document: type[BaseModel], keys: Where) -> str:
+    fields = {info.alias or name: info for name, info in _model_at(document, keys[:-1]).model_fields.items()}
+    info = fields.get(str(keys[-1]))
+    return f"add it ({info.description})" if info is not None and info.description else "add it"
+
+
+class _LayerReader:
+    """Turns the tables of one file into rules and exceptions."""
+
+    def __init__(self, document: DocumentTable, prefix: Where, kind: LayerKind, mistakes: Mistakes) -> None:
+        self.document = document
+        self.prefix = prefix
+        self.kind = kind
+        self.mistakes = mistakes
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules, in the order of the file."""
+        seen: set[str] = set()
+        found = []
+        for index, table in enumerate(self.document.rules):
+            where = (*self.prefix, "rules", index)
+            self._check_unique(table.id, seen, where)
+            found.append(self._rule(table, where))
+        return tuple(found)
+
+    def _check_unique(self, name: str, seen: set[str], where: Where) -> None:
+        if name in seen:
+            self.mistakes.add((*where, "id"), f"{name!r} is the id of another one in this file: give it one of its own")
+        seen.add(name)
+
+    def _rule(self, table: RuleTable, where: Where) -> Rule:
+        places: tuple[Place, ...] = tuple(table.where)
+        if not places:
+            self.mistakes.add((*where, "where"), f"is empty: name some of {list(PLACES)}")
+        delegates = tuple(LayerKind[name.upper()] for name in table.delegates)
+        return Rule(
+            id=table.id,
+            origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
+            places=tuple(dict.fromkeys(places)),
+            condition=condition_of(table, where, places, self.mistakes),
+            action=table.action,
+            modes=tuple((place, table.mode or _mode(self.document.modes, place)) for place in dict.fromkeys(places)),
+            reason=table.reason,
+            remedy=table.remedy,
+            delegates=delegates,
+            max_days=table.max_days,
+        )
+
+    def exemptions(self) -> tuple[Exemption, ...]:
+        """The exceptions, in the order of the file."""
+        seen: set[str] = set()
+        found = []
+        for index, table in enumerate(self.document.exceptions):
+            where = (*self.prefix, "exceptions", index)
+            self._check_unique(table.id, seen, where)
+            condition = condition_of(table, where, self._places_of(table.rule), self.mistakes)
+            if not condition.parts:
+                self.mistakes.add(
+                    where, "says not what it is about, and would lift the whole rule: give it points, or when"
+                )
+            found.append(
+                Exemption(
+                    id=table.id,
+                    origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
+                    rule=table.rule,
+                    condition=condition,
+                    owner=table.owner,
+                    reason=table.reason,
+                    until=table.until,
+                    ticket=table.ticket,
+                    removes=table.on_end == "remove",
+                )
+            )
+        return tuple(found)
+
+    def _places_of(self, rule: str) -> tuple[Place, ...]:
+        """Where the rule is asked, if it is one of this file; anywhere, if it is another layer's."""
+        for table in self.document.rules:
+            if rule in (table.id, f"{self.kind.label}:{table.id}"):
+                return tuple(table.where)
+        return PLACES
+
+
+def _mode(modes: ModesTable, place: Place) -> Mode:
+    own: Mode | None = getattr(modes, place)
+    return own or modes.default
