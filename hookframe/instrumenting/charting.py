@@ -39,6 +39,16 @@ class Chart:
         """True if no module was added, replaced or deleted since the tree was read."""
         return self._tree is not None and self._tree.is_current()
 
+    def compiled_above(self, point: ModulePoint) -> str | None:
+        """The name of a compiled module that the point's module lies inside of; None if there is none."""
+        name = point.module_name
+        while name:
+            name = name.rpartition(".")[0]
+            above = self.modules.get(name)
+            if above is not None and _is_compiled(above):
+                return name
+        return None
+
     def read(self) -> dict[str, ModulePoint]:
         """Read the tree. Points keep their functions, and move to the modules that are found under their names now.
 
@@ -111,8 +121,7 @@ class Chart:
         point: ModulePoint | None = next((before[name] for name in names if name in before), None)
         if point is None or type(point) is not kind or point.at != at:
             point = kind(site, self.clock, at, heads=heads)
-        parent, _, key = module.rpartition(".")
-        point.move(site, self.modules[parent] if module else None, key)
+        point.move(site, module, self.modules[module.rpartition(".")[0]] if module else None)
         return point
 
 
@@ -120,6 +129,10 @@ def _is_plain(entry: Canonical) -> bool:
     """True if the place is just what the module's own point sees."""
     at = entry.at
     return at.item is None and at.part is None and at.heads is None and not at.heads_first and at.inside is None
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None or type(module).__module__.startswith("torch._dynamo")
 
 
 def _inside(name: str, of: str) -> bool:

@@ -108,11 +108,19 @@ class InstrumentedModel(HookedRootModule):
         return None
 
     def ask_own_check(self, attachment: Attachment, name: str) -> None:
-        """Leave out points that are closed, if a filter swept them up.
+        """Refuse points inside of compiled modules; leave out points whose gate is closed, if a filter swept them up.
 
-        One that was asked for by name is the plugins' to refuse, who know the remedy and the rule.
+        A closed point that was asked for by name is the plugins' to refuse, who know the rule and the remedy.
         """
         super().ask_own_check(attachment, name)
+        if not isinstance(attachment.point, ModulePoint):
+            return
+        compiled = self._chart.compiled_above(attachment.point)
+        if compiled is not None:
+            raise HookPointClosed(
+                f"hook point {name!r} is closed: it lies inside of a compiled module ({compiled or 'the model'}), whose code "
+                "was made without it; attach before compiling, or at the compiled module's own input or output"
+            )
         closed = None if attachment.exact or self.family is None else self.family.closed_gate(name, self.wrapped)
         if closed is not None:
             gate, reason = closed

@@ -32,13 +32,16 @@ class ModulePoint(HookPoint):
     A torch hook is on the module while the point has something to run, and at no other time.
 
     :ivar site: where it is.
+    :ivar module_name: the name of its module, ``""`` for the model itself.
     :ivar names: its names in its model, the canonical one first.
     :ivar at: the entry of the name map that made it; None for the module's own ``hook_in`` and ``hook_out``.
     """
 
     def __init__(self, site: Site, clock: Clock, at: At | None = None, *, heads: int | None = None) -> None:
         super().__init__()
-        self.__dict__.update(site=site, clock=clock, at=at, heads=heads, names=(), _parent=None, _released=False)
+        self.__dict__.update(
+            site=site, clock=clock, at=at, heads=heads, names=(), module_name="", _parent=None, _released=False
+        )
         self.item = None if at is None else at.item
         self.part: Part | None = None if at is None else at.part
         if at is not None:
@@ -54,6 +57,7 @@ class ModulePoint(HookPoint):
     at: At | None
     heads: int | None
     names: tuple[str, ...]
+    module_name: str
     _parent: tuple[weakref.ref[nn.Module], str] | None
     _released: bool
 
@@ -79,10 +83,11 @@ class ModulePoint(HookPoint):
 
     # ---- where it is ------------------------------------------------------------------------------------------------
 
-    def move(self, site: Site, parent: nn.Module | None, key: str) -> None:
-        """Say under which key of which module the point's module is found now; it may be another module than before."""
+    def move(self, site: Site, module_name: str, parent: nn.Module | None) -> None:
+        """Say where the point's module is found now; it may be another module than before."""
         before = self.site
-        self.__dict__.update(site=site, _parent=None if parent is None else (weakref.ref(parent), key))
+        found_in = None if parent is None else (weakref.ref(parent), module_name.rpartition(".")[2])
+        self.__dict__.update(site=site, module_name=module_name, _parent=found_in)
         if site is not before:
             before.points.discard(self)
             site.points.add(self)

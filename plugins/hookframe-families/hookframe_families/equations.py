@@ -19,6 +19,7 @@ from hookframe.instrumenting.checks import (
     relative,
 )
 from hookframe.instrumenting.family import Check
+from hookframe.instrumenting.place import Part
 
 __all__ = [
     "Gates",
@@ -89,6 +90,28 @@ class Gates(Equation):
         """Multiply."""
         outcome, gate, linear = values
         return relative(outcome, module(gate) * linear)
+
+
+@dataclass(frozen=True, slots=True)
+class AppliesFused(Equation):
+    """The first of ``names``, ``[batch, pos, head, d_head]``, is one part of what ``module`` makes of the second.
+
+    :ivar part: which part, as in the name map.
+    """
+
+    part: Part = Part(0, 1)
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """Call the module, and pick the part."""
+        outcome, given = values
+        if outcome.dim() != 4:
+            return float("inf")
+        heads, fused = outcome.shape[2], module(given)
+        if self.part.per_head:
+            parts = fused.reshape(*fused.shape[:-1], heads, self.part.count, -1).unbind(-2)
+        else:
+            parts = fused.reshape(*fused.shape[:-1], self.part.count, heads, -1).unbind(-3)
+        return relative(outcome, parts[self.part.index])
 
 
 @dataclass(frozen=True, slots=True)

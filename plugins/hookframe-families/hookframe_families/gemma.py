@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hookframe.instrumenting.checks import Scores
 from hookframe.instrumenting.family import Check, Family
 from hookframe.instrumenting.place import into, out
 from hookframe_families import equations as eq
@@ -34,6 +39,23 @@ _FOUR_NORMS = llama.STREAM | {
 _NORMED_HEADS = {f"{BLOCK}.attn.{x}_norm.hook_normalized": out(f"{ATTN}.{x}_norm", heads_first=True) for x in "qk"}
 
 
+@dataclass(frozen=True, slots=True)
+class CappedScores(Scores):
+    """As :class:`Scores`, where ``module`` bends large scores by a soft cap."""
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """Straighten the scores that no mask hides, and compare."""
+        scores, *others = values
+        cap = module.attn_logit_softcapping
+        if cap is not None:
+            scores = scores.where(scores < -cap, (scores / cap).clamp(-1, 1).atanh() * cap)
+        return Scores.deviation(self, (scores, *others), module)
+
+
+_MET = tuple(f"{BLOCK}.attn.hook_{part}" for part in ("attn_scores", "rot_q", "rot_k"))
+_CAPPED = CappedScores(_MET, ATTN)
+
+
 def _checks(*, normed_heads: bool) -> tuple[Check, ...]:
     first, second = f"{LAYER}.post_attention_layernorm", f"{LAYER}.post_feedforward_layernorm"
     return (
@@ -49,8 +71,7 @@ GEMMA2 = Family(
     model_types=("gemma2",),
     names=llama.OUTSIDE | _FOUR_NORMS | llama.ATTENTION | llama.GATED_MLP,
     gates=(EAGER_ATTENTION,),
-    # its scores are bent by a soft cap, so they are no products of queries and keys
-    checks=tuple(check for check in _checks(normed_heads=False) if type(check).__name__ != "Scores"),
+    checks=(*(c for c in _checks(normed_heads=False) if not isinstance(c, Scores)), _CAPPED),
 )
 GEMMA3 = Family(
     name="gemma3",

@@ -11,6 +11,7 @@ from hookframe_families.gates import EAGER_ATTENTION
 __all__ = ["GPT2"]
 
 _LAYER, _ATTN, _MLP, _BLOCK = "h.{i}", "h.{i}.attn", "h.{i}.mlp", "blocks.{i}"
+_FUSED = {x: Part(place, 3) for place, x in enumerate("qkv")}
 
 _NAMES = {
     "hook_embed": out("wte"),
@@ -18,8 +19,8 @@ _NAMES = {
     f"{_BLOCK}.hook_resid_pre": into(_LAYER),
     f"{_BLOCK}.ln1.hook_normalized": out(f"{_LAYER}.ln_1"),
     **{
-        f"{_BLOCK}.attn.hook_{name}": out(f"{_ATTN}.c_attn", part=Part(place, 3), heads="num_attention_heads")
-        for place, name in enumerate("qkv")
+        f"{_BLOCK}.attn.hook_{x}": out(f"{_ATTN}.c_attn", part=part, heads="num_attention_heads")
+        for x, part in _FUSED.items()
     },
     f"{_BLOCK}.attn.hook_attn_scores": inner(_ATTN, "scores"),
     f"{_BLOCK}.attn.hook_pattern": inner(_ATTN, "pattern"),
@@ -48,6 +49,10 @@ GPT2 = Family(
         *eq.norm("ln_final.hook_normalized", "blocks.{last}.hook_resid_post", "ln_f"),
         *eq.attention(f"{_BLOCK}.attn", f"{_BLOCK}.hook_attn_out", f"{_ATTN}.c_proj"),
         *eq.unrotated(f"{_BLOCK}.attn"),
+        *(
+            eq.AppliesFused((f"{_BLOCK}.attn.hook_{x}", f"{_BLOCK}.ln1.hook_normalized"), f"{_ATTN}.c_attn", part=part)
+            for x, part in _FUSED.items()
+        ),
         Applies((f"{_BLOCK}.mlp.hook_pre", f"{_BLOCK}.ln2.hook_normalized"), f"{_MLP}.c_fc"),
         Applies((f"{_BLOCK}.mlp.hook_post", f"{_BLOCK}.mlp.hook_pre"), f"{_MLP}.act"),
         Applies((f"{_BLOCK}.hook_mlp_out", f"{_BLOCK}.mlp.hook_post"), f"{_MLP}.c_proj"),

@@ -13,16 +13,15 @@ __all__ = ["GPT_NEOX"]
 _LAYER, _ATTN, _MLP, _BLOCK = "layers.{i}", "layers.{i}.attention", "layers.{i}.mlp", "blocks.{i}"
 _SIDE_BY_SIDE, _ONE_BY_ONE = ("use_parallel_residual", True), ("use_parallel_residual", False)
 _PRE, _MID, _POST = (f"{_BLOCK}.hook_resid_{part}" for part in ("pre", "mid", "post"))
+_FUSED = {x: Part(place, 3, per_head=True) for place, x in enumerate("qkv")}
 
 _NAMES = {
     "hook_embed": out("embed_in"),
     _PRE: into(_LAYER),
     f"{_BLOCK}.ln1.hook_normalized": out(f"{_LAYER}.input_layernorm"),
     **{
-        f"{_BLOCK}.attn.hook_{name}": out(
-            f"{_ATTN}.query_key_value", part=Part(place, 3, per_head=True), heads="num_attention_heads"
-        )
-        for place, name in enumerate("qkv")
+        f"{_BLOCK}.attn.hook_{x}": out(f"{_ATTN}.query_key_value", part=part, heads="num_attention_heads")
+        for x, part in _FUSED.items()
     },
     f"{_BLOCK}.attn.hook_rot_q": inner(_ATTN, "query"),
     f"{_BLOCK}.attn.hook_rot_k": inner(_ATTN, "key"),
@@ -54,6 +53,12 @@ GPT_NEOX = Family(
         *eq.norm("ln_final.hook_normalized", "blocks.{last}.hook_resid_post", "final_layer_norm"),
         *eq.attention(f"{_BLOCK}.attn", f"{_BLOCK}.hook_attn_out", f"{_ATTN}.dense"),
         *eq.rotated(f"{_BLOCK}.attn"),
+        *(
+            eq.AppliesFused(
+                (f"{_BLOCK}.attn.hook_{x}", f"{_BLOCK}.ln1.hook_normalized"), f"{_ATTN}.query_key_value", part=part
+            )
+            for x, part in _FUSED.items()
+        ),
         Applies((f"{_BLOCK}.mlp.hook_pre", f"{_BLOCK}.ln2.hook_normalized"), f"{_MLP}.dense_h_to_4h"),
         Applies((f"{_BLOCK}.mlp.hook_post", f"{_BLOCK}.mlp.hook_pre"), f"{_MLP}.act"),
         Applies((f"{_BLOCK}.hook_mlp_out", f"{_BLOCK}.mlp.hook_post"), f"{_MLP}.dense_4h_to_h"),
