@@ -59,7 +59,9 @@ def _mangled(data: bytes) -> bytes:
         body = bodies[place]
         start = given.ConsumeIntInRange(0, len(body))
         end = given.ConsumeIntInRange(start, min(len(body), start + 40))
-        bodies[place] = body[:start] + given.ConsumeBytes(given.ConsumeIntInRange(0, 30)).replace(b"\n", b" ") + body[end:]
+        bodies[place] = (
+            body[:start] + given.ConsumeBytes(given.ConsumeIntInRange(0, 30)).replace(b"\n", b" ") + body[end:]
+        )
     chain = Chain()
     return b"".join(map(chain.line, bodies))
 
