@@ -110,9 +110,13 @@ def test_an_equal_batch_is_written_once_and_other_facts_make_another(keep, journ
     plugin.hookframe_decision_made(Decision(requests))
     facts["model.class"] = "Other"  # changed in place
     plugin.hookframe_decision_made(Decision(requests))
+    for fact in (1, True):
+        facts["model.class"] = fact
+        plugin.hookframe_decision_made(Decision(requests))
     plugin.close()
-    assert text_of(journal).count('"kind":"batch"') == 3
-    assert [entry.facts for entry in decisions(journal)][3:] == [{"model.class": "Tiny"}, {"model.class": "Other"}]
+    assert text_of(journal).count('"kind":"batch"') == 5
+    assert [type(entry.facts["model.class"]) for entry in decisions(journal)[5:]] == [int, bool]
+    assert [entry.facts for entry in decisions(journal)][3:5] == [{"model.class": "Tiny"}, {"model.class": "Other"}]
 
 
 def test_facts_and_the_clock_may_come_from_elsewhere(keep, journal):
