@@ -1,4 +1,4 @@
-# ruff: noqa: S607, S311  # mount by its name; chance that can be repeated
+# ruff: noqa: S607  # mount by its name; chance that can be repeated
 """Disks that are full, directories that are gone, processes that fork or die."""
 
 from __future__ import annotations

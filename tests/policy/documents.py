@@ -111,7 +111,11 @@ def selectors(draw, places):
 
 @st.composite
 def rules(draw, layer, delegates):
-    places = draw(st.sampled_from([["add"], ["add"], ["cache"], ["run"], ["reset"], ["device"], ["add", "cache"], sorted(POINT), PLACES]))
+    places = draw(
+        st.sampled_from(
+            [["add"], ["add"], ["cache"], ["run"], ["reset"], ["device"], ["add", "cache"], sorted(POINT), PLACES]
+        )
+    )
     table = {"where": places, "action": draw(st.sampled_from(ACTIONS[:-1])), "reason": "so", "remedy": "do"}
     table |= draw(selectors(places))
     if draw(st.booleans()):

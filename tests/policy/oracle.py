@@ -112,7 +112,9 @@ def _table(table, facts, every, *, opposite) -> bool:
             inner = [_table(item, facts, every, opposite=opposite) for item in value]
             parts.append(all(inner) if (key == "all") != opposite else any(inner))
         elif isinstance(value, dict):
-            inner = [_leaf(key, operator, wanted, facts, every, opposite=opposite) for operator, wanted in value.items()]
+            inner = [
+                _leaf(key, operator, wanted, facts, every, opposite=opposite) for operator, wanted in value.items()
+            ]
             parts.append(any(inner) if opposite else all(inner))
         else:
             parts.append(_leaf(key, "in" if isinstance(value, list) else "eq", value, facts, every, opposite=opposite))

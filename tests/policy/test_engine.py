@@ -81,7 +81,10 @@ def test_modes_and_actions_that_refuse_nothing(policy, place):
         (at(place, condition) + f'\n[modes]\n{place} = "audit"', False),
     ]:
         recorder = EventRecorder()
-        with hookframe.use_plugins(PolicyEngine(policy(text)), recorder), warnings.catch_warnings(record=True) as caught:
+        with (
+            hookframe.use_plugins(PolicyEngine(policy(text)), recorder),
+            warnings.catch_warnings(record=True) as caught,
+        ):
             warnings.simplefilter("always")
             refused(TinyModel())
         assert any(w.category is HookObjectionWarning for w in caught) is warned, text
@@ -108,7 +111,9 @@ def test_only_the_places_with_rules_are_implemented(policy):
     manager = hookframe.PluginManager(engine)
     wanted = [spec for spec in engines._SPECS.values() if manager.wants(spec)]
     assert wanted == ["check_device"]
-    everything = hookframe.PluginManager(PolicyEngine(policy(BARE), refusals=[Refusal(rule="x", message="x", remedy="x")]))
+    everything = hookframe.PluginManager(
+        PolicyEngine(policy(BARE), refusals=[Refusal(rule="x", message="x", remedy="x")])
+    )
     assert all(everything.wants(spec) for spec in engines._SPECS.values())
 
 

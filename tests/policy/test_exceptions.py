@@ -58,9 +58,7 @@ def test_a_stronger_layer_excepts_from_weaker_ones_as_it_likes(policy):
     assert match(policy(project=BARE, machine=alone(until=far))).action is Action.WARN
 
 
-@pytest.mark.parametrize(
-    ("days", "action"), [(-1, "deny"), (0, "warn"), (30, "warn"), (31, "deny"), (4000, "deny")]
-)
+@pytest.mark.parametrize(("days", "action"), [(-1, "deny"), (0, "warn"), (30, "warn"), (31, "deny"), (4000, "deny")])
 def test_the_end_is_the_last_day_and_bounded_by_the_stronger_layer(policy, days, action):
     made = policy(machine=DELEGATED, project=alone(until=TODAY + timedelta(days)))
     assert match(made).action == action

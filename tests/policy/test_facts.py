@@ -75,7 +75,11 @@ def test_facts_of_the_other_requests(requests):
     assert (cache.get("request.points"), cache.get("request.points_count")) == (("a", "b"), 2)
     assert (cache.get("device.type"), cache.get("device.index")) == ("cuda", 1)
     device = RequestFacts(requests.device("mps"), about)
-    assert (device.get("device.type"), device.get("device.index"), device.get("request.purpose")) == ("mps", None, "model")
+    assert (device.get("device.type"), device.get("device.index"), device.get("request.purpose")) == (
+        "mps",
+        None,
+        "model",
+    )
     reset = RequestFacts(requests.reset(["a"], permanent=2, owned=1), about)
     assert (reset.get("request.permanent_hooks"), reset.get("request.owned_hooks")) == (2, 1)
     run = RequestFacts(requests.run(never_fired=["a"], unmanaged=["", "b"], bytes_cached=9), about)
@@ -113,7 +117,14 @@ def test_facts_of_a_model(model):
     assert (facts.get("model.config.rate"), facts.get("model.config.depth.n")) == (0.5, 3)
     assert facts.get("device.type") == "cpu"
     assert facts.get("device.index") is None
-    for absent in ("model.cfg.name", "model.cfg._private", "model.cfg.none", "model.config.depth", "nothing", "model.x"):
+    for absent in (
+        "model.cfg.name",
+        "model.cfg._private",
+        "model.cfg.none",
+        "model.config.depth",
+        "nothing",
+        "model.x",
+    ):
         assert facts.get(absent) is None
     assert facts.get("family") == facts.get("family") == ("a", "b")
     assert [family.asked for family in families] == [1, 1, 1]
@@ -146,7 +157,9 @@ def test_facts_of_the_process(monkeypatch):
     assert facts.get("platform.system")
 
 
-@pytest.mark.parametrize("path", ["model.cfg", "model.cfg.", "env", "env.", "request", "", "family.x", "request.points.x"])
+@pytest.mark.parametrize(
+    "path", ["model.cfg", "model.cfg.", "env", "env.", "request", "", "family.x", "request.points.x"]
+)
 def test_what_is_no_declared_fact(path):
     assert fact(path) is None
 

@@ -60,7 +60,9 @@ def test_a_lock_on_nothing_is_noted_with_the_nearest_name(policy):
 
 def test_a_lock_on_a_part_of_a_name_locks_nothing_else(policy):
     text = 'schema = 1\nlocked = ["plugins.acme"]\n[plugins.acme.options]\na = 1\n[plugins.acme-two.options]\na = 1'
-    made = policy(machine=text, user="schema = 1\n[plugins.Acme_Two.options]\na = 2\n[plugins.acme.options]\na = 2\nb = 3")
+    made = policy(
+        machine=text, user="schema = 1\n[plugins.Acme_Two.options]\na = 2\n[plugins.acme.options]\na = 2\nb = 3"
+    )
     assert made.below("plugins.") == {"acme.options.a": 1, "acme-two.options.a": 2}
 
 

@@ -146,7 +146,11 @@ scope = "al"
 @pytest.mark.parametrize(
     ("written", "line", "text"),
     [
-        ("when = { request.pont = 'a' }", 6, "rules[0].when.request.pont: no fact is called 'request.pont': did you mean"),
+        (
+            "when = { request.pont = 'a' }",
+            6,
+            "rules[0].when.request.pont: no fact is called 'request.pont': did you mean",
+        ),
         ("when = { x = 1 }", 6, "no fact is called 'x'"),
         ("when = { family = { eqq = 'a' } }", 6, "no operator is called 'eqq': did you mean 'eq'?"),
         ("when = { family = { lt = 'a' } }", 6, "'lt' does not go with family, a names: use one of ['eq', 'ne',"),
@@ -169,7 +173,11 @@ scope = "al"
         ("when = { any = [] }", 6, "takes a list of tables with conditions, and at least one"),
         ("when = { all = { family = 'a' } }", 6, "takes a list of tables with conditions, and at least one"),
         ("when = " + "{ not = " * 10 + "{ family = 'a' }" + " }" * 10, 6, "is nested more than 8 deep: split the rule"),
-        ("when = { request.purpose = 'model' }", 6, "request.purpose is known at 'device', and the rule is asked at 'add'"),
+        (
+            "when = { request.purpose = 'model' }",
+            6,
+            "request.purpose is known at 'device', and the rule is asked at 'add'",
+        ),
         ("where = 'device'\ndirection = 'fwd'", 7, "request.direction is known at 'add', and the rule is asked at"),
         ("where = ['add', 'device']\npoints = ['a']", 7, "no point is known at 'device': leave points out"),
         ("where = []", 6, "rules[0].where: is empty: name some of ['add', 'cache', 'device', 'reset', 'run']"),
@@ -177,7 +185,11 @@ scope = "al"
         ("points = []", 6, "list should have at least 1 item"),
         ("routes = ['add_hooks']", 6, "no route is called 'add_hooks': did you mean 'add_hook'"),
         ("[[rules]]\nid = 'r'\nreason='r'\nremedy='m'", 7, "rules[1].id: 'r' is the id of another one in this file"),
-        ("when = { env.HOME = { ne = 'x' } }", 6, "rules[0].when: looks at env.HOME: list 'HOME' in facts.env of this file"),
+        (
+            "when = { env.HOME = { ne = 'x' } }",
+            6,
+            "rules[0].when: looks at env.HOME: list 'HOME' in facts.env of this file",
+        ),
         ("[[rules]]", 6, "rules[1]: has no 'id'"),
         ("[facts]\nenv = ['A-B']", 7, "facts.env[0]: is 'A-B'"),
         ("[rules.when]\nfamly = 'a'", 7, "rules[0].when.famly: no fact is called 'famly': did you mean 'family'?"),
@@ -198,7 +210,10 @@ def test_mistakes_in_rules(written, line, text):
         ("schema = 1\nrules = [\n  3]", "p.toml:3: rules[0]: is 3: write a table"),
         ("schema = 1\nmodes = 3", "p.toml:2: modes: is 3: write a table"),
         ("schema = 1\nrequire = 3", "p.toml:2: require: is 3: write a table"),
-        ("schema = 1\n[plugins.acme]\nvesion = '1'", "p.toml:3: plugins.acme.vesion: there is no such key: did you mean"),
+        (
+            "schema = 1\n[plugins.acme]\nvesion = '1'",
+            "p.toml:3: plugins.acme.vesion: there is no such key: did you mean",
+        ),
         ("schema = 1\n[tighten]\nr = 'of'", "p.toml:3: tighten.r: is 'of': did you mean 'off'?"),
         ("schema = 0x" + "f" * 5000, "p.toml: has an integer of more than 64 bits"),
         ("schema = " + "1" * 5000, "p.toml: is no TOML: Exceeds the limit"),
