@@ -17,10 +17,12 @@ __all__ = ["cli", "main"]
 
 _VERBS = {
     "can": ("hookframe.cli.can", "See which points of a model may be hooked, and what says no."),
+    "capture": ("hookframe.cli.capture", "Write the activations of thousands of texts to disk."),
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
     "explain": ("hookframe.cli.explain", "Explain why a request is allowed, warned of or refused."),
     "policy": ("hookframe.cli.policy", "See which policy is in force, and work on one."),
     "run": ("hookframe.cli.run", "Run a script under the policy, with a report at the end."),
+    "run-plan": ("hookframe.cli.run_plan", "Run texts through a model with a plan of hooks."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
     "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
 }
