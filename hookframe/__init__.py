@@ -56,11 +56,13 @@ if TYPE_CHECKING:
         InstrumentReleased,
         InvalidDirection,
         InvalidHookFunction,
+        InvalidJournal,
         InvalidLoadingRules,
         InvalidNamesFilter,
         InvalidObjection,
         InvalidPlan,
         InvalidWireData,
+        JournalError,
         ModelNotLoaded,
         NestedAdmission,
         NotAHookPoint,
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from hookframe.instrumenting.instrument import instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
     from hookframe.plan.hook_plan import HookPlan
+    from hookframe.scanning.report import ScanReport
+    from hookframe.scanning.scan import scan
 
 __version__ = "0.1.0"
 
@@ -130,10 +134,12 @@ _PLACES = {
         "InstrumentReleased",
         "InvalidDirection",
         "InvalidHookFunction",
+        "InvalidJournal",
         "InvalidLoadingRules",
         "InvalidNamesFilter",
         "InvalidObjection",
         "InvalidWireData",
+        "JournalError",
         "ModelNotLoaded",
         "NestedAdmission",
         "NotAHookPoint",
@@ -150,6 +156,8 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.scanning.report": ("ScanReport",),
+    "hookframe.scanning.scan": ("scan",),
     "hookframe.plan.hook_plan": ("HookPlan",),
     "hookframe.instrumenting.family": ("Family",),
     "hookframe.instrumenting.instrument": ("instrument",),
@@ -196,11 +204,13 @@ __all__ = [
     "InstrumentedModel",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidJournal",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
     "InvalidPlan",
     "InvalidWireData",
+    "JournalError",
     "LensHandle",
     "ModelFamily",
     "ModelNotLoaded",
@@ -217,6 +227,7 @@ __all__ = [
     "ReplicaCacheError",
     "ResetRequest",
     "RunRequest",
+    "ScanReport",
     "Slice",
     "SliceInput",
     "StaleActivationWarning",
@@ -228,6 +239,7 @@ __all__ = [
     "hookimpl",
     "instrument",
     "read_only",
+    "scan",
     "use_plugins",
 ]
 

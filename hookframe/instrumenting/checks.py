@@ -124,7 +124,7 @@ class Mixes(Equation):
 
 @dataclass(frozen=True, slots=True)
 class Scores(Equation):
-    """The first of ``names`` are the products of queries and keys, ``[batch, pos, head, d_head]``, up to one factor.
+    """The first of ``names`` are the products of queries and keys, ``[batch, pos, head, d_head]``, up to one positive factor.
 
     The factor is found from the values. Where something that is the same in each row of the batch is added, such as a
     position bias, ``biased`` compares the differences between rows.
@@ -147,7 +147,7 @@ class Scores(Equation):
             scores, products = scores[1:] - scores[:1], products[1:] - products[:1]
         scores, products = scores[seen].double(), products[seen].double()
         factor = (scores @ products) / (products @ products).clamp_min(1e-30)
-        return relative(scores, products * factor)
+        return relative(scores, products * factor) if factor > 0 else float("inf")
 
 
 @dataclass(frozen=True, slots=True)

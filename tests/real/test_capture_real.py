@@ -202,7 +202,7 @@ WORDS = [
 
 
 def write_texts(path, rows):
-    chosen = random.Random(0)  # noqa: S311  # the same texts each time
+    chosen = random.Random(0)  # the same texts each time
     with path.open("w") as file:
         for _ in range(rows):
             text = " ".join(chosen.choices(WORDS, k=chosen.randint(3, 24)))

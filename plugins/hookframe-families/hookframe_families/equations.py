@@ -92,6 +92,9 @@ class Gates(Equation):
         return relative(outcome, module(gate) * linear)
 
 
+_WHOLE = Part(0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class AppliesFused(Equation):
     """The first of ``names``, ``[batch, pos, head, d_head]``, is one part of what ``module`` makes of the second.
@@ -99,7 +102,7 @@ class AppliesFused(Equation):
     :ivar part: which part, as in the name map.
     """
 
-    part: Part = Part(0, 1)
+    part: Part = _WHOLE
 
     def deviation(self, values: Sequence[Any], module: Any) -> float:
         """Call the module, and pick the part."""
