@@ -15,7 +15,7 @@ from hookframe.capture.job_record import RECORD, CompleteCapture, JobRecord, Sha
 from hookframe.capture.manifest import MANIFEST, SavedFile, dump
 from hookframe.capture.naming import named_points, names_of
 from hookframe.capture.provenance import model_facts, plugins_digest, policy_digest
-from hookframe.capture.shards import file_digest, replaced_whole, write_shard
+from hookframe.capture.shards import SUFFIX, file_digest, replaced_whole, write_shard
 from hookframe.capture.text_model import TextModel, weights_digest
 from hookframe.capture.texts import Survey, TextFile
 from hookframe.errors import CacheFileError, CaptureInputError
@@ -134,19 +134,18 @@ class CaptureJob:
     def _take_up(self, record: JobRecord) -> None:
         """Begin, or go on with what is there, if it is the same capture."""
         path = self.out / RECORD
-        if path.exists():
-            there = JobRecord.read(path)
-            differences = record.differences(there)
-            if differences:
-                raise CaptureInputError(
-                    f"{str(self.out)!r} holds another capture, which differs in {', '.join(differences)}: capture to "
-                    "another directory, or remove it"
-                )
-            return
-        if any(self.out.glob("*.safetensors")):
+        begun = any(self.out.glob(f"*{SUFFIX}"))
+        if begun and not path.exists():
             raise CaptureInputError(f"{str(self.out)!r} holds other tensors: capture to an empty directory")
-        with replaced_whole(path) as part:
-            part.write_bytes(dump(record))
+        differences = record.differences(JobRecord.read(path)) if begun else []
+        if differences:
+            raise CaptureInputError(
+                f"{str(self.out)!r} holds another capture, which differs in {', '.join(differences)}: capture to "
+                "another directory, or remove it"
+            )
+        if not begun:
+            with replaced_whole(path) as part:
+                part.write_bytes(dump(record))
 
     def _capture_shard(
         self, record: JobRecord, index: int, progress: Progress, batches: Iterator[list[str]]
