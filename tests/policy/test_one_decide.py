@@ -181,7 +181,7 @@ def test_the_other_places_agree_as_well(place):
     }[place]
     refused = 0
 
-    @settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(stack=stacks(), days=st.integers(0, 60))
     def agree(stack, days):
         nonlocal refused
