@@ -167,7 +167,8 @@ def test_points_inside_of_compiled_modules_are_refused_and_those_around_work(com
     assert not torch.allclose(plain, edited)
     _, cache = hooked.run_with_cache(tokens)
     assert "blocks.0.hook_attn_out" in cache.skipped
-    assert "blocks.1.hook_attn_out" in cache and "blocks.0.hook_resid_pre" in cache
+    assert "blocks.1.hook_attn_out" in cache
+    assert "blocks.0.hook_resid_pre" in cache
     assert torch.allclose(hooked(tokens).logits, plain)
 
 

@@ -44,7 +44,8 @@ def test_a_part_is_taken_and_put_and_the_others_stay(count, index, heads, d_head
     assert torch.equal(put_part(fused, part, heads, taken), fused)
     changed = put_part(fused, part, heads, taken + 1000).view(2, *shape)
     moved = (changed != apart).transpose(1, 2) if per_head else changed != apart
-    assert moved[:, part.index].all() and moved.sum() == taken.numel()
+    assert moved[:, part.index].all()
+    assert moved.sum() == taken.numel()
 
 
 keys = st.one_of(st.integers(0, 2), st.sampled_from(["a", "b", "hidden_states", "logits"]))
@@ -61,7 +62,8 @@ def test_what_is_located_is_taken_and_put_back_alone(entries, as_tuple):
     if key is not None:
         assert isinstance(take(value, key), torch.Tensor)
         changed = put_back(value, key, "new")
-        assert type(changed) is type(value) and take(changed, key) == "new"
+        assert type(changed) is type(value)
+        assert take(changed, key) == "new"
         places = range(len(value)) if as_tuple else value
         assert all(take(changed, k) is take(value, k) for k in places if k != key)
         assert isinstance(take(value, key), torch.Tensor)  # the original is as it was
@@ -90,7 +92,8 @@ def test_arguments_by_position_and_by_keyword(args, kwargs, item, key):
         new_args, new_kwargs = put_argument(args, kwargs, key, "new")
         assert take_argument(new_args, new_kwargs, key) == (key, "new")
         assert isinstance(value, torch.Tensor)
-        assert len(new_args) == len(args) and len(new_kwargs) == len(kwargs)
+        assert len(new_args) == len(args)
+        assert len(new_kwargs) == len(kwargs)
 
 
 def test_items_that_are_not_there():

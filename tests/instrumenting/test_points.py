@@ -27,7 +27,8 @@ def test_each_module_has_a_point_at_either_side_and_canonical_names_come_first(m
     hooked = instrument(model, family=SMALL)
     names = list(hooked.hook_dict)
     assert {f"{name}.hook_{side}" for name in dict(model.named_modules()) if name for side in ("in", "out")} <= {*names}
-    assert names[0] == "hook_in" and names[-1] == "hook_out"
+    assert names[0] == "hook_in"
+    assert names[-1] == "hook_out"
     assert hooked.names_of("layers.1.hook_out") == ("blocks.1.hook_resid_post", "layers.1.hook_out")
     assert hooked.hook_dict["layers.1.hook_out"] is hooked.hook_dict["blocks.1.hook_resid_post"]
     assert hooked.hook_dict["layers.1.hook_out"].layer() == 1
@@ -53,7 +54,9 @@ def test_an_edit_of_an_output_keeps_everything_else_of_it(model, tokens):
     hooked = instrument(model)
     plain = model(tokens, loss=torch.tensor(1.0))
     edited = hooked.run_with_hooks(tokens, loss=torch.tensor(1.0), fwd_hooks=[("hook_out", double)])
-    assert type(edited) is Output and edited.note == "kept" and edited.loss == 1
+    assert type(edited) is Output
+    assert edited.note == "kept"
+    assert edited.loss == 1
     assert torch.equal(edited.logits, plain.logits * 2)
 
     by_hand = edited_by_hand(model, model.layers[0].attn, lambda m, a, o: Pair(o.hidden_states * 2, o.weights), tokens)
@@ -81,7 +84,8 @@ def test_a_frozen_dataclass_is_replaced_and_what_came_out_is_not_changed():
     forward = module.forward
     module.forward = lambda x: came_out.append(forward(x)) or came_out[-1]
     edited = instrument(module).run_with_hooks(x, fwd_hooks=[("hook_out", double)])
-    assert type(edited) is Frozen and edited.note == "kept"
+    assert type(edited) is Frozen
+    assert edited.note == "kept"
     assert torch.equal(edited.value, x * 4)
     assert torch.equal(came_out[0].value, x * 2)
 

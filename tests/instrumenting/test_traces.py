@@ -142,20 +142,25 @@ def test_parameters_state_dict_and_modes_are_the_models_own(model):
     assert all(a is b for a, b in zip(hooked.parameters(), model.parameters(), strict=True))
     assert dict(hooked.named_modules()) == dict(model.named_modules())
     assert dict(hooked.named_children()) == dict(model.named_children())
-    assert hooked.eval() is hooked and not model.training and not hooked.training
+    assert hooked.eval() is hooked
+    assert not model.training
+    assert not hooked.training
     model.train()
     assert hooked.training
-    assert hooked.config is model.config and hooked.layers is model.layers
+    assert hooked.config is model.config
+    assert hooked.layers is model.layers
     hooked.load_state_dict({name: torch.zeros_like(value) for name, value in model.state_dict().items()})
     assert not model.embed.weight.any()
     hooked.apply(lambda module: module.register_buffer("seen", torch.ones(1)))
     assert model.layers[0].seen.device == model.seen.device
     hooked.double()
     assert model.embed.weight.dtype == torch.float64
-    assert hooked.to(torch.float32) is hooked and model.embed.weight.dtype == torch.float32
+    assert hooked.to(torch.float32) is hooked
+    assert model.embed.weight.dtype == torch.float32
     with pytest.raises(AttributeError, match="no_such"):
         hooked.no_such
-    assert "128 names" not in repr(hooked) and "Model" in repr(hooked)
+    assert "128 names" not in repr(hooked)
+    assert "Model" in repr(hooked)
 
 
 def test_a_copy_of_the_model_carries_no_hooks(model, tokens):
