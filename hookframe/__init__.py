@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.controller import AdmissionController, source
+from hookframe.core.above import above
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
     from hookframe.core.handles import HookHandle as LensHandle
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.introspection import HookIntrospectionMixin
+    from hookframe.core.return_guard import guarded
     from hookframe.core.root_module import HookedRootModule
     from hookframe.core.slicing import Slice, SliceInput
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
     from hookframe.errors import (
+        ActivationShapeError,
         ActivationTypeError,
+        CacheFileError,
+        CacheTooLarge,
         CannotInstrument,
+        CaptureInputError,
+        EstimateError,
         GradientError,
         HookDenied,
         HookDidNotFireWarning,
@@ -44,14 +51,18 @@ if TYPE_CHECKING:
         HookObjectionWarning,
         HookPointClosed,
         HookPointMoved,
+        HookReturnError,
         HooksNotAdmitted,
         InstrumentReleased,
         InvalidDirection,
         InvalidHookFunction,
+        InvalidJournal,
         InvalidLoadingRules,
         InvalidNamesFilter,
         InvalidObjection,
+        InvalidPlan,
         InvalidWireData,
+        JournalError,
         ModelNotLoaded,
         NestedAdmission,
         NotAHookPoint,
@@ -62,6 +73,7 @@ if TYPE_CHECKING:
         PolicyError,
         ReplicaCacheError,
         StaleActivationWarning,
+        UnknownActivation,
         UnknownFamily,
         UnknownHookPoint,
     )
@@ -71,6 +83,9 @@ if TYPE_CHECKING:
     from hookframe.instrumenting.family import Family
     from hookframe.instrumenting.instrument import instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
+    from hookframe.plan.hook_plan import HookPlan
+    from hookframe.scanning.report import ScanReport
+    from hookframe.scanning.scan import scan
 
 __version__ = "0.1.0"
 
@@ -91,10 +106,19 @@ _PLACES = {
     "hookframe.core.handles": ("HookHandle",),
     "hookframe.core.hook_point": ("HookPoint",),
     "hookframe.core.introspection": ("HookIntrospectionMixin",),
+    "hookframe.core.return_guard": ("guarded",),
     "hookframe.core.root_module": ("HookedRootModule",),
     "hookframe.core.slicing": ("Slice", "SliceInput"),
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
     "hookframe.errors": (
+        "ActivationShapeError",
+        "CacheFileError",
+        "CacheTooLarge",
+        "CaptureInputError",
+        "EstimateError",
+        "HookReturnError",
+        "InvalidPlan",
+        "UnknownActivation",
         "ActivationTypeError",
         "CannotInstrument",
         "GradientError",
@@ -110,10 +134,12 @@ _PLACES = {
         "InstrumentReleased",
         "InvalidDirection",
         "InvalidHookFunction",
+        "InvalidJournal",
         "InvalidLoadingRules",
         "InvalidNamesFilter",
         "InvalidObjection",
         "InvalidWireData",
+        "JournalError",
         "ModelNotLoaded",
         "NestedAdmission",
         "NotAHookPoint",
@@ -130,6 +156,9 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.scanning.report": ("ScanReport",),
+    "hookframe.scanning.scan": ("scan",),
+    "hookframe.plan.hook_plan": ("HookPlan",),
     "hookframe.instrumenting.family": ("Family",),
     "hookframe.instrumenting.instrument": ("instrument",),
     "hookframe.instrumenting.instrumented_model": ("InstrumentedModel",),
@@ -140,12 +169,17 @@ _ALIASES = {"LensHandle": "HookHandle"}
 __all__ = [
     "Action",
     "ActivationCache",
+    "ActivationShapeError",
     "ActivationTypeError",
+    "CacheFileError",
     "CacheRequest",
+    "CacheTooLarge",
     "CannotInstrument",
+    "CaptureInputError",
     "Decision",
     "DeviceRequest",
     "DeviceType",
+    "EstimateError",
     "Family",
     "FunctionInfo",
     "GradientError",
@@ -156,10 +190,12 @@ __all__ = [
     "HookHandle",
     "HookIntrospectionMixin",
     "HookObjectionWarning",
+    "HookPlan",
     "HookPoint",
     "HookPointClosed",
     "HookPointMoved",
     "HookRequest",
+    "HookReturnError",
     "HookedRootModule",
     "HookframeError",
     "HookframeWarning",
@@ -168,10 +204,13 @@ __all__ = [
     "InstrumentedModel",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidJournal",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
+    "InvalidPlan",
     "InvalidWireData",
+    "JournalError",
     "LensHandle",
     "ModelFamily",
     "ModelNotLoaded",
@@ -188,15 +227,19 @@ __all__ = [
     "ReplicaCacheError",
     "ResetRequest",
     "RunRequest",
+    "ScanReport",
     "Slice",
     "SliceInput",
     "StaleActivationWarning",
+    "UnknownActivation",
     "UnknownFamily",
     "UnknownHookPoint",
     "__version__",
+    "guarded",
     "hookimpl",
     "instrument",
     "read_only",
+    "scan",
     "use_plugins",
 ]
 
@@ -229,3 +272,9 @@ def _govern(manager: Any) -> None:
 
 
 source.provide(_installed_plugins, _govern)
+above.provide(
+    cache_html="hookframe.capture.display:cache_html",
+    capture="hookframe.capture.capturing:capture",
+    load_cache="hookframe.capture.saving:load_cache",
+    save_cache="hookframe.capture.saving:save_cache",
+)

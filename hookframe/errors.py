@@ -19,7 +19,17 @@
     ├── HooksNotAdmitted         (RuntimeError)           hooks-not-admitted
     ├── GradientError            (RuntimeError)           gradient
     ├── ReplicaCacheError        (RuntimeError)           replica-cache
+    ├── JournalError             (RuntimeError)           journal
+    │   └── InvalidJournal       (ValueError)             invalid-journal
     ├── NestedAdmission          (RuntimeError)           nested-admission
+    ├── ActivationShapeError     (ValueError)             activation-shape
+    ├── CacheFileError           (ValueError)             cache-file
+    ├── CacheTooLarge            (MemoryError)            cache-too-large
+    ├── CaptureInputError        (ValueError)             capture-input
+    ├── EstimateError            (RuntimeError)           estimate
+    ├── HookReturnError          (TypeError, ValueError)  hook-return
+    ├── InvalidPlan              (ValueError)             invalid-plan
+    ├── UnknownActivation        (KeyError)               unknown-activation
     ├── CannotInstrument         (TypeError)              cannot-instrument
     ├── InstrumentReleased       (RuntimeError)           instrument-released
     ├── HookPointClosed          (RuntimeError)           hook-point-closed
@@ -42,8 +52,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
+    "ActivationShapeError",
     "ActivationTypeError",
+    "CacheFileError",
+    "CacheTooLarge",
     "CannotInstrument",
+    "CaptureInputError",
+    "EstimateError",
     "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
@@ -51,16 +66,20 @@ __all__ = [
     "HookObjectionWarning",
     "HookPointClosed",
     "HookPointMoved",
+    "HookReturnError",
     "HookframeError",
     "HookframeWarning",
     "HooksNotAdmitted",
     "InstrumentReleased",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidJournal",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
+    "InvalidPlan",
     "InvalidWireData",
+    "JournalError",
     "ModelNotLoaded",
     "NestedAdmission",
     "NotAHookPoint",
@@ -71,6 +90,7 @@ __all__ = [
     "PolicyError",
     "ReplicaCacheError",
     "StaleActivationWarning",
+    "UnknownActivation",
     "UnknownFamily",
     "UnknownHookPoint",
 ]
@@ -213,10 +233,73 @@ class ReplicaCacheError(HookframeError, RuntimeError):
     code = "replica-cache"
 
 
+class JournalError(HookframeError, RuntimeError):
+    """The journal cannot be kept as asked: its file cannot be written, or a setting cannot be used.
+
+    An observer of decisions raises it to say that a decision had to be recorded and could not be; it is refused then.
+    """
+
+    code = "journal"
+
+
+class InvalidJournal(JournalError, ValueError):
+    """A file that cannot be read, or is no journal and no file of anchors."""
+
+    code = "invalid-journal"
+
+
 class NestedAdmission(HookframeError, RuntimeError):
     """A validator tried to attach a hook while it was deciding about one."""
 
     code = "nested-admission"
+
+
+class ActivationShapeError(HookframeError, ValueError):
+    """Cached activations that would have to agree in shape, dtype and device, and do not."""
+
+    code = "activation-shape"
+
+
+class CacheFileError(HookframeError, ValueError):
+    """A saved cache cannot be read or written: nothing was made of it, and nothing was changed."""
+
+    code = "cache-file"
+
+
+class CacheTooLarge(HookframeError, MemoryError):
+    """Activations would need more bytes than ``max_bytes`` allows; nothing beyond them was kept."""
+
+    code = "cache-too-large"
+
+
+class CaptureInputError(HookframeError, ValueError):
+    """Texts or a model for a capture cannot be read, or the capture in a directory is another one."""
+
+    code = "capture-input"
+
+
+class EstimateError(HookframeError, RuntimeError):
+    """The bytes of a run cannot be told without running it."""
+
+    code = "estimate"
+
+
+class HookReturnError(HookframeError, TypeError, ValueError):
+    """A hook function returned something that cannot take the activation's place."""
+
+    code = "hook-return"
+
+
+class InvalidPlan(HookframeError, ValueError):
+    """A plan of hooks that cannot be read, or does not fit the model; nothing was attached."""
+
+    code = "invalid-plan"
+
+
+class UnknownActivation(HookframeError, KeyError):
+    """A cache was asked for an activation that it does not hold, or for one that it holds several of."""
+
+    code = "unknown-activation"
 
 
 class CannotInstrument(HookframeError, TypeError):

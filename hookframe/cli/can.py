@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hookframe.admission.globs import Glob
 from hookframe.admission.request import FunctionInfo, HookRequest
+from hookframe.cli.in_force import in_force
 from hookframe.cli.plugins import asking
 from hookframe.cli.points_of import is_facts, load_model, load_object, points_in
 from hookframe.cli.policy.given import day, policy_option, read_policy
@@ -20,9 +22,11 @@ from hookframe.cli.table import print_table
 from hookframe.policy.asking import Answer, ask_facts, ask_model
 from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
-from hookframe.policy.globs import Glob
 from hookframe.policy.layers import Found
 from hookframe.policy.vocabulary import Value
+
+if TYPE_CHECKING:
+    from hookframe.host.manager import PluginManager
 
 __all__ = ["command"]
 
@@ -95,10 +99,11 @@ def _chosen(points: Sequence[str], glob: str, target: str) -> list[str]:
     return chosen
 
 
-def _manager(policies: Sequence[str]) -> Any:
-    from hookframe.policy.governing import governed_manager
+def _manager(policies: Sequence[str]) -> PluginManager:
+    from hookframe.policy.governing import plugins_under
 
-    return governed_manager(Found(layers=read_policy(policies).layers) if policies else None)
+    layers = read_policy(policies).layers if policies else in_force().layers
+    return plugins_under(Found(layers=layers))
 
 
 def _show(answers: Sequence[Answer], as_json: bool) -> None:

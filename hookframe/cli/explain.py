@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
+from hookframe.audit.entries import DecisionEntry
+from hookframe.audit.reading import read_journal
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import day, policy_option, read_policy
 from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
-from hookframe.policy.facts import RecordedFacts
+from hookframe.policy.facts import RecordedFacts, RequestFacts, place_of
 from hookframe.policy.policy import Policy
 from hookframe.policy.tracing import Explanation, RuleTrace, explain
 from hookframe.policy.vocabulary import PLACES, Place, Value
 
-__all__ = ["command", "print_explanation"]
+__all__ = ["command", "find_decision", "print_explanation"]
+
+Asked: TypeAlias = tuple[str, Explanation, Mapping[str, Value]]
 
 _COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_black", "allow": "green"}
 
 
 @click.command("explain")
-@click.argument("facts", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("what", metavar="FACTS_OR_DECISION")
 @click.option(
-    "--at", "place", type=click.Choice(PLACES), default="add", help="Where the request is made; add if not given."
+    "--journal",
+    type=click.Path(exists=True, path_type=Path),
+    help="Explain a decision of this journal, named by its id.",
 )
+@click.option("--at", "place", type=click.Choice(PLACES), default="add", help="Where a request with FACTS is made.")
 @policy_option
 @click.option("--all", "show_all", is_flag=True, help="Show rules that do not match as well, and why not.")
 @day
@@ -36,24 +43,60 @@ _COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_
 @click.pass_context
 def command(
     ctx: click.Context,
-    facts: Path,
+    what: str,
+    journal: Path | None,
     place: Place,
     policies: tuple[str, ...],
     show_all: bool,
     today: date | None,
     as_json: bool,
 ) -> None:
-    """Explain what the policy says to a request with these FACTS, a TOML file.
+    """Explain what the policy says to a request with these FACTS, a TOML file, or to a recorded DECISION.
 
-    Exits with 1 if it is refused.
+    A recorded decision is shown as it was, and each of its requests is decided anew. Exits with 1 if a request is refused.
     """
-    policy, known = read_policy(policies), read_facts(facts)
-    explanation = explain(policy, place, RecordedFacts(known), today or utc_today())
-    if as_json:
-        click.echo(json.dumps(as_facts(explanation, known), indent=2))
+    policy = read_policy(policies)
+    if journal is None:
+        known = read_facts(Path(what))
+        asked: list[Asked] = [(what, explain(policy, place, RecordedFacts(known), today or utc_today()), known)]
     else:
-        print_explanation(policy, explanation, show_all=show_all)
-    ctx.exit(asking.FINDINGS if explanation.ruling.verdict in ("deny", "skip") else asking.FINE)
+        asked = _recorded(policy, find_decision(journal, what), today, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps([as_facts(explanation, known) for _, explanation, known in asked], indent=2))
+    else:
+        for subject, explanation, _ in asked:
+            if len(asked) > 1:
+                click.echo(click.style(f"\n{subject}", bold=True))
+            print_explanation(policy, explanation, show_all=show_all)
+    refused = any(explanation.ruling.verdict in ("deny", "skip") for _, explanation, _ in asked)
+    ctx.exit(asking.FINDINGS if refused else asking.FINE)
+
+
+def find_decision(journal: Path, name: str) -> DecisionEntry:
+    """The decision of a journal with this id, or with an id that ends so.
+
+    :raises click.UsageError: if there is none, or more than one.
+    """
+    decisions = [entry for entry in read_journal(journal) if isinstance(entry, DecisionEntry)]
+    found = [entry for entry in decisions if entry.id == name or entry.id.endswith(f":{name}")]
+    if len(found) != 1:
+        hint = "see 'hookframe audit show'" if not found else f"name one of {[entry.id for entry in found[:5]]}"
+        raise click.UsageError(f"{len(found)} decisions of {len(decisions)} in {journal} are called {name!r}: {hint}")
+    return found[0]
+
+
+def _recorded(policy: Policy, entry: DecisionEntry, today: date | None, *, quiet: bool) -> list[Asked]:
+    if not quiet:
+        click.echo(f"decision {entry.id}, as it was recorded: {entry.decision.describe()}")
+        click.echo(f"\nunder the policy {policy.digest}:")
+    day_of_record = today or datetime.fromtimestamp(entry.clock, UTC).date()
+    about = RecordedFacts(entry.facts or {})
+    asked: list[Asked] = []
+    for request in entry.requests:
+        facts = RequestFacts(request, about)
+        explanation = explain(policy, place_of(request), facts, day_of_record)
+        asked.append((request.subject, explanation, about.values | facts.written()))
+    return asked
 
 
 def print_explanation(policy: Policy, explanation: Explanation, *, show_all: bool) -> None:

@@ -15,6 +15,7 @@ from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests,
 from hookframe.core.calling import UnderAliases
 from hookframe.core.effects import ReadOnly
 from hookframe.core.handles import Attachment
+from hookframe.core.return_guard import ReturnGuard, rules_of
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookDenied, HookObjectionWarning
 
@@ -161,6 +162,8 @@ def _dress(attachment: Attachment) -> None:
     """Put what the attachment's options ask for around its function."""
     if attachment.read_only and not attachment.caches:
         attachment.function = ReadOnly(attachment.function, attachment.user_hook)
+    elif attachment.direction == "fwd" and attachment.wrappable:
+        attachment.function = ReturnGuard(attachment.function, rules_of(attachment.user_hook), attachment.user_hook)
     if attachment.aliases:
         attachment.function = UnderAliases(
             attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"

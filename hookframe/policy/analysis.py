@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from hookframe.admission.globs import Glob
 from hookframe.admission.objection import Action
 from hookframe.policy.conditions import Comparison, Condition, Not, OneOf
-from hookframe.policy.globs import Glob
 from hookframe.policy.implication import conjuncts, implies, why_impossible
 from hookframe.policy.mistakes import Mistake, near
 from hookframe.policy.policy import Policy
@@ -28,7 +28,6 @@ def analyse(policy: Policy, today: date, points: Sequence[str] | None = None) ->
     found = [
         *policy.notes,
         *_rules(policy),
-        *_environment(policy),
         *(note for exemption in policy.exemptions for note in _exemption(policy, exemption, today)),
         *(() if points is None else _globs(policy, points)),
     ]
@@ -89,14 +88,6 @@ def _shadows(other: Rule, rule: Rule, place: Place, policy: Policy) -> bool:
         return False
     same = implies(other.condition, rule.condition) and other.action_at(place) is rule.action_at(place)
     return not same or policy.rules.index(other) < policy.rules.index(rule)
-
-
-def _environment(policy: Policy) -> Iterator[Mistake]:
-    for rule in policy.rules:
-        for path in dict.fromkeys(rule.condition.paths()):
-            name = path.removeprefix("env.")
-            if path.startswith("env.") and name not in policy.environment:
-                yield _about(rule, f"looks at {path}, which facts.env does not list: it is always absent")
 
 
 def _exemption(policy: Policy, exemption: Exemption, today: date) -> Iterator[Mistake]:

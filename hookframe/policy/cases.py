@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +16,8 @@ from hookframe.policy.facts import RecordedFacts
 from hookframe.policy.lines import Lines
 from hookframe.policy.mistakes import Mistake, Mistakes, near
 from hookframe.policy.policy import Policy
-from hookframe.policy.reading import LARGEST, schema_mistake
+from hookframe.policy.reading import schema_mistake
+from hookframe.policy.toml import LARGEST, parse
 from hookframe.policy.vocabulary import FACTS, FactKind, Place, Value, fact
 
 __all__ = ["Case", "CaseFile", "Outcome", "read_cases", "read_facts", "run_cases"]
@@ -145,13 +145,11 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
     try:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise PolicyError([Mistake(str(path), 0, "", f"is larger than {LARGEST} bytes")])
-        return data, tomllib.loads(data.decode())
+        return data, parse(data)
     except OSError as error:
         raise PolicyError([Mistake(str(path), 0, "", f"cannot be read: {error.strerror or error}")]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PolicyError([Mistake(str(path), 0, "", f"is no TOML: {error}")]) from error
+    except ValueError as error:
+        raise PolicyError([Mistake(str(path), 0, "", str(error))]) from error
 
 
 def read_facts(path: Path) -> dict[str, Value]:

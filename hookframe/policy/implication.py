@@ -35,7 +35,7 @@ def why_impossible(condition: Condition) -> str | None:
     for one, other in combinations(parts, 2):
         if isinstance(one, Comparison) and isinstance(other, Comparison) and _contradict(one, other):
             return f"{one} and {other} cannot both hold"
-        if Not(one) == other or Not(other) == one:
+        if (Not(one) == other or Not(other) == one) and not any(map(_is_each, one.paths())):
             return f"{one} and its opposite cannot both hold"
     return None
 
@@ -67,6 +67,12 @@ def _is_single(path: str) -> bool:
     """True if the fact has one value at a time."""
     kind = fact(path)
     return kind is not None and kind.type != "names"
+
+
+def _is_each(path: str) -> bool:
+    """True if the fact is several things, some of which may fit where others do not."""
+    kind = fact(path)
+    return kind is not None and kind.each
 
 
 def _exact(values: Iterable[Scalar]) -> set[tuple[bool, Scalar]]:

@@ -139,8 +139,10 @@ class JournalTable(_Table):
     directory: Word | None = None
     required: bool | None = Field(default=None, description="refuse everything while the journal cannot be written")
     sealed_to: Word | None = Field(
-        default=None, description="the operator's public key, to which the first key is sealed"
+        default=None, description="the operator's public key; each record then has a forward-secure MAC"
     )
+    anchor: Word | None = Field(default=None, description="a file elsewhere for the head of the chain")
+    facts: Words | None = Field(default=None, description="globs on the facts that may be written down")
 
 
 class FactsTable(_Table):
