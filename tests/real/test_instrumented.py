@@ -84,7 +84,7 @@ def test_every_point_equals_what_a_torch_hook_on_its_module_sees(real):
             assert torch.equal(cache[hooked.names_of(own)[0]], value), own
             compared += 1
     assert compared > 90
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert hooked.active_points == ()
 
 
 def test_states_and_patterns_equal_those_that_the_model_itself_returns(real):
@@ -182,4 +182,5 @@ def test_smollm2_is_steered_by_the_difference_of_two_prompts(smollm2):
     assert written([(point, lambda tensor, hook: tensor + vector)]).startswith(
         " not very good, but the price was too high"
     )
-    assert not any(module._forward_hooks for module in model.modules())
+    left = [hook for module in model.modules() for hook in module._forward_hooks.values()]
+    assert not any(getattr(hook, "hookframe_managed", False) for hook in left)
