@@ -144,7 +144,9 @@ def test_each_name_is_in_a_check():
 def test_the_plugin_is_imported_without_torch_and_without_transformers():
     code = "import sys, hookframe_families.plugin; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     path = [place for place in sys.path if place]
-    run = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"], check=False)  # this interpreter, our code
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"], check=False
+    )  # this interpreter, our code
     assert run.returncode == 0
 
 

@@ -8,7 +8,10 @@ LAYER, BLOCK = "encoder.layer.{i}", "blocks.{i}"
 
 
 class SentenceEncoder(Family):
+    """Recognised by the class of its models."""
+
     def matches(self, model):
+        """True for a bare BERT model."""
         return type(model).__name__ == "BertModel"
 
 
