@@ -88,6 +88,19 @@ def test_what_goes_beyond_the_limit_is_counted_in_the_journal(small_files, keep,
     assert plugin.journal.lost == lost.facts["records"] > 0
 
 
+def test_a_refusal_finds_its_place_also_behind_all_that_waits(small_files, keep, journal, monkeypatch):
+    monkeypatch.setattr("hookframe.audit.journal._KEPT", 20)
+    plugin = keep(flush_seconds=60)
+    for number in range(60):
+        plugin.hookframe_decision_made(denied(str(number)))
+    given_up = plugin.journal.lost
+    assert given_up > 0
+    small_files()
+    plugin.hookframe_decision_made(denied("last"))
+    assert decisions(journal)[-1].requests[0].point == "last"
+    assert plugin.journal.lost == given_up
+
+
 def test_a_required_journal_that_cannot_be_written_refuses_with_a_rule_and_a_remedy(small_files, keep, journal):
     with use_plugins(keep(required=True, flush_seconds=60, flush_records=1)):
         refused = None
