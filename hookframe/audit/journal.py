@@ -226,6 +226,9 @@ class Journal:
             self.flush()
         except JournalError:
             return True  # it is known, and logged
+        except Exception as error:  # noqa: BLE001  # whatever it is, the thread has to come again
+            self.failed(error)
+            return True
         return False
 
     def _fork(self) -> None:

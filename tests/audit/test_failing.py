@@ -367,6 +367,30 @@ def test_without_threads_everything_is_written_at_once(keep, journal, monkeypatc
     assert len(decisions(journal)) == 1
 
 
+def test_the_thread_survives_whatever_goes_wrong(keep, journal, monkeypatch):
+    from hookframe.audit.segment import Segment
+
+    def fails(segment, bodies):
+        raise RuntimeError("nobody thought of that")
+
+    plugin = keep(flush_seconds=0.02)
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "append", fails)
+        plugin.hookframe_decision_made(allowed("a"))
+        deadline = time.monotonic() + 20
+        while plugin.journal.failures < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    while not decisions_or_none(journal):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert plugin.journal.failure is None or "nobody thought" in str(plugin.journal.failure)
+
+
+def decisions_or_none(journal):
+    return decisions(journal) if list(journal.glob("*.jsonl")) else []
+
+
 def test_a_fork_that_python_did_not_see_is_noticed(keep, journal):
     plugin = keep()
     plugin.hookframe_decision_made(denied("a"))
