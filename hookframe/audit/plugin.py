@@ -109,9 +109,8 @@ class JournalPlugin:
     def _batch(self, requests: Sequence[Request], memo: dict[object, Any], facts: Mapping[str, Any] | None) -> Value:
         """The batch as a value; made once for batches that are the same object, or equal, with equal facts."""
         if isinstance(requests, LazyRequests):
-            seen = (
-                None if facts is None else [(name, type(fact), fact) for name, fact in facts.items()]
-            )  # 1 equals True
+            # 1 equals True, and is another fact
+            seen = None if facts is None else [(name, type(fact), fact) for name, fact in facts.items()]
             known = memo.get(self)
             if known is None or known[0] != seen:
                 known = memo[self] = (seen, batch_value(requests, self._kept(facts)))

@@ -76,9 +76,43 @@ scalars = (
     | st.sampled_from([*PATHS, "r", "all", "not", "eq", "glob", "**", "2.9", "deny", "add", "project:r"])
 )
 words = st.text(max_size=4) | st.sampled_from(
-    ["schema", "rules", "id", "when", "points", "where", "action", "mode", "modes", "default", "locked", "settings"]
-    + ["exceptions", "rule", "until", "plugins", "options", "require", "loading", "facts", "env", "tighten", "journal"]
-    + ["reason", "remedy", "owner", "delegates", "any", "all", "not", "eq", "in", "glob", "exists", *FACTS]
+    [
+        "schema",
+        "rules",
+        "id",
+        "when",
+        "points",
+        "where",
+        "action",
+        "mode",
+        "modes",
+        "default",
+        "locked",
+        "settings",
+        "exceptions",
+        "rule",
+        "until",
+        "plugins",
+        "options",
+        "require",
+        "loading",
+        "facts",
+        "env",
+        "tighten",
+        "journal",
+        "reason",
+        "remedy",
+        "owner",
+        "delegates",
+        "any",
+        "all",
+        "not",
+        "eq",
+        "in",
+        "glob",
+        "exists",
+        *FACTS,
+    ]
 )
 tables = st.recursive(
     scalars,
