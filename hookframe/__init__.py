@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.controller import AdmissionController, source
+from hookframe.core.above import above
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
     from hookframe.core.slicing import Slice, SliceInput
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
     from hookframe.errors import (
+        ActivationShapeError,
         ActivationTypeError,
+        CacheFileError,
+        CacheTooLarge,
+        CaptureInputError,
+        EstimateError,
         GradientError,
         HookDenied,
         HookDidNotFireWarning,
@@ -41,12 +47,14 @@ if TYPE_CHECKING:
         HookframeError,
         HookframeWarning,
         HookObjectionWarning,
+        HookReturnError,
         HooksNotAdmitted,
         InvalidDirection,
         InvalidHookFunction,
         InvalidLoadingRules,
         InvalidNamesFilter,
         InvalidObjection,
+        InvalidPlan,
         InvalidWireData,
         NestedAdmission,
         NotAHookPoint,
@@ -57,6 +65,7 @@ if TYPE_CHECKING:
         PolicyError,
         ReplicaCacheError,
         StaleActivationWarning,
+        UnknownActivation,
         UnknownHookPoint,
     )
     from hookframe.hookspecs import hookimpl
@@ -86,6 +95,14 @@ _PLACES = {
     "hookframe.core.slicing": ("Slice", "SliceInput"),
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
     "hookframe.errors": (
+        "ActivationShapeError",
+        "CacheFileError",
+        "CacheTooLarge",
+        "CaptureInputError",
+        "EstimateError",
+        "HookReturnError",
+        "InvalidPlan",
+        "UnknownActivation",
         "ActivationTypeError",
         "GradientError",
         "HookDenied",
@@ -122,11 +139,16 @@ _ALIASES = {"LensHandle": "HookHandle"}
 __all__ = [
     "Action",
     "ActivationCache",
+    "ActivationShapeError",
     "ActivationTypeError",
+    "CacheFileError",
     "CacheRequest",
+    "CacheTooLarge",
+    "CaptureInputError",
     "Decision",
     "DeviceRequest",
     "DeviceType",
+    "EstimateError",
     "FunctionInfo",
     "GradientError",
     "HookDenied",
@@ -138,6 +160,7 @@ __all__ = [
     "HookObjectionWarning",
     "HookPoint",
     "HookRequest",
+    "HookReturnError",
     "HookedRootModule",
     "HookframeError",
     "HookframeWarning",
@@ -147,6 +170,7 @@ __all__ = [
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
+    "InvalidPlan",
     "InvalidWireData",
     "LensHandle",
     "ModelFamily",
@@ -166,6 +190,7 @@ __all__ = [
     "Slice",
     "SliceInput",
     "StaleActivationWarning",
+    "UnknownActivation",
     "UnknownHookPoint",
     "__version__",
     "hookimpl",
@@ -202,3 +227,8 @@ def _govern(manager: Any) -> None:
 
 
 source.provide(_installed_plugins, _govern)
+above.provide(
+    cache_html="hookframe.capture.display:cache_html",
+    load_cache="hookframe.capture.saving:load_cache",
+    save_cache="hookframe.capture.saving:save_cache",
+)

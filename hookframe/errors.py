@@ -20,6 +20,14 @@
     ├── GradientError            (RuntimeError)           gradient
     ├── ReplicaCacheError        (RuntimeError)           replica-cache
     ├── NestedAdmission          (RuntimeError)           nested-admission
+    ├── ActivationShapeError     (ValueError)             activation-shape
+    ├── CacheFileError           (ValueError)             cache-file
+    ├── CacheTooLarge            (MemoryError)            cache-too-large
+    ├── CaptureInputError        (ValueError)             capture-input
+    ├── EstimateError            (RuntimeError)           estimate
+    ├── HookReturnError          (TypeError, ValueError)  hook-return
+    ├── InvalidPlan              (ValueError)             invalid-plan
+    ├── UnknownActivation        (KeyError)               unknown-activation
     └── PluginError              (RuntimeError)           plugin
         ├── PluginRejected       (ValueError)             plugin-rejected
         └── PluginNameError      (ValueError)             plugin-name
@@ -36,12 +44,18 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
+    "ActivationShapeError",
     "ActivationTypeError",
+    "CacheFileError",
+    "CacheTooLarge",
+    "CaptureInputError",
+    "EstimateError",
     "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
     "HookEffectError",
     "HookObjectionWarning",
+    "HookReturnError",
     "HookframeError",
     "HookframeWarning",
     "HooksNotAdmitted",
@@ -50,6 +64,7 @@ __all__ = [
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
+    "InvalidPlan",
     "InvalidWireData",
     "NestedAdmission",
     "NotAHookPoint",
@@ -60,6 +75,7 @@ __all__ = [
     "PolicyError",
     "ReplicaCacheError",
     "StaleActivationWarning",
+    "UnknownActivation",
     "UnknownHookPoint",
 ]
 
@@ -205,6 +221,57 @@ class NestedAdmission(HookframeError, RuntimeError):
     """A validator tried to attach a hook while it was deciding about one."""
 
     code = "nested-admission"
+
+
+class ActivationShapeError(HookframeError, ValueError):
+    """Cached activations that would have to agree in shape, dtype and device, and do not."""
+
+    code = "activation-shape"
+
+
+class CacheFileError(HookframeError, ValueError):
+    """A saved cache cannot be read or written: nothing was made of it, and nothing was changed."""
+
+    code = "cache-file"
+
+
+class CacheTooLarge(HookframeError, MemoryError):
+    """Activations would need more bytes than ``max_bytes`` allows; nothing beyond them was kept."""
+
+    code = "cache-too-large"
+
+
+class CaptureInputError(HookframeError, ValueError):
+    """Texts or a model for a capture cannot be read, or the capture in a directory is another one."""
+
+    code = "capture-input"
+
+
+class EstimateError(HookframeError, RuntimeError):
+    """The bytes of a run cannot be told without running it."""
+
+    code = "estimate"
+
+
+class HookReturnError(HookframeError, TypeError, ValueError):
+    """A hook function returned something that cannot take the activation's place."""
+
+    code = "hook-return"
+
+
+class InvalidPlan(HookframeError, ValueError):
+    """A plan of hooks that cannot be read, or does not fit the model; nothing was attached."""
+
+    code = "invalid-plan"
+
+
+class UnknownActivation(HookframeError, KeyError):
+    """A cache was asked for an activation that it does not hold, or for one that it holds several of."""
+
+    code = "unknown-activation"
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr of its message
 
 
 class PluginError(HookframeError, RuntimeError):

@@ -1,16 +1,56 @@
-"""The dict that a caching run fills, and what is known about what it holds."""
+"""The dict that a caching run fills: looked up as people call activations, and what is known about what it holds."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-__all__ = ["ActivationCache"]
+from hookframe.core.above import above
+from hookframe.core.lookup import find_short, is_glob, layers_called, matching
+from hookframe.errors import ActivationShapeError, UnknownActivation
+
+if TYPE_CHECKING:
+    from hookframe.core.types import DeviceType
+
+__all__ = ["ActivationCache", "CacheReport"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheReport:
+    """What became of a cache.
+
+    :ivar model: the name of the model's class; ``"?"`` if the cache was made by hand.
+    :ivar stored: how many tensors it holds.
+    :ivar nbytes: their bytes.
+    :ivar skipped: name → reason, for points that a filter swept up and that were left out.
+    :ivar stale: keys whose tensor was changed in place after it was cached.
+    """
+
+    model: str
+    stored: int
+    nbytes: int
+    skipped: dict[str, str] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.stored} activations of {self.model}, {self.nbytes:,} bytes"]
+        lines += [f"left out {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += [f"stale {key}: changed in place after it was cached" for key in self.stale]
+        return "\n".join(lines)
 
 
 class ActivationCache(dict[str, torch.Tensor]):
     """Name of the hook point → detached activation, in order of execution; gradients under ``name + "_grad"``.
+
+    A look-up takes the name itself, a short name with a layer (``cache["resid_post", 3]``, ``cache["scale", 3, "ln1"]``,
+    ``cache["resid_post", -1]`` for the last layer), a short name alone where there is one such point (``cache["embed"]``),
+    or a glob on the parts of names (``cache["blocks.*.attn.hook_?"]``), which gives a cache with what it matches. ``in``
+    and ``get`` take names alone.
 
     :ivar skipped: name → reason, for points that a filter swept up and that were left out.
     :ivar stale: keys whose tensor was changed in place after it was cached.
@@ -18,22 +58,134 @@ class ActivationCache(dict[str, torch.Tensor]):
 
     skipped: dict[str, str]
     stale: tuple[str, ...]
+    _model: weakref.ref[Any] | None
+    _saved: Any  # what the manifest says of the model, for a cache that was loaded
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.skipped = {}
         self.stale = ()
+        self._model = None
+        self._saved = None
+
+    def __missing__(self, key: Any) -> Any:
+        if isinstance(key, tuple) and 1 <= len(key) <= 3:
+            return self[find_short(self, *key)]
+        if not isinstance(key, str):
+            raise UnknownActivation(
+                f"the cache cannot be looked up by {key!r}: use a name, (name, layer), (name, layer, part) or a glob"
+            )
+        if is_glob(key):
+            return self._with((name, self[name]) for name in matching(self, key))
+        return self[find_short(self, key)]
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors together, each counted with its own elements."""
         return cached_bytes(self)
 
+    @property
+    def report(self) -> CacheReport:
+        """What is known about this cache, as a value that prints as text."""
+        return CacheReport(
+            model=self._model_name(),
+            stored=len(self),
+            nbytes=self.nbytes,
+            skipped=dict(self.skipped),
+            stale=self.stale,
+        )
+
+    @property
+    def model(self) -> Any:
+        """The model whose activations these are; None if it is gone, or was never known."""
+        return None if self._model is None else self._model()
+
+    def came_from(self, model: Any) -> Self:
+        """Remember the model, without keeping it alive; returns the cache."""
+        self._model = weakref.ref(model)
+        return self
+
+    def stack(self, name: str, part: str | None = None) -> torch.Tensor:
+        """One activation of every layer, stacked: ``[layer, ...]``, by layer.
+
+        :param name: its short name, such as ``"resid_post"``.
+        :param part: another part of the names, such as ``"attn"``, where the short name is not enough.
+        :raises UnknownActivation: if no layer has it.
+        :raises ActivationShapeError: if it has not the same shape, dtype and device in each layer.
+        """
+        values = {key: self[key] for key in layers_called(self, name, part)}
+        kinds = {(tuple(value.shape), value.dtype, value.device) for value in values.values()}
+        if len(kinds) > 1:
+            shown = ", ".join(f"{key!r}: {list(v.shape)} {v.dtype} {v.device}" for key, v in list(values.items())[:4])
+            raise ActivationShapeError(
+                f"{name!r} cannot be stacked, as its layers differ: {shown}; stack those that agree by hand"
+            )
+        return torch.stack([*values.values()])
+
+    def to(self, device: DeviceType = None, dtype: torch.dtype | None = None) -> Self:
+        """A cache with every tensor on ``device`` and, where it is of floating point, in ``dtype``.
+
+        Tensors that are so already are shared with this cache, not copied.
+        """
+        return self._with((key, _moved(value, device, dtype)) for key, value in self.items())
+
+    def apply(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """A cache with ``function(tensor)`` for each tensor."""
+        return self._with((key, function(value)) for key, value in self.items())
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the cache into the directory ``path``, as safetensors with a manifest; see :meth:`load`.
+
+        The directory appears whole, or not at all.
+
+        :param overwrite: replace a cache that was saved there before.
+        :raises CacheFileError: if something is there already, or cannot be written; nothing was changed.
+        """
+        above("save_cache", self, path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: DeviceType = None) -> ActivationCache:
+        """Read a cache that :meth:`save` wrote. Runs no code of the file's, and reads no file outside of ``path``.
+
+        :param device: where to put the tensors; the CPU if None.
+        :raises CacheFileError: if it is not such a directory, or a file in it is not what the manifest says.
+        """
+        cache: ActivationCache = above("load_cache", path, device=device)
+        return cache
+
+    def _with(self, items: Iterable[tuple[str, torch.Tensor]]) -> Self:
+        made = type(self)(items)
+        made.__dict__.update(self.__dict__)
+        made.skipped = dict(self.skipped)
+        made.stale = tuple(key for key in self.stale if key in made)
+        return made
+
+    def copy(self) -> Self:
+        """A cache with the same tensors."""
+        return self._with(self.items())
+
+    def _model_name(self) -> str:
+        if self._saved is not None:
+            return str(self._saved.model.kind)
+        return "?" if self.model is None else type(self.model).__name__
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_model": None}
+
     def __repr__(self) -> str:
         shapes = ", ".join(f"{key!r}: {list(value.shape)}" for key, value in list(self.items())[:4])
         more = f", … {len(self) - 4} more" if len(self) > 4 else ""
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"ActivationCache({{{shapes}{more}}}, {self.nbytes:,} bytes{skipped})"
+        stale = f", {len(self.stale)} stale" if self.stale else ""
+        return f"{type(self).__name__}({{{shapes}{more}}}, {self.nbytes:,} bytes{skipped}{stale})"
+
+    def _repr_html_(self) -> str:
+        html: str = above("cache_html", self)
+        return html
+
+
+def _moved(value: torch.Tensor, device: DeviceType, dtype: torch.dtype | None) -> torch.Tensor:
+    return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
 
 def cached_bytes(cache: dict[str, torch.Tensor]) -> int:

@@ -129,7 +129,7 @@ class CachingVerbs(NamedModel):
             _check_batch_of_one(model_args)
         selection = self.select_points(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
-        cache = ActivationCache()
+        cache = ActivationCache().came_from(self)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
         hooks = {direction: [(selected, f) for selected in selection] for direction, f in _functions(sink, incl_bwd)}
         context = HookContext(
@@ -194,7 +194,7 @@ def _prepare(
         chosen = review_device(root, chosen, "cache", route)
     if chosen != device:
         options = replace(options, device=chosen)
-    return CacheSink(ActivationCache() if cache is None else cache, options)
+    return CacheSink(ActivationCache().came_from(root) if cache is None else cache, options)
 
 
 def _options(

@@ -1,0 +1,63 @@
+"""Globs on dotted names: ``blocks.*.attn.hook_?``, ``**.hook_result``."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+__all__ = ["Glob"]
+
+_ANY = "**"
+_REMEMBERED = 4096
+
+
+class Glob:
+    """A pattern on names with dots: each part matches one part of a name, and ``**`` any number of them.
+
+    Within a part, ``*`` stands for any characters, ``?`` for one, ``[abc]`` and ``[!abc]`` for one of, or one not of,
+    some. Matching takes time in proportion to the pattern's length times the name's, whatever they are.
+
+    :ivar pattern: as it was written.
+    """
+
+    __slots__ = ("_known", "_parts", "pattern")
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self._parts = pattern.split(".")
+        self._known: dict[str, bool] = {}
+
+    def matches(self, name: str) -> bool:
+        """True if the whole of ``name`` fits."""
+        known = self._known.get(name)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[name] = self._fits(name.split("."))
+        return known
+
+    def _fits(self, parts: list[str]) -> bool:
+        """Walk both; on a mismatch let the last ``**`` swallow one part more."""
+        pattern = self._parts
+        at = place = 0
+        resume: tuple[int, int] | None = None
+        while place < len(parts):
+            if at < len(pattern) and pattern[at] == _ANY:
+                resume = (at, place)
+                at += 1
+            elif at < len(pattern) and fnmatchcase(parts[place], pattern[at]):
+                at, place = at + 1, place + 1
+            elif resume is not None:
+                resume = (resume[0], resume[1] + 1)
+                at, place = resume[0] + 1, resume[1]
+            else:
+                return False
+        return all(part == _ANY for part in pattern[at:])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Glob) and other.pattern == self.pattern
+
+    def __hash__(self) -> int:
+        return hash(self.pattern)
+
+    def __repr__(self) -> str:
+        return f"Glob({self.pattern!r})"
