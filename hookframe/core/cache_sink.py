@@ -144,70 +144,108 @@ class CachingFunction:
 
     :ivar sink: where it stores.
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
+    :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
     """
 
-    __slots__ = ("sink", "suffix")
+    __slots__ = ("at_once", "sink", "suffix")
 
     def __init__(self, sink: CacheSink, suffix: str = "") -> None:
         self.sink = sink
         self.suffix = suffix
+        self.at_once = sink.cache if sink.as_is and sink.clone == "never" else None
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
         """Store ``tensor`` under the name of ``hook``."""
         self.sink.store(f"{hook.name}{self.suffix}", hook, tensor)
 
 
-class CachingAttachment(Attachment):
-    """A caching hook on the activation."""
+class _Caching(Attachment):
+    """What caching hooks have in common.
 
-    __slots__ = ("key", "sink")
+    :ivar key: the key in the cache.
+    :ivar last: the tensor that was stored last, if it is the model's own; None if it cannot go stale.
+    :ivar version: how often that had been changed in place by then.
+    """
+
+    __slots__ = ("key", "last", "version")
     caches = True
     wrappable = False
+    function: CachingFunction
 
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)
-        self.sink = function.sink
         self.key = f"{point.name_in(self.name)}{function.suffix}"
+        self.last: torch.Tensor | None = None
+        self.version = 0
+
+    @property
+    def sink(self) -> CacheSink:
+        """Where it stores."""
+        return self.function.sink
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.
 
         :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
+        :raises ActivationTypeError: if it is no tensor.
         """
+        function = self.function
+        cache = function.at_once
         if is_dynamo_compiling():
             self.fired = 1
-        else:
-            self.fired += 1
-            if point is not self.point:
-                raise _replica(self.key)
-        conversion = point.hook_conversion
-        self.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
-        return tensor
-
-
-class GradientCachingAttachment(GradientAttachment):
-    """A caching hook on the gradient."""
-
-    __slots__ = ("key", "sink")
-    caches = True
-    wrappable = False
-
-    def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
-        super().__init__(point, function, **options)
-        self.sink = function.sink
-        self.key = f"{point.name_in(self.name)}{function.suffix}"
-
-    def fire(self, point: HookPoint, gradient: Any) -> Any:
-        """Store ``gradient``; return it.
-
-        :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
-        """
+            return self._store(function.sink, point, tensor)
         self.fired += 1
         if point is not self.point:
             raise _replica(self.key)
+        if cache is None:
+            return self._store(function.sink, point, tensor)
         conversion = point.hook_conversion
-        self.sink.store(self.key, point, gradient if conversion is None else conversion.convert(gradient))
-        return gradient
+        value = tensor if conversion is None else conversion.convert(tensor)
+        try:
+            if value.requires_grad:
+                value = value.detach()
+            self.version = value._version
+        except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
+            self.last = None
+            function.sink.store(self.key, point, value)
+        else:
+            cache[self.key] = self.last = value
+        return tensor
+
+    def _store(self, sink: CacheSink, point: HookPoint, tensor: Any) -> Any:
+        conversion = point.hook_conversion
+        sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
+        return tensor
+
+    @property
+    def is_stale(self) -> bool:
+        """True if the tensor that was stored last is still in the cache, and was changed in place since."""
+        last = self.last
+        return last is not None and last._version != self.version and self.sink.cache.get(self.key) is last
+
+
+class CachingAttachment(_Caching):
+    """A caching hook on the activation."""
+
+    __slots__ = ()
+
+
+class GradientCachingAttachment(_Caching, GradientAttachment):
+    """A caching hook on the gradient."""
+
+    __slots__ = ()
+    fire = _Caching.fire
+
+
+class _Nowhere(dict[str, torch.Tensor]):
+    """A cache that keeps nothing."""
+
+    def __setitem__(self, key: str, value: torch.Tensor) -> None:
+        pass
+
+
+RESTING = CachingFunction(CacheSink(_Nowhere(), CacheOptions()))
+"""What a caching hook stores with while no operation uses it."""
 
 
 def _replica(key: str) -> ReplicaCacheError:

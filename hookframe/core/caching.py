@@ -9,17 +9,18 @@ from typing import Any
 import torch
 
 from hookframe.admission.request import CacheRequest, Direction, Route
+from hookframe.core.describing import describe
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import describe, next_operation, review_or_raise
+from hookframe.core.admitting import next_operation, review_or_raise
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.named_model import NamedModel
-from hookframe.core.names import Selected, SweptName
 from hookframe.core.planning import plan_attachment
 from hookframe.core.scope import ScopeName
+from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 
@@ -57,7 +58,7 @@ class CachingVerbs(NamedModel):
         :raises UnknownHookPoint: if a name is not there.
         :raises HookDenied: if a plugin refuses the device.
         """
-        selection = self.select_points(names_filter)
+        selection = self.selection(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
         hooks: dict[Direction, list[HookSpecification]] = {
@@ -83,7 +84,7 @@ class CachingVerbs(NamedModel):
 
         :raises HookDenied: if the admission refuses; nothing was attached.
         """
-        selection = self.select_points(names_filter)
+        selection = self.selection(names_filter)
         options = _options(device, remove_batch_dim, None, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
         planned = [
@@ -93,7 +94,7 @@ class CachingVerbs(NamedModel):
         ]
         operation = next_operation()
         admitted = attach(planned, root=self, route="add_caching_hooks", operation=operation)
-        tell_started(self, admitted.attachments, operation, "add_caching_hooks")
+        tell_started(self, [sink], admitted.attachments, operation, "add_caching_hooks")
         if isinstance(sink.cache, ActivationCache):
             sink.cache.skipped.update(admitted.skipped)
         return sink.cache
@@ -127,11 +128,11 @@ class CachingVerbs(NamedModel):
         """
         if remove_batch_dim:
             _check_batch_of_one(model_args)
-        selection = self.select_points(names_filter)
+        selection = self.selection(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
         cache = ActivationCache().came_from(self)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
-        hooks = {direction: [(selected, f) for selected in selection] for direction, f in _functions(sink, incl_bwd)}
+        hooks = {direction: [(selection, function)] for direction, function in _functions(sink, incl_bwd)}
         context = HookContext(
             self,
             hooks["fwd"],
@@ -165,7 +166,7 @@ def _functions(sink: CacheSink, gradients: bool) -> list[tuple[Direction, Cachin
 
 def _prepare(
     root: NamedModel,
-    selection: list[Selected],
+    selection: Selection,
     options: CacheOptions,
     *,
     gradients: bool,

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
 from hookframe.admission.request import FunctionInfo, Route, RunRequest
+from hookframe.core.describing import describe
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import Admitted, describe, model_name, next_operation, review_or_raise
+from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
+from hookframe.core.batch import Asked, Batch, kind_of
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
-from hookframe.core.hook_point import attach
-from hookframe.core.names import Selected
-from hookframe.core.planning import plan_attachment
+from hookframe.core.hook_point import attach, take_off
 from hookframe.core.removing import detach_all, tell_removed
 from hookframe.core.scope import Scope, ScopeName
+from hookframe.core.selection import Selection
 from hookframe.core.unmanaged import unmanaged_modules
 from hookframe.errors import HookframeError, InvalidHookFunction
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HookContext"]
 
-Planned: TypeAlias = "HookSpecification | tuple[Selected, HookFunction]"
+Planned: TypeAlias = "HookSpecification | tuple[Selection, HookFunction]"
 Root = TypeVar("Root", bound="NamedModel")
 
 
@@ -66,6 +67,7 @@ class HookContext(Generic[Root]):
         self.attachments: list[Attachment] = []
         self.skipped: dict[str, str] = {}
         self.sinks: list[CacheSink] = []
+        self._batch: Batch | None = None
         self._entered = False
         self._ran_before = False
 
@@ -73,12 +75,12 @@ class HookContext(Generic[Root]):
         if self._entered:
             raise HookframeError(f"{self!r} is entered already: call {self.route}(...) again for another context")
         root = self.root
-        planned = self._plan()
-        admitted: Admitted = attach(planned, root=root, route=self.route, operation=self.operation)
+        batch = self._plan()
+        admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
+        self._batch = batch
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
-        self.sinks = sinks_of(planned)
         for sink in self.sinks:
-            if isinstance(sink.cache, ActivationCache):
+            if self.skipped and isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
         self._entered, root.context_level = True, self.level
         if self.scope is not None:
@@ -93,7 +95,7 @@ class HookContext(Generic[Root]):
 
     def _tell_entered(self) -> None:
         controller = self.root.controller
-        tell_started(self.root, self.attachments, self.operation, self.route)
+        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route)
         if controller.wants("context_entered"):
             event = ContextEntered(
                 model=model_name(self.root),
@@ -104,17 +106,35 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
 
-    def _plan(self) -> list[Attachment]:
+    def _plan(self) -> Batch:
+        """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
         self.operation = next_operation()
         self.level = self.root.context_level + 1
-        return [
-            plan_attachment(
-                point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self, scope=self.scope
-            )
+        asked = [
+            Asked(direction, names if isinstance(names, Selection) else self.root.selection(names), hook)
             for direction, specifications in self.specifications
             for names, hook in specifications
-            for name, point, exact in ([names] if isinstance(names, Selected) else self.root.select_points(names))
         ]
+        self.sinks = sinks_of(function for _, _, function in asked)
+        tree = self.root.kept_tree
+        if tree is None:
+            return Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+        kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
+        batch = tree.take(kind)
+        if batch is None:
+            batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+            batch.keep(kind, natures, self.root)
+        batch.arm([function for _, _, function in asked], self.scope)
+        return batch
+
+    def _give_back(self) -> None:
+        """Let the next operation of this kind have what was planned, unless something of it is still in use."""
+        batch, self._batch = self._batch, None
+        tree = self.root.kept_tree
+        whole = batch is not None and self.reset and len(self.attachments) == len(batch.attachments)
+        if batch is not None and whole and batch.kind is not None and tree is not None and batch.rest():
+            tree.give_back(batch.kind, batch)
+        self.attachments = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -138,13 +158,19 @@ class HookContext(Generic[Root]):
             controller.notify(event)
         if ran:
             self._report_run(error)
+        self._give_back()
 
     def _leave(self) -> tuple[list[Attachment], bool]:
         """Take the hooks off and close the level, before anybody is told; says which went, and if the model ran."""
-        root, attachments = self.root, self.attachments
-        gone = detach_all(attachments) if self.reset else []
-        for attachment in attachments:
-            attachment.owner = None  # what stays is an ordinary hook from here on
+        root, attachments, batch = self.root, self.attachments, self._batch
+        gone: list[Attachment] = []
+        if not self.reset:
+            for attachment in attachments:
+                attachment.owner = None  # what stays is an ordinary hook from here on
+        elif batch is not None and len(attachments) == len(batch.attachments):
+            gone = take_off(batch)
+        else:
+            gone = detach_all(attachments)
         self._entered = False
         if self.scope is not None:
             self.scope.close()
@@ -157,7 +183,9 @@ class HookContext(Generic[Root]):
 
     def _report_run(self, error: BaseException | None) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = report_caches(self.root, self.sinks, self.skipped, self.operation, warn=error is None)
+        cached = report_caches(
+            self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None
+        )
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),
@@ -169,9 +197,12 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if error is None:
-            silent = silent_hooks(attachments, backward_too=self.reset and self.route != "run_with_hooks")
+            exact = self._batch is not None and self._batch.exact
+            backward_too = self.reset and self.route != "run_with_hooks"
+            silent = silent_hooks(attachments, backward_too=backward_too) if exact else []
             self._review_run(silent, cached)
-            warn_of_silence(self.root, silent, attachments)
+            if silent:
+                warn_of_silence(self.root, silent, attachments)
 
     def _review_run(self, silent: Sequence[Attachment], cached: int) -> None:
         controller = self.root.controller
@@ -192,8 +223,11 @@ def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
     """Tell observers of the functions that raised, each once."""
     controller = root.controller
     for attachment in attachments:
-        error, attachment.error = attachment.error, None
-        if error is not None and controller.wants("hook_failed"):
+        error = attachment.error
+        if error is None:
+            continue
+        attachment.error = None
+        if controller.wants("hook_failed"):
             event = HookFailed(
                 model=model_name(root),
                 point=attachment.label,

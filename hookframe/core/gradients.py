@@ -93,26 +93,30 @@ class _GradientTap:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
-        attachments = tuple(a for a in point.backward_attachments if a.scope is None or a.scope.active)
-        if not attachments:
+        listening = [(a, a.run) for a in point.backward_attachments if a.scope is None or a.scope.active]
+        if not listening:
             return tensor
-        listener = _GradientListener(point, attachments)
-        return _Alias.apply(tensor, listener, GradientGuard(tensor, point.name))  # type: ignore[no-untyped-call]  # torch
+        return _apply(tensor, _Listener(point, listening, GradientGuard(tensor, point.name)))
 
 
-class _GradientListener:
-    """Passes one gradient through the backward hooks that were attached when the model ran forward."""
+class _Listener:
+    """Passes one gradient through the backward hooks that were attached when the model ran forward.
 
-    __slots__ = ("attachments", "point")
+    A hook that has gone since, or has come again for another operation, is left out.
+    """
 
-    def __init__(self, point: HookPoint, attachments: tuple[Attachment, ...]) -> None:
+    __slots__ = ("guard", "listening", "point")
+
+    def __init__(self, point: HookPoint, listening: list[tuple[Attachment, int]], guard: GradientGuard) -> None:
         self.point = point
-        self.attachments = attachments
+        self.listening = listening
+        self.guard = guard
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         state = gradient
-        for attachment in [a for a in self.attachments if not a.detached]:
+        for attachment in [a for a, run in self.listening if a.run == run]:
             state = attachment.fire(self.point, state)
+        self.guard.passes(state)
         return state
 
 
@@ -120,15 +124,14 @@ class _Alias(torch.autograd.Function):
     """The identity; its backward is the listener."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, listener: _GradientListener, guard: GradientGuard) -> torch.Tensor:
-        ctx.listener, ctx.guard = listener, guard
+    def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:
+        ctx.listener = listener
         return tensor.detach()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        passed_on = ctx.listener(gradient)
-        ctx.guard.passes(passed_on)
-        return passed_on, None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return ctx.listener(gradient), None
 
 
+_apply: Any = _Alias.apply
 TAP = _GradientTap()

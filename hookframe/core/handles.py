@@ -56,30 +56,34 @@ class Attachment:
     The subclasses say how a tensor passes through (:meth:`fire`).
 
     :ivar function: what is called; the user's function unless a plugin or an option wrapped it.
+    :ivar user_hook: the function, as the user gave it.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
     :ivar error: the exception that it raised last, until somebody has reported it.
-    :ivar detached: True once it was removed.
+    :ivar run: which of its operations it is at work for, as a number; 0 once it was removed.
     :ivar owner: the context or operation that made it, if any.
     :ivar scope: who sees it: None for everybody.
     """
 
     __slots__ = (
         "__weakref__",
+        "_handle",
         "aliases",
-        "detached",
         "direction",
         "error",
         "exact",
         "fired",
         "function",
-        "handle",
+        "level",
         "name",
         "owner",
+        "permanent",
         "point",
         "prepend",
         "read_only",
+        "run",
         "scope",
+        "user_hook",
         "view",
     )
 
@@ -106,9 +110,12 @@ class Attachment:
     ) -> None:
         self.point = point
         self.function = function
+        self.user_hook = function
         self.direction: Direction = direction
         self.name = name
         self.exact = exact
+        self.permanent = permanent
+        self.level = level
         self.prepend = prepend
         self.aliases = aliases
         self.read_only = read_only
@@ -117,18 +124,26 @@ class Attachment:
         self.view: Any = None
         self.fired = 0
         self.error: BaseException | None = None
-        self.detached = False
-        self.handle = HookHandle(self, permanent, level, function)
+        self.run = 1
+        self._handle: HookHandle | None = None
+
+    @property
+    def handle(self) -> HookHandle:
+        """What the user holds; made when somebody first asks for it."""
+        handle = self._handle
+        if handle is None:
+            handle = self._handle = HookHandle(self, self.permanent, self.level, self.user_hook)
+        return handle
+
+    @property
+    def held(self) -> bool:
+        """True if somebody may hold on to the handle."""
+        return self._handle is not None
 
     @property
     def label(self) -> str:
         """The point's name for messages."""
         return self.name or self.point.name or "?"
-
-    @property
-    def user_hook(self) -> HookFunction:
-        """The function, as the user gave it."""
-        return self.handle.user_hook  # type: ignore[return-value]  # only user-made handles go without
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""

@@ -15,7 +15,9 @@ from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
-from hookframe.core.admitting import Admitted, admit, describe, next_operation
+from hookframe.core.describing import describe
+from hookframe.core.admitting import Admitted, admit, next_operation
+from hookframe.core.batch import Batch, Place
 from hookframe.core.belonging import BelongsToModels
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.fitting import directions, fits
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookConversion, HookFunction
 
-__all__ = ["HookPoint", "attach"]
+__all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
 _TRANSIENT = ("_plan", "_fwd", "_bwd", "_roots")
@@ -54,7 +56,6 @@ class HookPoint(BelongsToModels):
     _bwd: tuple[Attachment, ...]
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
     _listens: ClassVar[bool] = False  # a subclass wants to know when it gets something to run
-    _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -80,15 +81,15 @@ class HookPoint(BelongsToModels):
         plan = self._plan
         if plan is None:
             return x
-        return self._run(plan, x)
-
-    def _run(self, plan: tuple[Any, ...], x: Any) -> Any:
-        if self._call_module:
-            x = super().__call__(x)
-            if not is_dynamo_compiling() and not (self._own_forward or self._has_torch_hooks()):
-                self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
         for step in plan:
             x = step.fire(self, x)
+        return x
+
+    def call_module(self, x: Any) -> Any:
+        """Run what torch runs: its own hooks, and a subclass's ``forward``."""
+        x = super().__call__(x)
+        if not is_dynamo_compiling() and not (self._own_forward or self._has_torch_hooks()):
+            self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
         return x
 
     def forward(self, x: Any) -> Any:
@@ -201,7 +202,7 @@ class HookPoint(BelongsToModels):
             else:
                 return False
             self._replace(fwd, bwd)
-            attachment.detached = True
+            attachment.run = 0
         return True
 
     def release(self, attachment: Attachment) -> None:
@@ -210,18 +211,21 @@ class HookPoint(BelongsToModels):
         tell_removed(detach_all([attachment]), root, self.controller, "handle")
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = tuple(a if a.scope is None else ScopedStep(a, a.scope) for a in fwd)
-        plan: tuple[Any, ...] | None = (*steps, TAP) if bwd else steps
-        call_module = self._own_forward or self._has_torch_hooks()
-        if not plan and not call_module:
-            plan = None
+        steps = _steps(fwd, bwd)
+        plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
         turns = self._listens and (self.__dict__.get("_plan") is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        # not setattr: torch's costs microseconds
-        self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan, _call_module=call_module)
+        self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
+
+    def place(self, attachments: Sequence[Attachment]) -> Place:
+        """Everything that has to be put here for ``attachments``, if the point is idle."""
+        fwd = tuple(a for a in attachments if a.direction == "fwd")
+        bwd = tuple(a for a in attachments if a.direction == "bwd")
+        plan = None if self._listens else _steps(fwd, bwd)
+        return Place(self, self.__dict__, tuple(attachments), plan, fwd, bwd)
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
@@ -296,8 +300,26 @@ class HookPoint(BelongsToModels):
         return []
 
 
+def _steps(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> tuple[Any, ...]:
+    steps = tuple([a if a.scope is None else ScopedStep(a) for a in fwd])
+    return (*steps, TAP) if bwd else steps
+
+
+class _ModuleCall:
+    """The first step at a point on which torch has something to run."""
+
+    __slots__ = ()
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Run it."""
+        return point.call_module(tensor)
+
+
+MODULE_CALL = _ModuleCall()
+
+
 def attach(
-    attachments: Sequence[Attachment],
+    batch: Batch | Sequence[Attachment],
     *,
     root: NamedModel | None,
     route: Route,
@@ -309,17 +331,53 @@ def attach(
     :raises HookDenied: if the batch is refused; nothing was attached.
     :raises BaseException: whatever stops the attaching half-way; what was attached so far is off again.
     """
+    if not isinstance(batch, Batch):
+        batch = Batch((batch,), route)
     controller = current_controller() if root is None else root.controller
-    admitted = admit(attachments, root=root, controller=controller, route=route)
-    done: list[Attachment] = []
+    admitted = admit(batch, root=root, controller=controller, route=route)
+    attachments = admitted.attachments
     try:
         with _lock:
-            for attachment in admitted.attachments:
-                attachment.point._add(attachment)
-                done.append(attachment)
-        if done and controller.wants("hooks_added"):
+            if batch.places is not None and len(attachments) == len(batch.attachments):
+                _put(batch.places)
+            else:
+                for attachment in attachments:
+                    attachment.point._add(attachment)
+        if attachments and controller.wants("hooks_added"):
             controller.notify(admitted.added_event(root, operation, route))
     except BaseException:
-        detach_all(done)
+        detach_all(attachments)
         raise
     return admitted
+
+
+def _put(places: Sequence[Place]) -> None:
+    for place in places:
+        own, plan = place.own, place.plan
+        if plan is not None and own["_plan"] is None:
+            own["_plan"] = plan
+            own["_fwd"] = place.fwd
+            if place.bwd:
+                own["_bwd"] = place.bwd
+        else:
+            for attachment in place.attachments:
+                place.point._add(attachment)
+
+
+def take_off(batch: Batch) -> list[Attachment]:
+    """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
+    gone: list[Attachment] = []
+    with _lock:
+        for place in batch.places or ():
+            own, plan = place.own, place.plan
+            if plan is not None and own["_plan"] is plan:  # nobody has changed anything at this point meanwhile
+                own["_plan"] = None
+                own["_fwd"] = ()
+                if place.bwd:
+                    own["_bwd"] = ()
+                    for attachment in place.bwd:
+                        attachment.run = 0
+                gone += place.attachments
+            else:
+                gone += detach_all(place.attachments)
+    return gone if batch.places is not None else detach_all(batch.attachments)

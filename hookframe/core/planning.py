@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hookframe.admission.request import Direction
-from hookframe.core.admitting import describe
-from hookframe.core.cache_sink import CachingAttachment, CachingFunction, GradientCachingAttachment
+from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.cache_sink import RESTING, CachingAttachment, CachingFunction, GradientCachingAttachment
+from hookframe.core.describing import describe
 from hookframe.core.effects import is_read_only
 from hookframe.core.gradients import GradientAttachment
 from hookframe.core.handles import Attachment
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["plan_attachment"]
+__all__ = ["Nature", "nature_of", "plan_attachment", "resting_function"]
 
 _KINDS = {
     ("fwd", False): Attachment,
@@ -46,3 +46,33 @@ def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Directio
     if shown is not None and shown != point.name:
         attachment.view = PointView(point, shown)
     return attachment
+
+
+class Nature(NamedTuple):
+    """What is planned alike for two functions that agree in it.
+
+    :ivar stores: for caching hooks, what they add to the names of points; None for others.
+    """
+
+    info: FunctionInfo
+    read_only: bool
+    stores: str | None
+
+
+def nature_of(function: HookFunction) -> Nature:
+    """What ``function`` is to whoever plans."""
+    if isinstance(function, CachingFunction):
+        return Nature(_CACHING, True, function.suffix)
+    return Nature(FunctionInfo.of(function), is_read_only(function), None)
+
+
+def resting_function(attachment: Attachment) -> HookFunction:
+    """What an attachment has for a function while no operation uses it."""
+    return RESTING if attachment.caches else _nothing
+
+
+def _nothing(tensor: Any, *, hook: Any) -> None:
+    """Do nothing: called in the moment after an operation ended, by another thread that was about to call its function."""
+
+
+_CACHING = FunctionInfo.of(RESTING)

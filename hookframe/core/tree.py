@@ -1,20 +1,35 @@
-"""A model's modules by name: read once in ``setup()``, and compared with the model before it is relied on."""
+"""A model's modules by name: read once in ``setup()``, and compared with the model before it is relied on.
+
+What follows from the tree alone is kept with it and goes with it: what a filter of names means, and the planned hooks of
+operations that are over, for the next one of the same kind.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from hookframe.core.guarded_modules import GuardedModules, pin
 from hookframe.core.hook_point import HookPoint
+from hookframe.core.names import select
+from hookframe.core.selection import Selected, Selection, SweptName
+
+if TYPE_CHECKING:
+    from hookframe.core.batch import Batch
+    from hookframe.core.types import NamesFilter
 
 __all__ = ["ModuleTree"]
 
 _GIVEN = "_hookframe_name"  # the name that hookframe gave a module, to tell it from a name of the module's own
+_KEPT_FILTERS = 128
+_KEPT_KINDS = 64  # of operations
+_KEPT_BATCHES = 4  # of one kind: so many threads can run it at once without planning anew
+_children = attrgetter("_modules")
 
 
-@dataclass(frozen=True, slots=True)
 class ModuleTree:
     """What ``setup()`` read.
 
@@ -22,35 +37,109 @@ class ModuleTree:
         names is there twice.
     :ivar points: the hook points among them.
     :ivar names: id of a point → its first name here.
-    :ivar children: each module with children, and its children as they were.
     """
 
-    modules: dict[str, nn.Module]
-    points: dict[str, HookPoint]
-    names: dict[int, str]
-    children: tuple[tuple[nn.Module, dict[str, nn.Module | None]], ...]
-
-    @classmethod
-    def read(cls, root: nn.Module) -> ModuleTree:
-        """Read the modules below ``root``; changes nothing."""
-        modules = dict(_walk(root, "", ()))
-        points = {name: module for name, module in modules.items() if isinstance(module, HookPoint)}
-        names: dict[int, str] = {}
+    def __init__(self, root: nn.Module) -> None:
+        self.modules: dict[str, nn.Module] = dict(_walk(root, "", ()))
+        points = {name: module for name, module in self.modules.items() if isinstance(module, HookPoint)}
+        self.points: dict[str, HookPoint] = points
+        self.names: dict[int, str] = {}
         for name, point in points.items():
-            names.setdefault(id(point), name)
-        parents = {id(module): module for module in (root, *modules.values()) if module._modules}
-        return cls(modules, points, names, tuple((m, dict(m._modules)) for m in parents.values()))
+            self.names.setdefault(id(point), name)
+        self._exact = {name: Selected(name, point, True) for name, point in points.items()}
+        self._size = len(points)
+        self._everything = Selection(select(None, points))
+        self._kept: dict[Any, Selection] = {}
+        self._batches: dict[Any, list[Batch]] = {}
+        self._watch(list({id(m): m for m in (root, *self.modules.values()) if m._modules}.values()))
+
+    def _watch(self, parents: list[nn.Module]) -> None:
+        for parent in parents:
+            for name, child in parent._modules.items():
+                if isinstance(child, HookPoint):
+                    pin(parent, name, child)
+        tables = [(parent, GuardedModules.guard(parent)) for parent in parents]
+        self._changes = GuardedModules.changes
+        self._guarded = [parent for parent, table in tables if table is not None]
+        self._tables = [table for _, table in tables if table is not None]
+        self._before = [dict(table) for table in self._tables]
+        self._compared = [(parent, dict(parent._modules)) for parent, table in tables if table is None]
 
     def is_current(self) -> bool:
-        """True if no module was added, replaced or deleted since. Linear in the modules, but for hook points."""
-        return all(module._modules == children for module, children in self.children)
+        """True if no module was added, replaced or deleted since."""
+        if not all(map(is_, map(_children, self._guarded), self._tables)):
+            return False
+        if self._changes != GuardedModules.changes:  # somewhere in the process: look closely
+            now = GuardedModules.changes
+            if self._tables != self._before:
+                return False
+            self._changes = now
+        return all(parent._modules == children for parent, children in self._compared)
 
-    def still_has(self, root: nn.Module, name: str) -> bool:
-        """True if ``name`` still leads to the same hook point. Linear in the depth alone."""
-        module: nn.Module | None = root
-        for part in name.split("."):
-            module = None if module is None else module._modules.get(part)
-        return module is not None and module is self.points.get(name)
+    def selection(self, names_filter: NamesFilter) -> Selection:
+        """What ``names_filter`` means; a predicate is asked about each name every time.
+
+        :raises UnknownHookPoint: and what else :func:`~hookframe.core.names.select` raises.
+        """
+        if len(self.points) != self._size:  # somebody has edited the dict
+            return Selection(select(names_filter, self.points, self.modules))
+        if names_filter is None:
+            return self._everything
+        if isinstance(names_filter, str):
+            return self._remembered((names_filter, type(names_filter) is SweptName), names_filter)
+        if callable(names_filter):
+            accepted = tuple(filter(names_filter, self.points))
+            return self._swept(accepted)
+        try:
+            names = tuple(names_filter)
+            if names and type(names[0]) is str is type(names[-1]):
+                return self._remembered(names, names_filter)
+        except TypeError:  # no collection, or not one of names
+            pass
+        return self._selected(names_filter)
+
+    def _remembered(self, key: Any, names_filter: NamesFilter) -> Selection:
+        found = self._kept.get(key)
+        if found is None:
+            found = self._keep(key, self._selected(names_filter))
+        return found
+
+    def _swept(self, names: tuple[str, ...]) -> Selection:
+        if len(names) == self._size:
+            return self._everything
+        found = self._kept.get((names,))
+        if found is None:
+            wanted = set(names)
+            found = self._keep((names,), self._selected(wanted.__contains__))
+        return found
+
+    def _keep(self, key: Any, selection: Selection) -> Selection:
+        if len(self._kept) >= _KEPT_FILTERS:
+            self._kept.pop(next(iter(self._kept)), None)
+        return self._kept.setdefault(key, selection)
+
+    def _selected(self, names_filter: NamesFilter) -> Selection:
+        return Selection(select(names_filter, self.points, self.modules, self._exact))
+
+    def take(self, kind: Any) -> Batch | None:
+        """A batch of planned hooks for an operation of this kind, if one is free; it is then the caller's alone."""
+        free = self._batches.get(kind)
+        try:
+            return free.pop() if free else None
+        except IndexError:  # another thread was faster
+            return None
+
+    def give_back(self, kind: Any, batch: Batch) -> None:
+        """Let the next operation of this kind have ``batch``, which nobody else may hold on to."""
+        if kind not in self._batches and len(self._batches) >= _KEPT_KINDS:
+            self._batches.pop(next(iter(self._batches)), None)
+        free = self._batches.setdefault(kind, [])
+        if len(free) < _KEPT_BATCHES:
+            free.append(batch)
+
+    def forget(self) -> None:
+        """Plan anew from here on: a point has another name, or another model's say, than before."""
+        self._batches = {}
 
     def give_names(self) -> None:
         """Set ``.name`` on each module: its first name here. A ``name`` that is the module's own stays."""

@@ -1,0 +1,181 @@
+"""The planned hooks of one operation; when it is over, the next operation of the same kind can have them.
+
+Planning costs more than firing. What is planned depends on the route, on which points are meant, and on where the
+functions come from; the functions themselves are put in when an operation begins, and taken out when it ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
+from hookframe.core.handles import Attachment
+from hookframe.core.planning import Nature, nature_of, plan_attachment, resting_function
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.named_model import NamedModel
+    from hookframe.core.scope import Scope
+    from hookframe.core.selection import Selection
+    from hookframe.core.types import HookFunction
+
+__all__ = ["Asked", "Batch", "Place", "kind_of"]
+
+_runs = itertools.count(1)
+_handle = attrgetter("_handle")
+_fired = attrgetter("fired")
+
+
+class Asked(NamedTuple):
+    """One function for the points of one selection."""
+
+    direction: Direction
+    selection: Selection
+    function: HookFunction
+
+
+@dataclass(slots=True)
+class Place:
+    """All that one batch wants of one point, ready to be put there if the point is idle.
+
+    :ivar own: the point's ``__dict__``.
+    :ivar plan: what the point would run; None if more has to be done there than to say so.
+    """
+
+    point: HookPoint
+    own: dict[str, Any]
+    attachments: tuple[Attachment, ...]
+    plan: tuple[Any, ...] | None
+    fwd: tuple[Attachment, ...]
+    bwd: tuple[Attachment, ...]
+
+
+class Batch:
+    """Planned attachments, in the order in which they were asked for.
+
+    :ivar requests: what an admission is asked; the same object as long as the batch is.
+    :ivar places: the attachments by point, for a batch that was planned as a whole; else None.
+    :ivar kind: what makes operations alike that can have it; None if it is for one alone.
+    :ivar shared: True if one of the points belongs to other models as well, which have a say too.
+    :ivar exact: True if one of the points was asked for by its name.
+    """
+
+    __slots__ = ("_infos", "_parts", "attachments", "exact", "kind", "places", "requests", "shared")
+
+    def __init__(
+        self, parts: Sequence[Sequence[Attachment]], route: Route, infos: Sequence[FunctionInfo] | None = None
+    ) -> None:
+        self._parts = parts
+        self._infos = infos
+        self.attachments = [attachment for part in parts for attachment in part]
+        self.requests = LazyRequests(lambda: self._requests(route), len(self.attachments))
+        self.exact = any(attachment.exact for attachment in self.attachments)
+        self.places: list[Place] | None = None
+        self.shared = True
+        self.kind: Hashable = None
+
+    @classmethod
+    def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:
+        """Plan the attachments of an operation; nothing is attached.
+
+        :param options: those of :class:`~hookframe.core.handles.Attachment` that are the same for all.
+        """
+        parts = [
+            [
+                plan_attachment(point, function, direction=direction, name=name, exact=exact, owner=route, **options)
+                for name, point, exact in selection
+            ]
+            for direction, selection, function in asked
+        ]
+        return cls(parts, route)
+
+    def keep(self, kind: Hashable, natures: Iterable[Nature], root: NamedModel) -> None:
+        """Prepare for being used again, by operations of this kind with ``root``."""
+        self.kind = kind
+        self._infos = [nature.info for nature in natures]
+        by_point: dict[int, list[Attachment]] = {}
+        for attachment in self.attachments:
+            by_point.setdefault(id(attachment.point), []).append(attachment)
+        self.places = [attachments[0].point.place(attachments) for attachments in by_point.values()]
+        self.shared = any(place.point.other_owners(root) for place in self.places)
+
+    def arm(self, functions: Iterable[HookFunction], scope: Scope | None) -> None:
+        """Put the functions of a new operation in, one for each part that was asked for."""
+        run = next(_runs)
+        for part, function in zip(self._parts, functions, strict=True):
+            for attachment in part:
+                attachment.function = attachment.user_hook = function
+                attachment.fired = 0
+                attachment.run = run
+        if scope is not None:
+            for attachment in self.attachments:
+                attachment.scope = scope
+
+    def rest(self) -> bool:
+        """Let go of the functions and of all that was seen; False if somebody may still hold on to an attachment."""
+        if any(map(_handle, self.attachments)):
+            return False
+        for part in self._parts:
+            if part:
+                gone = resting_function(part[0])
+                for attachment in part:
+                    attachment.function = attachment.user_hook = gone
+                    attachment.error = None
+                    if attachment.caches:
+                        attachment.last = None
+        return True
+
+    @property
+    def ran(self) -> bool:
+        """True if one of the hooks fired."""
+        return any(map(_fired, self.attachments))
+
+    def _requests(self, route: Route) -> list[HookRequest]:
+        if self._infos is None:
+            found: dict[int, FunctionInfo] = {}
+            for attachment in self.attachments:
+                if id(attachment.user_hook) not in found:
+                    found[id(attachment.user_hook)] = FunctionInfo.of(attachment.user_hook)
+            infos = [found[id(attachment.user_hook)] for attachment in self.attachments]
+        else:
+            infos = [info for part, info in zip(self._parts, self._infos, strict=True) for _ in part]
+        return [_request(i, a, route, info) for i, (a, info) in enumerate(zip(self.attachments, infos, strict=True))]
+
+
+def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, list[Nature]]:
+    """What makes two operations alike, and what each of the functions is.
+
+    Two functions with the same source, of which one may have been made anew, are alike; a selection is like itself alone.
+    """
+    found: dict[int, Nature] = {}
+    for _, _, function in asked:
+        if id(function) not in found:
+            found[id(function)] = nature_of(function)
+    natures = [found[id(function)] for _, _, function in asked]
+    if len(asked) == 1:
+        return (facts, *asked[0][:2], natures[0]), natures
+    numbers = {nature: number for number, nature in enumerate(dict.fromkeys(found.values()))}
+    number = {key: numbers[nature] for key, nature in found.items()}
+    parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])
+    return (facts, parts, tuple(numbers)), natures
+
+
+def _request(index: int, attachment: Attachment, route: Route, function: FunctionInfo) -> HookRequest:
+    return HookRequest(
+        index=index,
+        point=attachment.name or attachment.point.name,
+        function=function,
+        direction=attachment.direction,
+        route=route,
+        effect="read" if attachment.read_only else "edit",
+        exact=attachment.exact,
+        permanent=attachment.permanent,
+        prepend=attachment.prepend,
+        level=attachment.level,
+        aliases=attachment.aliases + attachment.point.synonyms(attachment.name),
+        caches=attachment.caches,
+    )
