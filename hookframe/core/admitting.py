@@ -89,7 +89,8 @@ def admit(batch: Batch, *, root: NamedModel | None, controller: AdmissionControl
         requests = _some(requests, [index for index in range(len(asked)) if index not in left_out])
     if controller.wants("wrap_hook"):
         _wrap(kept, requests, controller)
-    _dress(kept)
+    if batch.dressed:
+        _dress(kept)
     if skipped:
         _report_skipped(skipped, route, logging.INFO if kept else logging.WARNING)
     return Admitted(kept, skipped, requests)

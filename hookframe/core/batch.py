@@ -6,15 +6,13 @@ functions come from; the functions themselves are put in when an operation begin
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
 from hookframe.core.handles import Attachment
-from hookframe.core.planning import Nature, nature_of, plan_attachment, resting_function
+from hookframe.core.planning import Nature, nature_of, plan_attachment
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "Batch", "Place", "kind_of"]
 
-_runs = itertools.count(1)
 _handle = attrgetter("_handle")
 _fired = attrgetter("fired")
 
@@ -38,20 +35,18 @@ class Asked(NamedTuple):
     function: HookFunction
 
 
-@dataclass(slots=True)
-class Place:
+class Place(NamedTuple):
     """All that one batch wants of one point, ready to be put there if the point is idle.
 
     :ivar own: the point's ``__dict__``.
     :ivar plan: what the point would run; None if more has to be done there than to say so.
     """
 
-    point: HookPoint
     own: dict[str, Any]
-    attachments: tuple[Attachment, ...]
     plan: tuple[Any, ...] | None
-    fwd: tuple[Attachment, ...]
     bwd: tuple[Attachment, ...]
+    point: HookPoint
+    attachments: tuple[Attachment, ...]
 
 
 class Batch:
@@ -59,12 +54,12 @@ class Batch:
 
     :ivar requests: what an admission is asked; the same object as long as the batch is.
     :ivar places: the attachments by point, for a batch that was planned as a whole; else None.
-    :ivar kind: what makes operations alike that can have it; None if it is for one alone.
+    :ivar dressed: True if something goes around one of the functions, such as a check that it only reads.
     :ivar shared: True if one of the points belongs to other models as well, which have a say too.
     :ivar exact: True if one of the points was asked for by its name.
     """
 
-    __slots__ = ("_infos", "_parts", "attachments", "exact", "kind", "places", "requests", "shared")
+    __slots__ = ("_infos", "_parts", "attachments", "dressed", "exact", "places", "requests", "shared")
 
     def __init__(
         self, parts: Sequence[Sequence[Attachment]], route: Route, infos: Sequence[FunctionInfo] | None = None
@@ -74,9 +69,9 @@ class Batch:
         self.attachments = [attachment for part in parts for attachment in part]
         self.requests = LazyRequests(lambda: self._requests(route), len(self.attachments))
         self.exact = any(attachment.exact for attachment in self.attachments)
+        self.dressed = any((a.read_only and not a.caches) or a.aliases for a in self.attachments)
         self.places: list[Place] | None = None
         self.shared = True
-        self.kind: Hashable = None
 
     @classmethod
     def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:
@@ -93,9 +88,8 @@ class Batch:
         ]
         return cls(parts, route)
 
-    def keep(self, kind: Hashable, natures: Iterable[Nature], root: NamedModel) -> None:
-        """Prepare for being used again, by operations of this kind with ``root``."""
-        self.kind = kind
+    def keep(self, natures: Iterable[Nature], root: NamedModel) -> None:
+        """Prepare for being used again, by operations with ``root`` whose functions are of these natures."""
         self._infos = [nature.info for nature in natures]
         by_point: dict[int, list[Attachment]] = {}
         for attachment in self.attachments:
@@ -105,12 +99,9 @@ class Batch:
 
     def arm(self, functions: Iterable[HookFunction], scope: Scope | None) -> None:
         """Put the functions of a new operation in, one for each part that was asked for."""
-        run = next(_runs)
         for part, function in zip(self._parts, functions, strict=True):
-            for attachment in part:
-                attachment.function = attachment.user_hook = function
-                attachment.fired = 0
-                attachment.run = run
+            if part:
+                part[0].arm(part, function)
         if scope is not None:
             for attachment in self.attachments:
                 attachment.scope = scope
@@ -121,12 +112,7 @@ class Batch:
             return False
         for part in self._parts:
             if part:
-                gone = resting_function(part[0])
-                for attachment in part:
-                    attachment.function = attachment.user_hook = gone
-                    attachment.error = None
-                    if attachment.caches:
-                        attachment.last = None
+                part[0].disarm(part)
         return True
 
     @property

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BelongsToModels"]
 
+_PLANNED_WITH = ("name", "hook_conversion")  # what a planned hook depends on
+
 
 class BelongsToModels(AdmittedTorchHooks):
     """Remembers, weakly, each model whose ``setup()`` found this point; two models may share one."""
@@ -64,9 +66,9 @@ class BelongsToModels(AdmittedTorchHooks):
         self.__dict__.update(name=name, given_name=name)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
-        if attribute == "name" and "_roots" in self.__dict__:
-            self._owners_forget()
         super().__setattr__(attribute, value)
+        if attribute in _PLANNED_WITH and "_roots" in self.__dict__:
+            self._owners_forget()
 
     def name_in(self, name: str | None) -> str | None:
         """What hook functions of a model that calls this point ``name`` see as its name: that, unless a user renamed it."""

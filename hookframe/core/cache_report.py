@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hookframe.admission.events import CacheFinished, CacheStarted
@@ -18,6 +19,8 @@ from hookframe.errors import StaleActivationWarning
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookFunction
+
+_caches = attrgetter("caches")
 
 __all__ = ["report_caches", "sinks_of", "tell_started"]
 
@@ -67,8 +70,9 @@ def report_caches(
     :returns: the bytes cached, 0 if nobody wants to know.
     """
     controller, total = root.controller, 0
+    only = len(sinks) == 1 and all(map(_caches, attachments))
     for sink in sinks:
-        stale = (*sink.stale(), *stale_keys(sink, attachments))
+        stale = (*sink.stale(), *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
         if isinstance(sink.cache, ActivationCache):
             sink.cache.stale = stale
         if stale and warn:
@@ -86,17 +90,6 @@ def report_caches(
             )
             controller.notify(event)
     return total
-
-
-def stale_keys(sink: CacheSink, attachments: Sequence[Attachment]) -> list[str]:
-    """Keys of ``sink`` whose tensor is the model's own, and was changed in place since it was stored."""
-    changed = [
-        a
-        for a in attachments
-        if a.caches and (last := a.last) is not None and last._version != a.version  # type: ignore[attr-defined]
-    ]
-    feeding: list[CachingAttachment] = _feeding(sink, changed) if changed else []
-    return [a.key for a in feeding if sink.cache.get(a.key) is a.last]
 
 
 def _stale_text(stale: tuple[str, ...]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.compiler import is_dynamo_compiling
 
-from hookframe.core.gradients import GradientAttachment
+from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
 from hookframe.core.slicing import Slice
 from hookframe.core.types import CloneMode, DeviceType
@@ -145,13 +146,19 @@ class CachingFunction:
     :ivar sink: where it stores.
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
     :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
+    :ivar private: True if no user can have it, so that what it stores in may be exchanged.
     """
 
-    __slots__ = ("at_once", "sink", "suffix")
+    __slots__ = ("at_once", "private", "sink", "suffix")
 
-    def __init__(self, sink: CacheSink, suffix: str = "") -> None:
-        self.sink = sink
+    def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False) -> None:
         self.suffix = suffix
+        self.private = private
+        self.store_in(sink)
+
+    def store_in(self, sink: CacheSink) -> None:
+        """Store in ``sink`` from here on."""
+        self.sink = sink
         self.at_once = sink.cache if sink.as_is and sink.clone == "never" else None
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
@@ -178,50 +185,63 @@ class _Caching(Attachment):
         self.last: torch.Tensor | None = None
         self.version = 0
 
-    @property
-    def sink(self) -> CacheSink:
-        """Where it stores."""
-        return self.function.sink
-
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.
 
         :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
         :raises ActivationTypeError: if it is no tensor.
         """
-        function = self.function
-        cache = function.at_once
         if is_dynamo_compiling():
             self.fired = 1
-            return self._store(function.sink, point, tensor)
+            return self._store(point, tensor)
         self.fired += 1
         if point is not self.point:
             raise _replica(self.key)
-        if cache is None:
-            return self._store(function.sink, point, tensor)
-        conversion = point.hook_conversion
-        value = tensor if conversion is None else conversion.convert(tensor)
+        cache = self.function.at_once
+        if cache is None or not self.plain:
+            return self._store(point, tensor)
         try:
-            if value.requires_grad:
-                value = value.detach()
+            value = tensor.detach() if tensor.requires_grad else tensor
             self.version = value._version
         except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
-            self.last = None
-            function.sink.store(self.key, point, value)
-        else:
-            cache[self.key] = self.last = value
+            return self._store(point, tensor)
+        cache[self.key] = self.last = value
         return tensor
 
-    def _store(self, sink: CacheSink, point: HookPoint, tensor: Any) -> Any:
+    def _store(self, point: HookPoint, tensor: Any) -> Any:
+        self.last = None
         conversion = point.hook_conversion
-        sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
+        self.function.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
         return tensor
 
-    @property
-    def is_stale(self) -> bool:
-        """True if the tensor that was stored last is still in the cache, and was changed in place since."""
-        last = self.last
-        return last is not None and last._version != self.version and self.sink.cache.get(self.key) is last
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: Any) -> None:
+        """Let them store with ``function``."""
+        own: CachingFunction = attachments[0].function
+        if own.private and function.private:
+            own.store_in(function.sink)
+            return
+        for attachment in attachments:
+            attachment.function = attachment.user_hook = function
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Let go of the cache and of what was stored."""
+        own: CachingFunction = attachments[0].function
+        if own.private:
+            own.store_in(_NOWHERE)
+        else:
+            for attachment in attachments:
+                attachment.function = attachment.user_hook = RESTING
+        for attachment in attachments:
+            attachment.fired = 0
+            attachment.last = None
+
+    @staticmethod
+    def stale(attachments: Sequence[Any]) -> list[str]:
+        """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
+        changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
+        return [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
 
 
 class CachingAttachment(_Caching):
@@ -234,7 +254,12 @@ class GradientCachingAttachment(_Caching, GradientAttachment):
     """A caching hook on the gradient."""
 
     __slots__ = ()
-    fire = _Caching.fire
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: Any) -> None:
+        """Let them store with ``function``; the graphs of operations that are over call them no more."""
+        _Caching.arm(attachments, function)
+        begin_run(attachments)
 
 
 class _Nowhere(dict[str, torch.Tensor]):
@@ -244,7 +269,8 @@ class _Nowhere(dict[str, torch.Tensor]):
         pass
 
 
-RESTING = CachingFunction(CacheSink(_Nowhere(), CacheOptions()))
+_NOWHERE = CacheSink(_Nowhere(), CacheOptions())
+RESTING = CachingFunction(_NOWHERE)
 """What a caching hook stores with while no operation uses it."""
 
 

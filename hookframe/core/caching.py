@@ -132,7 +132,7 @@ class CachingVerbs(NamedModel):
         options = _options(device, remove_batch_dim, pos_slice, clone)
         cache = ActivationCache().came_from(self)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
-        hooks = {direction: [(selection, function)] for direction, function in _functions(sink, incl_bwd)}
+        hooks = {d: [(selection, function)] for d, function in _functions(sink, incl_bwd, private=True)}
         context = HookContext(
             self,
             hooks["fwd"],
@@ -159,9 +159,11 @@ class CachingVerbs(NamedModel):
         self.add_caching_hooks(names_filter=names, cache=cache, **options)
 
 
-def _functions(sink: CacheSink, gradients: bool) -> list[tuple[Direction, CachingFunction]]:
-    forward: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink))]
-    return [*forward, ("bwd", CachingFunction(sink, "_grad"))] if gradients else forward
+def _functions(sink: CacheSink, gradients: bool, *, private: bool = False) -> list[tuple[Direction, CachingFunction]]:
+    found: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink, private=private))]
+    if gradients:
+        found.append(("bwd", CachingFunction(sink, "_grad", private=private)))
+    return found
 
 
 def _prepare(

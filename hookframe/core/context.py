@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ from hookframe.core.describing import describe
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
 from hookframe.core.batch import Asked, Batch, kind_of
+from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
@@ -68,6 +69,8 @@ class HookContext(Generic[Root]):
         self.skipped: dict[str, str] = {}
         self.sinks: list[CacheSink] = []
         self._batch: Batch | None = None
+        self._kind: Hashable = None
+        self._pool: BatchPool | None = None
         self._entered = False
         self._ran_before = False
 
@@ -119,22 +122,24 @@ class HookContext(Generic[Root]):
         tree = self.root.kept_tree
         if tree is None:
             return Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-        kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
-        batch = tree.take(kind)
+        self._kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
+        self._pool = tree.batches
+        batch = self._pool.take(self._kind)
         if batch is None:
             batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-            batch.keep(kind, natures, self.root)
+            batch.keep(natures, self.root)
         batch.arm([function for _, _, function in asked], self.scope)
         return batch
 
     def _give_back(self) -> None:
-        """Let the next operation of this kind have what was planned, unless something of it is still in use."""
-        batch, self._batch = self._batch, None
-        tree = self.root.kept_tree
-        whole = batch is not None and self.reset and len(self.attachments) == len(batch.attachments)
-        if batch is not None and whole and batch.kind is not None and tree is not None and batch.rest():
-            tree.give_back(batch.kind, batch)
+        """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
+        batch, pool, self._batch, self._pool = self._batch, self._pool, None, None
+        if batch is None or pool is None or not self.reset or len(self.attachments) != len(batch.attachments):
+            return
         self.attachments = []
+        tree = self.root.kept_tree
+        if tree is not None and tree.batches is pool and batch.rest():
+            pool.give_back(self._kind, batch)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

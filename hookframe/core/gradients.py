@@ -11,6 +11,8 @@ object; such a gradient is refused by :mod:`hookframe.core.gradient_guard` inste
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +23,7 @@ from hookframe.errors import ActivationTypeError
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import HookFunction
 
 __all__ = ["TAP", "GradientAttachment", "ScaledGradient"]
 
@@ -48,16 +51,32 @@ class ScaledGradient(torch.Tensor):
         return total * self.scale if total.dim() == 0 else total
 
 
+def begin_run(attachments: Sequence[Attachment]) -> None:
+    """Give backward hooks a number of their own for the operation that begins."""
+    run = next(_runs)
+    for attachment in attachments:
+        attachment.run = run
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, ScaledGradient):
         return value.as_subclass(torch.Tensor)
     return value
 
 
+_runs = itertools.count(2)
+
+
 class GradientAttachment(Attachment):
     """A backward hook: called with the gradient with respect to the point's output."""
 
     __slots__ = ()
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: HookFunction) -> None:
+        """Put ``function`` into them; the graphs of operations that are over call them no more."""
+        Attachment.arm(attachments, function)
+        begin_run(attachments)
 
     def fire(self, point: HookPoint, gradient: Any) -> Any:
         """Run the function on ``gradient``, of the shape of the point's output; return what goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
@@ -57,6 +58,7 @@ class Attachment:
 
     :ivar function: what is called; the user's function unless a plugin or an option wrapped it.
     :ivar user_hook: the function, as the user gave it.
+    :ivar plain: True if the function gets the tensor and the point as they are.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
     :ivar error: the exception that it raised last, until somebody has reported it.
@@ -78,6 +80,7 @@ class Attachment:
         "name",
         "owner",
         "permanent",
+        "plain",
         "point",
         "prepend",
         "read_only",
@@ -122,6 +125,7 @@ class Attachment:
         self.owner = owner
         self.scope = scope
         self.view: Any = None
+        self.plain = point.hook_conversion is None
         self.fired = 0
         self.error: BaseException | None = None
         self.run = 1
@@ -136,9 +140,9 @@ class Attachment:
         return handle
 
     @property
-    def held(self) -> bool:
-        """True if somebody may hold on to the handle."""
-        return self._handle is not None
+    def attachment(self) -> Attachment:
+        """Itself: among what a point runs, the steps that stand for a hook say which."""
+        return self
 
     @property
     def label(self) -> str:
@@ -151,8 +155,11 @@ class Attachment:
             self.fired = 1  # counting would make dynamo compile anew for each number
         else:
             self.fired += 1
-        conversion = point.hook_conversion
         try:
+            if self.plain:
+                result = self.function(tensor, hook=point)
+                return tensor if result is None else result
+            conversion = point.hook_conversion
             seen = tensor if conversion is None else conversion.convert(tensor)
             result = self.function(seen, hook=self.view or point)
             if result is None:
@@ -161,6 +168,24 @@ class Attachment:
         except BaseException as error:
             self.note(error)
             raise
+
+    def converts(self, conversion: object | None) -> None:
+        """The point has another conversion, or none, from here on."""
+        self.plain = conversion is None and self.view is None
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: HookFunction) -> None:
+        """Put ``function`` into attachments of this kind, for an operation that begins."""
+        for attachment in attachments:
+            attachment.function = attachment.user_hook = function
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Take the functions out again: nobody uses the attachments for a while."""
+        for attachment in attachments:
+            attachment.function = attachment.user_hook = _nothing
+            attachment.fired = 0
+            attachment.error = None
 
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""
@@ -175,3 +200,7 @@ class Attachment:
 
     def __repr__(self) -> str:
         return f"<{self.direction} attachment of {FunctionInfo.of(self.user_hook).qualname} at {self.label!r}>"
+
+
+def _nothing(tensor: Any, *, hook: Any) -> None:
+    """Do nothing: called in the moment after an operation ended, by another thread that was about to call its function."""

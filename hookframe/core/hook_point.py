@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_TRANSIENT = ("_plan", "_fwd", "_bwd", "_roots")
+_TRANSIENT = ("_plan", "_bwd", "_roots")
 
 
 class HookPoint(BelongsToModels):
@@ -51,8 +51,7 @@ class HookPoint(BelongsToModels):
 
     ctx: dict[Any, Any]
     hook_conversion: HookConversion | None
-    _plan: tuple[Any, ...] | None  # what a call runs; None: nothing
-    _fwd: tuple[Attachment, ...]
+    _plan: tuple[Any, ...] | None  # what a call runs, the forward hooks among it; None: nothing
     _bwd: tuple[Attachment, ...]
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
     _listens: ClassVar[bool] = False  # a subclass wants to know when it gets something to run
@@ -72,8 +71,13 @@ class HookPoint(BelongsToModels):
         self.pos_dim: int | None = None
         self._start_empty()
 
+    @property
+    def _fwd(self) -> tuple[Attachment, ...]:
+        found = (getattr(step, "attachment", None) for step in self._plan or ())
+        return tuple(attachment for attachment in found if attachment is not None)
+
     def _start_empty(self) -> None:
-        self.__dict__.update(_roots=())
+        self.__dict__.update(_roots=(), _plan=None)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -134,6 +138,12 @@ class HookPoint(BelongsToModels):
         """Attach ``hook`` as a permanent one; see :meth:`add_hook`."""
         return self.add_hook(hook, dir=dir, is_permanent=True)
 
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        super().__setattr__(attribute, value)
+        if attribute == "hook_conversion":
+            for attachment in self._attachments() if "_bwd" in self.__dict__ else ():
+                attachment.converts(value)
+
     def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         if not callable(hook):
             raise InvalidHookFunction(f"{describe(hook)} cannot be called: torch's hooks are functions")
@@ -167,7 +177,7 @@ class HookPoint(BelongsToModels):
 
     def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
         for direction in directions:
-            yield from self.__dict__["_" + direction]
+            yield from self._fwd if direction == "fwd" else self._bwd
 
     def remove_hooks(
         self,
@@ -213,10 +223,10 @@ class HookPoint(BelongsToModels):
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
         steps = _steps(fwd, bwd)
         plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
-        turns = self._listens and (self.__dict__.get("_plan") is None) is not (plan is None)
+        turns = self._listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
+        self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
 
@@ -225,7 +235,7 @@ class HookPoint(BelongsToModels):
         fwd = tuple(a for a in attachments if a.direction == "fwd")
         bwd = tuple(a for a in attachments if a.direction == "bwd")
         plan = None if self._listens else _steps(fwd, bwd)
-        return Place(self, self.__dict__, tuple(attachments), plan, fwd, bwd)
+        return Place(self.__dict__, plan, bwd, self, tuple(attachments))
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
@@ -243,6 +253,7 @@ class HookPoint(BelongsToModels):
             attachment.install()
             self._replace(fwd, bwd)
             return
+        attachment.converts(self.hook_conversion)
         if attachment.direction == "fwd":
             fwd = (attachment, *fwd) if attachment.prepend else (*fwd, attachment)
         else:
@@ -352,32 +363,34 @@ def attach(
 
 
 def _put(places: Sequence[Place]) -> None:
-    for place in places:
-        own, plan = place.own, place.plan
+    for own, plan, bwd, point, attachments in places:
         if plan is not None and own["_plan"] is None:
             own["_plan"] = plan
-            own["_fwd"] = place.fwd
-            if place.bwd:
-                own["_bwd"] = place.bwd
+            if bwd:
+                own["_bwd"] = bwd
         else:
-            for attachment in place.attachments:
-                place.point._add(attachment)
+            for attachment in attachments:
+                point._add(attachment)
 
 
 def take_off(batch: Batch) -> list[Attachment]:
     """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
-    gone: list[Attachment] = []
+    if batch.places is None:
+        return detach_all(batch.attachments)
+    changed: list[Place] = []
     with _lock:
-        for place in batch.places or ():
-            own, plan = place.own, place.plan
-            if plan is not None and own["_plan"] is plan:  # nobody has changed anything at this point meanwhile
+        for place in batch.places:
+            own, plan, bwd, _, _ = place
+            if own["_plan"] is plan is not None:  # nobody has changed anything at this point meanwhile
                 own["_plan"] = None
-                own["_fwd"] = ()
-                if place.bwd:
+                if bwd:
                     own["_bwd"] = ()
-                    for attachment in place.bwd:
+                    for attachment in bwd:
                         attachment.run = 0
-                gone += place.attachments
             else:
-                gone += detach_all(place.attachments)
-    return gone if batch.places is not None else detach_all(batch.attachments)
+                changed.append(place)
+        gone = {id(a) for place in changed for a in detach_all(place.attachments)}
+    if not changed:
+        return batch.attachments
+    left = {id(a) for place in changed for a in place.attachments} - gone
+    return [a for a in batch.attachments if id(a) not in left]

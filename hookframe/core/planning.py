@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["Nature", "nature_of", "plan_attachment", "resting_function"]
+__all__ = ["Nature", "nature_of", "plan_attachment"]
 
 _KINDS = {
     ("fwd", False): Attachment,
@@ -45,6 +45,7 @@ def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Directio
     shown = point.name_in(attachment.name)
     if shown is not None and shown != point.name:
         attachment.view = PointView(point, shown)
+        attachment.plain = False
     return attachment
 
 
@@ -64,15 +65,6 @@ def nature_of(function: HookFunction) -> Nature:
     if isinstance(function, CachingFunction):
         return Nature(_CACHING, True, function.suffix)
     return Nature(FunctionInfo.of(function), is_read_only(function), None)
-
-
-def resting_function(attachment: Attachment) -> HookFunction:
-    """What an attachment has for a function while no operation uses it."""
-    return RESTING if attachment.caches else _nothing
-
-
-def _nothing(tensor: Any, *, hook: Any) -> None:
-    """Do nothing: called in the moment after an operation ended, by another thread that was about to call its function."""
 
 
 _CACHING = FunctionInfo.of(RESTING)

@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from hookframe.core.batch_pool import BatchPool
 from hookframe.core.guarded_modules import GuardedModules, pin
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.names import select
 from hookframe.core.selection import Selected, Selection, SweptName
 
 if TYPE_CHECKING:
-    from hookframe.core.batch import Batch
     from hookframe.core.types import NamesFilter
 
 __all__ = ["ModuleTree"]
 
 _GIVEN = "_hookframe_name"  # the name that hookframe gave a module, to tell it from a name of the module's own
 _KEPT_FILTERS = 128
-_KEPT_KINDS = 64  # of operations
-_KEPT_BATCHES = 4  # of one kind: so many threads can run it at once without planning anew
 _children = attrgetter("_modules")
 
 
@@ -37,6 +35,7 @@ class ModuleTree:
         names is there twice.
     :ivar points: the hook points among them.
     :ivar names: id of a point → its first name here.
+    :ivar batches: planned hooks for operations on these points.
     """
 
     def __init__(self, root: nn.Module) -> None:
@@ -50,7 +49,7 @@ class ModuleTree:
         self._size = len(points)
         self._everything = Selection(select(None, points))
         self._kept: dict[Any, Selection] = {}
-        self._batches: dict[Any, list[Batch]] = {}
+        self.batches = BatchPool()
         self._watch(list({id(m): m for m in (root, *self.modules.values()) if m._modules}.values()))
 
     def _watch(self, parents: list[nn.Module]) -> None:
@@ -121,25 +120,9 @@ class ModuleTree:
     def _selected(self, names_filter: NamesFilter) -> Selection:
         return Selection(select(names_filter, self.points, self.modules, self._exact))
 
-    def take(self, kind: Any) -> Batch | None:
-        """A batch of planned hooks for an operation of this kind, if one is free; it is then the caller's alone."""
-        free = self._batches.get(kind)
-        try:
-            return free.pop() if free else None
-        except IndexError:  # another thread was faster
-            return None
-
-    def give_back(self, kind: Any, batch: Batch) -> None:
-        """Let the next operation of this kind have ``batch``, which nobody else may hold on to."""
-        if kind not in self._batches and len(self._batches) >= _KEPT_KINDS:
-            self._batches.pop(next(iter(self._batches)), None)
-        free = self._batches.setdefault(kind, [])
-        if len(free) < _KEPT_BATCHES:
-            free.append(batch)
-
     def forget(self) -> None:
         """Plan anew from here on: a point has another name, or another model's say, than before."""
-        self._batches = {}
+        self.batches = BatchPool()
 
     def give_names(self) -> None:
         """Set ``.name`` on each module: its first name here. A ``name`` that is the module's own stays."""
