@@ -11,19 +11,17 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
-from hookframe.core.handles import Attachment
+from hookframe.core.handles import Attachment, Owner
 from hookframe.core.planning import Nature, nature_of, plan_attachment
 
 if TYPE_CHECKING:
-    from hookframe.core.hook_point import HookPoint
     from hookframe.core.named_model import NamedModel
     from hookframe.core.scope import Scope
     from hookframe.core.selection import Selection
     from hookframe.core.types import HookFunction
 
-__all__ = ["Asked", "Batch", "Place", "kind_of"]
+__all__ = ["Asked", "Batch", "Places", "kind_of"]
 
-_handle = attrgetter("_handle")
 _fired = attrgetter("fired")
 
 
@@ -35,42 +33,57 @@ class Asked(NamedTuple):
     function: HookFunction
 
 
-class Place(NamedTuple):
-    """All that one batch wants of one point, ready to be put there if the point is idle.
+class Places:
+    """What a batch wants of each of its points, ready to be put there if the point is idle.
 
-    :ivar own: the point's ``__dict__``.
-    :ivar plan: what the point would run; None if more has to be done there than to say so.
+    :ivar forward: pairs of a point's ``__dict__`` and what the point would run, for points that get forward hooks alone.
+    :ivar both: the same for points that get backward hooks as well, and these as third.
+    :ivar others: attachments at points where more has to be done than to say what runs there.
     """
 
-    own: dict[str, Any]
-    plan: tuple[Any, ...] | None
-    bwd: tuple[Attachment, ...]
-    point: HookPoint
-    attachments: tuple[Attachment, ...]
+    __slots__ = ("both", "forward", "others")
+
+    def __init__(self, attachments: Iterable[Attachment]) -> None:
+        self.forward: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
+        self.both: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Attachment, ...]]] = []
+        self.others: list[Attachment] = []
+        by_point: dict[int, list[Attachment]] = {}
+        for attachment in attachments:
+            by_point.setdefault(id(attachment.point), []).append(attachment)
+        for there in by_point.values():
+            point = there[0].point
+            bwd = tuple(attachment for attachment in there if attachment.direction == "bwd")
+            plan = point.plan_for(there)
+            if plan is None:
+                self.others += there
+            elif bwd:
+                self.both.append((point.__dict__, plan, bwd))
+            else:
+                self.forward.append((point.__dict__, plan))
 
 
 class Batch:
     """Planned attachments, in the order in which they were asked for.
 
     :ivar requests: what an admission is asked; the same object as long as the batch is.
-    :ivar places: the attachments by point, for a batch that was planned as a whole; else None.
+    :ivar owner: what the attachments know of their operation; None if they belong to none.
+    :ivar places: the attachments by point, for a batch that can be used again; else None.
     :ivar dressed: True if something goes around one of the functions, such as a check that it only reads.
     :ivar shared: True if one of the points belongs to other models as well, which have a say too.
     :ivar exact: True if one of the points was asked for by its name.
     """
 
-    __slots__ = ("_infos", "_parts", "attachments", "dressed", "exact", "places", "requests", "shared")
+    __slots__ = ("_infos", "_parts", "attachments", "dressed", "exact", "owner", "places", "requests", "shared")
 
-    def __init__(
-        self, parts: Sequence[Sequence[Attachment]], route: Route, infos: Sequence[FunctionInfo] | None = None
-    ) -> None:
+    def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, owner: Owner | None = None) -> None:
         self._parts = parts
-        self._infos = infos
+        self._infos: list[FunctionInfo] | None = None
+        self.owner = owner
         self.attachments = [attachment for part in parts for attachment in part]
         self.requests = LazyRequests(lambda: self._requests(route), len(self.attachments))
         self.exact = any(attachment.exact for attachment in self.attachments)
         self.dressed = any((a.read_only and not a.caches) or a.aliases for a in self.attachments)
-        self.places: list[Place] | None = None
+        self.places: Places | None = None
         self.shared = True
 
     @classmethod
@@ -79,26 +92,26 @@ class Batch:
 
         :param options: those of :class:`~hookframe.core.handles.Attachment` that are the same for all.
         """
+        owner = Owner()
         parts = [
             [
-                plan_attachment(point, function, direction=direction, name=name, exact=exact, owner=route, **options)
+                plan_attachment(point, function, direction=direction, name=name, exact=exact, owner=owner, **options)
                 for name, point, exact in selection
             ]
             for direction, selection, function in asked
         ]
-        return cls(parts, route)
+        return cls(parts, route, owner)
 
     def keep(self, natures: Iterable[Nature], root: NamedModel) -> None:
         """Prepare for being used again, by operations with ``root`` whose functions are of these natures."""
         self._infos = [nature.info for nature in natures]
-        by_point: dict[int, list[Attachment]] = {}
-        for attachment in self.attachments:
-            by_point.setdefault(id(attachment.point), []).append(attachment)
-        self.places = [attachments[0].point.place(attachments) for attachments in by_point.values()]
-        self.shared = any(place.point.other_owners(root) for place in self.places)
+        self.places = Places(self.attachments)
+        self.shared = any(attachment.point.other_owners(root) for attachment in self.attachments)
 
     def arm(self, functions: Iterable[HookFunction], scope: Scope | None) -> None:
         """Put the functions of a new operation in, one for each part that was asked for."""
+        if self.owner is not None:
+            self.owner.failed = False
         for part, function in zip(self._parts, functions, strict=True):
             if part:
                 part[0].arm(part, function)
@@ -108,7 +121,7 @@ class Batch:
 
     def rest(self) -> bool:
         """Let go of the functions and of all that was seen; False if somebody may still hold on to an attachment."""
-        if any(map(_handle, self.attachments)):
+        if self.owner is None or self.owner.held:
             return False
         for part in self._parts:
             if part:

@@ -85,7 +85,7 @@ class HookContext(Generic[Root]):
         for sink in self.sinks:
             if self.skipped and isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
-        self._entered, root.context_level = True, self.level
+        self._entered, root.__dict__["context_level"] = True, self.level  # not setattr: torch's costs microseconds
         if self.scope is not None:
             self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
@@ -150,7 +150,8 @@ class HookContext(Generic[Root]):
         controller = root.controller
         gone, ran = self._leave()
         tell_removed(gone, root, controller, self.route)
-        tell_failures(root, attachments)
+        if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
+            tell_failures(root, attachments)
         if controller.wants("context_exited"):
             event = ContextExited(
                 model=model_name(root),
@@ -179,7 +180,7 @@ class HookContext(Generic[Root]):
         self._entered = False
         if self.scope is not None:
             self.scope.close()
-        root.context_level -= 1
+        root.__dict__["context_level"] -= 1
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)

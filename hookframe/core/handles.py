@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hookframe.core.scope import Scope
     from hookframe.core.types import HookFunction
 
-__all__ = ["Attachment", "HandleList", "HookHandle"]
+__all__ = ["Attachment", "HandleList", "HookHandle", "Owner"]
 
 
 @dataclass(eq=False)
@@ -51,6 +51,19 @@ class HandleList(list[HookHandle]):
         return list, (list(self),)
 
 
+class Owner:
+    """The operation that attachments belong to, as far as they know it.
+
+    :ivar held: True if somebody may hold on to a handle of one of them.
+    :ivar failed: True if one of them has an error that nobody has reported.
+    """
+
+    __slots__ = ("failed", "held")
+
+    def __init__(self) -> None:
+        self.failed = self.held = False
+
+
 class Attachment:
     """One function at one hook point: what the point runs, and what is known about it.
 
@@ -63,7 +76,7 @@ class Attachment:
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
     :ivar error: the exception that it raised last, until somebody has reported it.
     :ivar run: which of its operations it is at work for, as a number; 0 once it was removed.
-    :ivar owner: the context or operation that made it, if any.
+    :ivar owner: the operation that it belongs to, if any.
     :ivar scope: who sees it: None for everybody.
     """
 
@@ -108,7 +121,7 @@ class Attachment:
         prepend: bool = False,
         aliases: tuple[str, ...] = (),
         read_only: bool = False,
-        owner: object | None = None,
+        owner: Owner | None = None,
         scope: Scope | None = None,
     ) -> None:
         self.point = point
@@ -136,6 +149,8 @@ class Attachment:
         """What the user holds; made when somebody first asks for it."""
         handle = self._handle
         if handle is None:
+            if self.owner is not None:
+                self.owner.held = True
             handle = self._handle = HookHandle(self, self.permanent, self.level, self.user_hook)
         return handle
 
@@ -185,11 +200,12 @@ class Attachment:
         for attachment in attachments:
             attachment.function = attachment.user_hook = _nothing
             attachment.fired = 0
-            attachment.error = None
 
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""
         self.error = error
+        if self.owner is not None:
+            self.owner.failed = True
         where = f"raised by the {self.direction} hook {FunctionInfo.of(self.user_hook)} at hook point {self.label!r}"
         if where not in getattr(error, "__notes__", ()):
             error.add_note(where)

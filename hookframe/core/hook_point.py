@@ -17,7 +17,7 @@ from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
 from hookframe.core.describing import describe
 from hookframe.core.admitting import Admitted, admit, next_operation
-from hookframe.core.batch import Batch, Place
+from hookframe.core.batch import Batch, Places
 from hookframe.core.belonging import BelongsToModels
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.fitting import directions, fits
@@ -221,7 +221,7 @@ class HookPoint(BelongsToModels):
         tell_removed(detach_all([attachment]), root, self.controller, "handle")
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = _steps(fwd, bwd)
+        steps = _steps(fwd, bool(bwd))
         plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
         turns = self._listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
@@ -230,12 +230,10 @@ class HookPoint(BelongsToModels):
         if turns and plan is None:
             self.becomes("idle")
 
-    def place(self, attachments: Sequence[Attachment]) -> Place:
-        """Everything that has to be put here for ``attachments``, if the point is idle."""
+    def plan_for(self, attachments: Sequence[Attachment]) -> tuple[Any, ...] | None:
+        """What an idle point would run for ``attachments``; None if more has to be done than to say so."""
         fwd = tuple(a for a in attachments if a.direction == "fwd")
-        bwd = tuple(a for a in attachments if a.direction == "bwd")
-        plan = None if self._listens else _steps(fwd, bwd)
-        return Place(self.__dict__, plan, bwd, self, tuple(attachments))
+        return None if self._listens else _steps(fwd, len(fwd) < len(attachments))
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
@@ -311,9 +309,9 @@ class HookPoint(BelongsToModels):
         return []
 
 
-def _steps(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> tuple[Any, ...]:
+def _steps(fwd: tuple[Attachment, ...], gradients: bool) -> tuple[Any, ...]:
     steps = tuple([a if a.scope is None else ScopedStep(a) for a in fwd])
-    return (*steps, TAP) if bwd else steps
+    return (*steps, TAP) if gradients else steps
 
 
 class _ModuleCall:
@@ -362,35 +360,50 @@ def attach(
     return admitted
 
 
-def _put(places: Sequence[Place]) -> None:
-    for own, plan, bwd, point, attachments in places:
-        if plan is not None and own["_plan"] is None:
+def _put(places: Places) -> None:
+    """Put a batch where it belongs. The loops are as short as they can be: everything that is cached runs through them."""
+    others = [*places.others]
+    for own, plan in places.forward:
+        if own["_plan"] is None:
             own["_plan"] = plan
-            if bwd:
-                own["_bwd"] = bwd
         else:
-            for attachment in attachments:
-                point._add(attachment)
+            others += _attachments_in(plan)
+    for own, plan, bwd in places.both:
+        if own["_plan"] is None:
+            own["_bwd"] = bwd
+            own["_plan"] = plan
+        else:
+            others += _attachments_in(plan, bwd)
+    for attachment in others:
+        attachment.point._add(attachment)
 
 
 def take_off(batch: Batch) -> list[Attachment]:
     """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
-    if batch.places is None:
+    places = batch.places
+    if places is None:
         return detach_all(batch.attachments)
-    changed: list[Place] = []
+    others = [*places.others]
     with _lock:
-        for place in batch.places:
-            own, plan, bwd, _, _ = place
-            if own["_plan"] is plan is not None:  # nobody has changed anything at this point meanwhile
+        for own, plan in places.forward:
+            if own["_plan"] is plan:  # else somebody has changed something at this point meanwhile
                 own["_plan"] = None
-                if bwd:
-                    own["_bwd"] = ()
-                    for attachment in bwd:
-                        attachment.run = 0
             else:
-                changed.append(place)
-        gone = {id(a) for place in changed for a in detach_all(place.attachments)}
-    if not changed:
+                others += _attachments_in(plan)
+        for own, plan, bwd in places.both:
+            if own["_plan"] is plan:
+                own["_plan"] = None
+                own["_bwd"] = ()
+                for attachment in bwd:
+                    attachment.run = 0
+            else:
+                others += _attachments_in(plan, bwd)
+    if not others:
         return batch.attachments
-    left = {id(a) for place in changed for a in place.attachments} - gone
-    return [a for a in batch.attachments if id(a) not in left]
+    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
+    return [attachment for attachment in batch.attachments if id(attachment) not in left]
+
+
+def _attachments_in(plan: tuple[Any, ...], bwd: tuple[Attachment, ...] = ()) -> list[Attachment]:
+    steps = plan[:-1] if bwd else plan
+    return [*(step.attachment for step in steps), *bwd]
