@@ -31,7 +31,9 @@ def stacks(layers: int, width: int, heads: int) -> dict[str, Any]:
     return found
 
 
-def rows(rounds: int, *, layers: int = 12, width: int = 64, heads: int = 4, pos: int = 8, label: str = "tiny") -> Iterator[Row]:
+def rows(
+    rounds: int, *, layers: int = 12, width: int = 64, heads: int = 4, pos: int = 8, label: str = "tiny"
+) -> Iterator[Row]:
     """Rows 3, 4 and 6, and what idle points cost."""
     models = stacks(layers, width, heads)
     x = torch.randn(1, pos, width)
@@ -99,7 +101,13 @@ def fixed_cost(rounds: int) -> Row:
         model = manager_of(HookedRootModule, HookPoint, count)
         names = [f"points.{index}" for index in range(0, 192, 16)]
         x = torch.randn(4)
-        got = interleaved({"run": lambda m=model, n=names, x=x: m.run_with_cache(x, names_filter=n), "idle": lambda m=model, x=x: m(x)}, rounds)
+        got = interleaved(
+            {
+                "run": lambda m=model, n=names, x=x: m.run_with_cache(x, names_filter=n),
+                "idle": lambda m=model, x=x: m(x),
+            },
+            rounds,
+        )
         found[str(count)] = got["run"] - got["idle"]
     return Row(
         number="4", what="fixed cost of caching 12 points: 4,000 against 200 in the model",

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from hookframe.admission.request import CacheRequest, Direction, Route
-from hookframe.core.describing import describe
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import next_operation, review_or_raise
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
+from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.named_model import NamedModel

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
 from hookframe.admission.request import FunctionInfo, Route, RunRequest
-from hookframe.core.describing import describe
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
 from hookframe.core.batch import Asked, Batch, kind_of
 from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
+from hookframe.core.describing import describe
 from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
@@ -189,9 +189,7 @@ class HookContext(Generic[Root]):
 
     def _report_run(self, error: BaseException | None) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = report_caches(
-            self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None
-        )
+        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None)
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),

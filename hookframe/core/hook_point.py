@@ -7,7 +7,7 @@ point runs, and everything :func:`attach` adds has passed one admission.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from torch.compiler import is_dynamo_compiling
@@ -15,23 +15,21 @@ from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
-from hookframe.core.describing import describe
 from hookframe.core.admitting import Admitted, admit, next_operation
 from hookframe.core.batch import Batch, Places
-from hookframe.core.belonging import BelongsToModels
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
-from hookframe.core.fitting import directions, fits
-from hookframe.core.gradients import TAP
-from hookframe.core.handles import Attachment, HandleList, HookHandle
+from hookframe.core.describing import describe
+from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.planning import plan_attachment
-from hookframe.core.removing import detach_all, review_removal, tell_removed
-from hookframe.core.scope import ScopedStep
+from hookframe.core.point_removing import RemovablePoint
+from hookframe.core.removing import detach_all
+from hookframe.core.steps import MODULE_CALL, attachments_in, steps_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
-    from hookframe.core.types import HookConversion, HookFunction
+    from hookframe.core.types import HookFunction
 
 __all__ = ["HookPoint", "attach", "take_off"]
 
@@ -39,7 +37,7 @@ _lock = threading.RLock()  # held while the tuples of points change; running mod
 _TRANSIENT = ("_plan", "_bwd", "_roots")
 
 
-class HookPoint(BelongsToModels):
+class HookPoint(RemovablePoint):
     """A named place in a model: ``x = self.hook_mlp_out(x)`` returns ``x`` unless a hook function replaces it.
 
     :ivar name: the dotted name that the model's ``setup()`` gave; None before.
@@ -49,10 +47,6 @@ class HookPoint(BelongsToModels):
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
 
-    ctx: dict[Any, Any]
-    hook_conversion: HookConversion | None
-    _plan: tuple[Any, ...] | None  # what a call runs, the forward hooks among it; None: nothing
-    _bwd: tuple[Attachment, ...]
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
     _listens: ClassVar[bool] = False  # a subclass wants to know when it gets something to run
 
@@ -70,11 +64,6 @@ class HookPoint(BelongsToModels):
         self.backward_scale = 1.0
         self.pos_dim: int | None = None
         self._start_empty()
-
-    @property
-    def _fwd(self) -> tuple[Attachment, ...]:
-        found = (getattr(step, "attachment", None) for step in self._plan or ())
-        return tuple(attachment for attachment in found if attachment is not None)
 
     def _start_empty(self) -> None:
         self.__dict__.update(_roots=(), _plan=None)
@@ -151,54 +140,6 @@ class HookPoint(BelongsToModels):
         attach([attachment], root=self.owner, route="torch", operation=next_operation())
         return cast("RemovableHandle", attachment.installed)
 
-    @property
-    def fwd_hooks(self) -> list[HookHandle]:
-        """Handles of the forward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._fwd])
-
-    @property
-    def bwd_hooks(self) -> list[HookHandle]:
-        """Handles of the backward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._bwd])
-
-    @property
-    def backward_attachments(self) -> tuple[Attachment, ...]:
-        """The backward hooks themselves; a tuple that never changes, a new one takes its place."""
-        return self._bwd
-
-    def has_hooks(
-        self,
-        dir: Literal["fwd", "bwd", "both"] = "both",
-        including_permanent: bool = True,
-        level: int | None = None,
-    ) -> bool:
-        """True if a hook is attached that fits; ``level=None`` means any level."""
-        return any(fits(attachment, including_permanent, level) for attachment in self._attachments(directions(dir)))
-
-    def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
-        for direction in directions:
-            yield from self._fwd if direction == "fwd" else self._bwd
-
-    def remove_hooks(
-        self,
-        dir: Literal["fwd", "bwd", "both"] = "fwd",
-        including_permanent: bool = False,
-        level: int | None = None,
-    ) -> None:
-        """Remove the hooks that fit; ``level=None`` means any level.
-
-        :raises HookDenied: if a plugin refuses to let go of permanent hooks or of those of an open context; all stay.
-        """
-        fitting = self.fitting(dir, including_permanent, level)
-        root = self.owner
-        controller = self.controller
-        review_removal(fitting, root, controller, "remove_hooks")
-        tell_removed(detach_all(fitting), root, controller, "remove_hooks")
-
-    def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Attachment]:
-        """The attachments that a removal with these arguments would take."""
-        return [a for a in self._attachments(directions(dir)) if fits(a, including_permanent, level)]
-
     def detach(self, attachment: Attachment) -> bool:
         """Take one hook off this point; False if it was not there. Asks and tells nobody."""
         if isinstance(attachment, TorchAttachment):
@@ -215,13 +156,8 @@ class HookPoint(BelongsToModels):
             attachment.run = 0
         return True
 
-    def release(self, attachment: Attachment) -> None:
-        """Remove one hook by its handle, and tell observers."""
-        root = self.owner
-        tell_removed(detach_all([attachment]), root, self.controller, "handle")
-
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = _steps(fwd, bool(bwd))
+        steps = steps_for(fwd, bool(bwd))
         plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
         turns = self._listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
@@ -233,7 +169,7 @@ class HookPoint(BelongsToModels):
     def plan_for(self, attachments: Sequence[Attachment]) -> tuple[Any, ...] | None:
         """What an idle point would run for ``attachments``; None if more has to be done than to say so."""
         fwd = tuple(a for a in attachments if a.direction == "fwd")
-        return None if self._listens else _steps(fwd, len(fwd) < len(attachments))
+        return None if self._listens else steps_for(fwd, len(fwd) < len(attachments))
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
@@ -258,32 +194,6 @@ class HookPoint(BelongsToModels):
             bwd = (attachment, *bwd) if attachment.prepend else (*bwd, attachment)
         self._replace(fwd, bwd)
 
-    def layer(self) -> int:
-        """The layer: the number in the second dotted part of the name (``blocks.3.hook_mlp_out`` → 3).
-
-        :raises ValueError: if the point has no name, or none with a number in second place.
-        """
-        if self.name is None:
-            raise ValueError("this hook point has no name, so no layer: call setup() on its model first")
-        parts = self.name.split(".")
-        if len(parts) < 2 or not parts[1].isdigit():
-            raise ValueError(f"hook point {self.name!r} has no number in the second part of its name, so no layer")
-        return int(parts[1])
-
-    def clear_context(self) -> None:
-        """Give the point a fresh, empty ``ctx``."""
-        self.ctx = {}
-
-    def enable_reshape(self, conversion: HookConversion | None = None) -> None:
-        """Let hook functions see ``conversion.convert(tensor)``, and what they return through ``revert``."""
-        self.hook_conversion = conversion
-
-    def __repr__(self) -> str:
-        counts = ((len(self._fwd), "fwd"), (len(self._bwd), "bwd"))
-        parts = [f"name={self.name!r}"] if self.name is not None else []
-        parts += [f"{count} {direction}" for count, direction in counts if count]
-        return f"HookPoint({', '.join(parts)})"
-
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key not in _TRANSIENT}
         carried = [*carry(self._attachments()), *carry_torch(self)]
@@ -307,24 +217,6 @@ class HookPoint(BelongsToModels):
             self._replace(self._fwd, self._bwd)
             return revive(self, plan[0].carried)
         return []
-
-
-def _steps(fwd: tuple[Attachment, ...], gradients: bool) -> tuple[Any, ...]:
-    steps = tuple([a if a.scope is None else ScopedStep(a) for a in fwd])
-    return (*steps, TAP) if gradients else steps
-
-
-class _ModuleCall:
-    """The first step at a point on which torch has something to run."""
-
-    __slots__ = ()
-
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
-        """Run it."""
-        return point.call_module(tensor)
-
-
-MODULE_CALL = _ModuleCall()
 
 
 def attach(
@@ -367,13 +259,13 @@ def _put(places: Places) -> None:
         if own["_plan"] is None:
             own["_plan"] = plan
         else:
-            others += _attachments_in(plan)
+            others += attachments_in(plan)
     for own, plan, bwd in places.both:
         if own["_plan"] is None:
             own["_bwd"] = bwd
             own["_plan"] = plan
         else:
-            others += _attachments_in(plan, bwd)
+            others += attachments_in(plan, bwd)
     for attachment in others:
         attachment.point._add(attachment)
 
@@ -389,7 +281,7 @@ def take_off(batch: Batch) -> list[Attachment]:
             if own["_plan"] is plan:  # else somebody has changed something at this point meanwhile
                 own["_plan"] = None
             else:
-                others += _attachments_in(plan)
+                others += attachments_in(plan)
         for own, plan, bwd in places.both:
             if own["_plan"] is plan:
                 own["_plan"] = None
@@ -397,13 +289,8 @@ def take_off(batch: Batch) -> list[Attachment]:
                 for attachment in bwd:
                     attachment.run = 0
             else:
-                others += _attachments_in(plan, bwd)
+                others += attachments_in(plan, bwd)
     if not others:
         return batch.attachments
     left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
     return [attachment for attachment in batch.attachments if id(attachment) not in left]
-
-
-def _attachments_in(plan: tuple[Any, ...], bwd: tuple[Attachment, ...] = ()) -> list[Attachment]:
-    steps = plan[:-1] if bwd else plan
-    return [*(step.attachment for step in steps), *bwd]

@@ -33,8 +33,8 @@ def select(
     :raises InvalidNamesFilter: if it is none of a name, names, a predicate and None.
     """
     if isinstance(names_filter, str):
-        exact = not isinstance(names_filter, SweptName)
-        return [Selected(str(names_filter), _find(names_filter, points, modules), exact)]
+        written = not isinstance(names_filter, SweptName)
+        return [Selected(str(names_filter), _find(names_filter, points, modules), written)]
     if names_filter is None:
         return _once(Selected(name, point, False) for name, point in points.items())
     if callable(names_filter):
