@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hookframe.core.handles import HookHandle as LensHandle
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.introspection import HookIntrospectionMixin
+    from hookframe.core.return_guard import guarded
     from hookframe.core.root_module import HookedRootModule
     from hookframe.core.slicing import Slice, SliceInput
     from hookframe.core.types import DeviceType, HookFunction, NamesFilter
@@ -51,11 +52,13 @@ if TYPE_CHECKING:
         HooksNotAdmitted,
         InvalidDirection,
         InvalidHookFunction,
+        InvalidJournal,
         InvalidLoadingRules,
         InvalidNamesFilter,
         InvalidObjection,
         InvalidPlan,
         InvalidWireData,
+        JournalError,
         NestedAdmission,
         NotAHookPoint,
         NotSetUp,
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from hookframe.hookspecs import hookimpl
     from hookframe.host.manager import PluginManager
     from hookframe.host.using import use_plugins
+    from hookframe.plan.hook_plan import HookPlan
 
 __version__ = "0.1.0"
 
@@ -91,6 +95,7 @@ _PLACES = {
     "hookframe.core.handles": ("HookHandle",),
     "hookframe.core.hook_point": ("HookPoint",),
     "hookframe.core.introspection": ("HookIntrospectionMixin",),
+    "hookframe.core.return_guard": ("guarded",),
     "hookframe.core.root_module": ("HookedRootModule",),
     "hookframe.core.slicing": ("Slice", "SliceInput"),
     "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
@@ -114,10 +119,12 @@ _PLACES = {
         "HooksNotAdmitted",
         "InvalidDirection",
         "InvalidHookFunction",
+        "InvalidJournal",
         "InvalidLoadingRules",
         "InvalidNamesFilter",
         "InvalidObjection",
         "InvalidWireData",
+        "JournalError",
         "NestedAdmission",
         "NotAHookPoint",
         "NotSetUp",
@@ -132,6 +139,7 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.manager": ("PluginManager",),
     "hookframe.host.using": ("use_plugins",),
+    "hookframe.plan.hook_plan": ("HookPlan",),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 _ALIASES = {"LensHandle": "HookHandle"}
@@ -158,6 +166,7 @@ __all__ = [
     "HookHandle",
     "HookIntrospectionMixin",
     "HookObjectionWarning",
+    "HookPlan",
     "HookPoint",
     "HookRequest",
     "HookReturnError",
@@ -167,11 +176,13 @@ __all__ = [
     "HooksNotAdmitted",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidJournal",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
     "InvalidPlan",
     "InvalidWireData",
+    "JournalError",
     "LensHandle",
     "ModelFamily",
     "NamesFilter",
@@ -193,6 +204,7 @@ __all__ = [
     "UnknownActivation",
     "UnknownHookPoint",
     "__version__",
+    "guarded",
     "hookimpl",
     "read_only",
     "use_plugins",
@@ -229,6 +241,7 @@ def _govern(manager: Any) -> None:
 source.provide(_installed_plugins, _govern)
 above.provide(
     cache_html="hookframe.capture.display:cache_html",
+    capture="hookframe.capture.capturing:capture",
     load_cache="hookframe.capture.saving:load_cache",
     save_cache="hookframe.capture.saving:save_cache",
 )

@@ -19,6 +19,8 @@
     ├── HooksNotAdmitted         (RuntimeError)           hooks-not-admitted
     ├── GradientError            (RuntimeError)           gradient
     ├── ReplicaCacheError        (RuntimeError)           replica-cache
+    ├── JournalError             (RuntimeError)           journal
+    │   └── InvalidJournal       (ValueError)             invalid-journal
     ├── NestedAdmission          (RuntimeError)           nested-admission
     ├── ActivationShapeError     (ValueError)             activation-shape
     ├── CacheFileError           (ValueError)             cache-file
@@ -61,11 +63,13 @@ __all__ = [
     "HooksNotAdmitted",
     "InvalidDirection",
     "InvalidHookFunction",
+    "InvalidJournal",
     "InvalidLoadingRules",
     "InvalidNamesFilter",
     "InvalidObjection",
     "InvalidPlan",
     "InvalidWireData",
+    "JournalError",
     "NestedAdmission",
     "NotAHookPoint",
     "NotSetUp",
@@ -215,6 +219,21 @@ class ReplicaCacheError(HookframeError, RuntimeError):
     """A replica of a model (``DataParallel``) reached a caching hook; replicas would overwrite each other's values."""
 
     code = "replica-cache"
+
+
+class JournalError(HookframeError, RuntimeError):
+    """The journal cannot be kept as asked: its file cannot be written, or a setting cannot be used.
+
+    An observer of decisions raises it to say that a decision had to be recorded and could not be; it is refused then.
+    """
+
+    code = "journal"
+
+
+class InvalidJournal(JournalError, ValueError):
+    """A file that cannot be read, or is no journal and no file of anchors."""
+
+    code = "invalid-journal"
 
 
 class NestedAdmission(HookframeError, RuntimeError):

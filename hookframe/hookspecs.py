@@ -116,7 +116,11 @@ def hookframe_check_run(request: RunRequest, model: Any) -> Objections:
 
 @hookspec
 def hookframe_decision_made(decision: Decision) -> None:
-    """Called after each decision, refusals included, before anything follows from it."""
+    """Called after each decision, refusals included, before anything follows from it.
+
+    An implementation that raises :class:`~hookframe.errors.JournalError` says that the decision had to be recorded and
+    could not be: one that allowed then refuses, under the rule ``audit-required``. It does not count as a failure.
+    """
 
 
 @hookspec

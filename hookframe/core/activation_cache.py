@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import torch
 
@@ -69,15 +69,26 @@ class ActivationCache(dict[str, torch.Tensor]):
         self._saved = None
 
     def __missing__(self, key: Any) -> Any:
+        names = self._names()
         if isinstance(key, tuple) and 1 <= len(key) <= 3:
-            return self[find_short(self, *key)]
+            return self._value_of(find_short(names, *key))
         if not isinstance(key, str):
             raise UnknownActivation(
                 f"the cache cannot be looked up by {key!r}: use a name, (name, layer), (name, layer, part) or a glob"
             )
         if is_glob(key):
-            return self._with((name, self[name]) for name in matching(self, key))
-        return self[find_short(self, key)]
+            return self._with((found, self[found]) for found in self._matching(key))
+        return self._value_of(find_short(names, key))
+
+    def _names(self) -> Collection[str]:
+        """What look-ups by short names and globs go over."""
+        return self
+
+    def _value_of(self, name: str) -> torch.Tensor:
+        return self[name]
+
+    def _matching(self, pattern: str) -> list[str]:
+        return matching(self, pattern)
 
     @property
     def nbytes(self) -> int:
@@ -113,7 +124,7 @@ class ActivationCache(dict[str, torch.Tensor]):
         :raises UnknownActivation: if no layer has it.
         :raises ActivationShapeError: if it has not the same shape, dtype and device in each layer.
         """
-        values = {key: self[key] for key in layers_called(self, name, part)}
+        values = {key: self._value_of(key) for key in layers_called(self._names(), name, part)}
         kinds = {(tuple(value.shape), value.dtype, value.device) for value in values.values()}
         if len(kinds) > 1:
             shown = ", ".join(f"{key!r}: {list(v.shape)} {v.dtype} {v.device}" for key, v in list(values.items())[:4])
@@ -144,13 +155,15 @@ class ActivationCache(dict[str, torch.Tensor]):
         above("save_cache", self, path, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: DeviceType = None) -> ActivationCache:
+    def load(cls, path: str | os.PathLike[str], *, device: DeviceType = None, verify: bool = False) -> ActivationCache:
         """Read a cache that :meth:`save` wrote. Runs no code of the file's, and reads no file outside of ``path``.
 
-        :param device: where to put the tensors; the CPU if None.
+        :param device: where to put the tensors; None to map them from the files, which takes memory only for what is
+            looked at. The files must then stay as they are.
+        :param verify: read every file, and compare it with its digest.
         :raises CacheFileError: if it is not such a directory, or a file in it is not what the manifest says.
         """
-        cache: ActivationCache = above("load_cache", path, device=device)
+        cache: ActivationCache = above("load_cache", path, device=device, verify=verify)
         return cache
 
     def _with(self, items: Iterable[tuple[str, torch.Tensor]]) -> Self:
@@ -168,6 +181,9 @@ class ActivationCache(dict[str, torch.Tensor]):
         if self._saved is not None:
             return str(self._saved.model.kind)
         return "?" if self.model is None else type(self.model).__name__
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return _remade, (type(self), dict(self), self.__getstate__())
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_model": None}
@@ -190,4 +206,15 @@ def _moved(value: torch.Tensor, device: DeviceType, dtype: torch.dtype | None) -
 
 def cached_bytes(cache: dict[str, torch.Tensor]) -> int:
     """Bytes of the tensors in ``cache``."""
-    return sum(value.numel() * value.element_size() for value in cache.values() if isinstance(value, torch.Tensor))
+    return sum(map(bytes_of, cache.values()))
+
+
+def bytes_of(value: Any) -> int:
+    """Bytes of a tensor's elements; 0 for anything else."""
+    return value.numel() * value.element_size() if isinstance(value, torch.Tensor) else 0
+
+
+def _remade(kind: type[ActivationCache], items: dict[str, torch.Tensor], state: dict[str, Any]) -> ActivationCache:
+    made = kind(items)
+    made.__dict__.update(state)
+    return made

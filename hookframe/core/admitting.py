@@ -16,6 +16,7 @@ from hookframe.core.batch import Batch
 from hookframe.core.calling import UnderAliases
 from hookframe.core.effects import ReadOnly
 from hookframe.core.handles import Attachment
+from hookframe.core.return_guard import ReturnGuard
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookDenied, HookObjectionWarning
 
@@ -149,6 +150,8 @@ def _dress(kept: Sequence[Attachment]) -> None:
     for attachment in kept:
         if attachment.read_only and not attachment.caches:
             attachment.function = ReadOnly(attachment.function, attachment.user_hook)
+        elif attachment.rules is not None and (attachment.rules.costly or attachment.aliases):
+            attachment.function = ReturnGuard(attachment.function, attachment.rules, attachment.user_hook)
         if attachment.aliases:
             attachment.function = UnderAliases(
                 attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"

@@ -82,7 +82,7 @@ class Batch:
         self.attachments = [attachment for part in parts for attachment in part]
         self.requests = LazyRequests(lambda: self._requests(route), len(self.attachments))
         self.exact = any(attachment.exact for attachment in self.attachments)
-        self.dressed = any((a.read_only and not a.caches) or a.aliases for a in self.attachments)
+        self.dressed = any(attachment.dressed for attachment in self.attachments)
         self.places: Places | None = None
         self.shared = True
 

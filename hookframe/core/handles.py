@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 from torch.compiler import is_dynamo_compiling
 
 from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.return_guard import ReturnRules, check_return
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -75,6 +76,7 @@ class Attachment:
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
     :ivar error: the exception that it raised last, until somebody has reported it.
+    :ivar rules: what has to hold of a tensor that the function returns; None if that is its own affair.
     :ivar run: which of its operations it is at work for, as a number; 0 once it was removed.
     :ivar owner: the operation that it belongs to, if any.
     :ivar scope: who sees it: None for everybody.
@@ -97,6 +99,7 @@ class Attachment:
         "point",
         "prepend",
         "read_only",
+        "rules",
         "run",
         "scope",
         "user_hook",
@@ -139,6 +142,7 @@ class Attachment:
         self.scope = scope
         self.view: Any = None
         self.plain = point.hook_conversion is None
+        self.rules: ReturnRules | None = None
         self.fired = 0
         self.error: BaseException | None = None
         self.run = 1
@@ -160,6 +164,13 @@ class Attachment:
         return self
 
     @property
+    def dressed(self) -> bool:
+        """True if something goes around the function, such as a check that it only reads."""
+        return (
+            bool(self.aliases) or (self.read_only and not self.caches) or (self.rules is not None and self.rules.costly)
+        )
+
+    @property
     def label(self) -> str:
         """The point's name for messages."""
         return self.name or self.point.name or "?"
@@ -173,16 +184,25 @@ class Attachment:
         try:
             if self.plain:
                 result = self.function(tensor, hook=point)
-                return tensor if result is None else result
-            conversion = point.hook_conversion
-            seen = tensor if conversion is None else conversion.convert(tensor)
-            result = self.function(seen, hook=self.view or point)
-            if result is None:
-                return tensor
-            return result if conversion is None else conversion.revert(result)
+                if result is None:
+                    return tensor
+                if self.rules is not None:
+                    check_return(self.rules, tensor, result, self.user_hook, point)
+                return result
+            return self._fire_converted(point, tensor)
         except BaseException as error:
             self.note(error)
             raise
+
+    def _fire_converted(self, point: HookPoint, tensor: Any) -> Any:
+        conversion, shown = point.hook_conversion, self.view or point
+        seen = tensor if conversion is None else conversion.convert(tensor)
+        result = self.function(seen, hook=shown)
+        if result is None:
+            return tensor
+        if self.rules is not None:
+            check_return(self.rules, seen, result, self.user_hook, shown)
+        return result if conversion is None else conversion.revert(result)
 
     def converts(self, conversion: object | None) -> None:
         """The point has another conversion, or none, from here on."""

@@ -11,6 +11,7 @@ from hookframe.core.effects import is_read_only
 from hookframe.core.gradients import GradientAttachment
 from hookframe.core.handles import Attachment
 from hookframe.core.point_view import PointView
+from hookframe.core.return_guard import ReturnRules, rules_of
 from hookframe.errors import InvalidDirection, InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Directio
     caches = isinstance(hook, CachingFunction)
     kind: Any = _KINDS[direction, caches]
     attachment: Attachment = kind(point, hook, direction=direction, read_only=caches or is_read_only(hook), **options)
+    if direction == "fwd" and not attachment.read_only:
+        attachment.rules = rules_of(hook)
     shown = point.name_in(attachment.name)
     if shown is not None and shown != point.name:
         attachment.view = PointView(point, shown)
@@ -58,13 +61,14 @@ class Nature(NamedTuple):
     info: FunctionInfo
     read_only: bool
     stores: str | None
+    rules: ReturnRules | None
 
 
 def nature_of(function: HookFunction) -> Nature:
     """What ``function`` is to whoever plans."""
     if isinstance(function, CachingFunction):
-        return Nature(_CACHING, True, function.suffix)
-    return Nature(FunctionInfo.of(function), is_read_only(function), None)
+        return Nature(_CACHING, True, function.suffix, None)
+    return Nature(FunctionInfo.of(function), is_read_only(function), None, rules_of(function))
 
 
 _CACHING = FunctionInfo.of(RESTING)

@@ -9,7 +9,7 @@ from typing import Any
 
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
-from hookframe.errors import PluginError
+from hookframe.errors import JournalError, PluginError
 from hookframe.hookspecs import VALIDATORS
 
 __all__ = ["TRIP_AFTER", "GuardedImpl"]
@@ -57,6 +57,8 @@ class GuardedImpl:
         """
         try:
             answer = self.function(**{name: facts[name] for name in self.argnames})
+        except JournalError:
+            raise  # not the plugin's failure: the disk is full, and will not be for ever
         except (Exception, SystemExit):
             self.failed()
             raise
@@ -123,14 +125,27 @@ class GuardedImpl:
             return True
         try:
             self.call(facts)
-        except (Exception, SystemExit) as error:
-            logger.warning("observer %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
-            if self.tripped:
-                logger.error(
-                    "observer %s of plugin %r is left out after %d failures", self.spec, self.plugin, TRIP_AFTER
-                )
-                return False
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a plugin raises, logged with its traceback
+            return self._isolate(error)
         return True
+
+    def record(self, facts: dict[str, Any]) -> JournalError | None:
+        """Tell an observer of decisions; return what it raised if it had to record the decision and could not."""
+        if self.left_out:
+            return None
+        try:
+            self.call(facts)
+        except JournalError as error:
+            return error
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
+            self._isolate(error)
+        return None
+
+    def _isolate(self, error: BaseException) -> bool:
+        logger.warning("observer %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
+        if self.tripped:
+            logger.error("observer %s of plugin %r is left out after %d failures", self.spec, self.plugin, TRIP_AFTER)
+        return not self.tripped
 
     def provide(self, facts: dict[str, Any]) -> list[Any]:
         """Ask a provider for a list; what goes wrong is logged, and gives an empty one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -75,6 +76,11 @@ class HeldPlugins:
         """Where a registered plugin implements which specs."""
         return tuple(implementation(i.spec, i.function) for i in self.implementations() if i.plugin == name)
 
+    def plugin(self, name: str) -> object | None:
+        """The plugin that is registered under ``name``; None if there is none, or it runs in a process of its own."""
+        found: object | None = self._bus.get_plugin(name)
+        return found
+
     def _current(self, record: PluginRecord) -> PluginRecord:
         tripped = [i.spec for i in self.implementations() if i.plugin == record.name and i.left_out]
         if not tripped:
@@ -120,9 +126,17 @@ class HeldPlugins:
 
     def _record_by_hand(self, plugin: object) -> PluginRecord:
         """A record with a name that is free: several objects of one class are numbered."""
-        name = name_of(plugin)
+        return _by_hand(self.free_name(name_of(plugin)))
+
+    def free_name(self, name: str) -> str:
+        """``name``, numbered if a plugin has it already."""
         names = (name if number == 1 else f"{name}#{number}" for number in itertools.count(1))
-        return _by_hand(next(free for free in names if not self._bus.has_plugin(free)))
+        return next(free for free in names if not self._bus.has_plugin(free) and free not in self._records)
+
+    @property
+    def plugins(self) -> tuple[object, ...]:
+        """The plugins that run in this process, sorted by name."""
+        return tuple(plugin for _, plugin in sorted(self._bus.list_name_plugin(), key=itemgetter(0)))
 
     def register_isolated(
         self,

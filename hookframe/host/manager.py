@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
-from hookframe.errors import HookDenied, NestedAdmission
+from hookframe.errors import HookDenied, JournalError, NestedAdmission
 from hookframe.hookspecs import VALIDATORS
 from hookframe.host.event_names import spec_for
 from hookframe.host.holding import HeldPlugins
@@ -79,10 +80,24 @@ class PluginManager(HeldPlugins):
         required = unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
         return (*self._refusals, *required)
 
-    def enforce(self, rules: LoadingRules) -> None:
-        """Put rules in force on plugins that were chosen by hand: what the rules require is loaded, and asked."""
+    def enforce(
+        self,
+        rules: LoadingRules,
+        *,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        treatments: Mapping[str, Treatment] | None = None,
+    ) -> None:
+        """Put rules in force on plugins that were chosen by hand: what the rules require is loaded, and asked.
+
+        :param options: as in the constructor, for plugins that are loaded now.
+        :param treatments: likewise.
+        """
         missing = rules.require - {record.distribution for record in self.records}
         self._rules = self._rules & rules
+        for impl in self.implementations():
+            impl.lenient = self._is_lenient(impl.plugin)  # what is required from now on refuses if it fails
+        self._options |= {canonicalize_name(n): dict(v) for n, v in (options or {}).items() if n in missing}
+        self._treatments |= {canonicalize_name(n): how for n, how in (treatments or {}).items() if n in missing}
         if missing:
             load_installed(self, Selection(only=rules.require), rules, only=missing)
 
@@ -96,6 +111,10 @@ class PluginManager(HeldPlugins):
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""
         return self._review("check_hooks_to_add", requests, {"requests": requests, "model": model})
+
+    def consider(self, requests: Sequence[HookRequest], model: Any) -> Decision:
+        """What :meth:`review_hooks` would decide; nobody is told of it."""
+        return self._decide("check_hooks_to_add", requests, {"requests": requests, "model": model})
 
     def review_cache(self, request: CacheRequest, model: Any) -> Decision:
         """Ask every ``check_cache``."""
@@ -114,6 +133,18 @@ class PluginManager(HeldPlugins):
         return self._review("check_run", (request,), {"request": request, "model": model})
 
     def _review(self, spec: str, requests: Sequence[Request], facts: dict[str, Any]) -> Decision:
+        return self._announced(self._decide(spec, requests, facts))
+
+    def _announced(self, decision: Decision) -> Decision:
+        """Tell everybody of a decision; refuse what had to be recorded and could not be."""
+        for impl in self._impls["decision_made"]:
+            lost = impl.record({"decision": decision})
+            if lost is not None and decision.allowed and len(decision.requests):
+                decision = _unrecorded(decision, impl.plugin, lost)
+        sys.audit("hookframe.decision", decision)
+        return decision
+
+    def _decide(self, spec: str, requests: Sequence[Request], facts: dict[str, Any]) -> Decision:
         busy = _deciding.get()
         if busy is not None:
             raise NestedAdmission(
@@ -131,10 +162,7 @@ class PluginManager(HeldPlugins):
             finally:
                 _deciding.reset(token)
         objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
-        decision = Decision(requests, tuple(objections), errors=tuple(errors))
-        if self._impls["decision_made"]:
-            self._tell("decision_made", {"decision": decision})
-        return decision
+        return Decision(requests, tuple(objections), errors=tuple(errors))
 
     def wrap(self, request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Let every ``wrap_hook`` put something around ``hook``.
@@ -153,8 +181,8 @@ class PluginManager(HeldPlugins):
                     message=f"wrapping the function failed: {error}",
                     remedy=f"repair or uninstall the plugin {impl.plugin!r}",
                 )
-                decision = Decision((request,), (replace(objection, source=impl.plugin),))
-                raise HookDenied(decision) from error
+                decision = Decision((request,), (replace(objection, source=impl.plugin),), errors=(error,))
+                raise HookDenied(self._announced(decision)) from error
             hook = hook if wrapped is None else wrapped
         return hook
 
@@ -177,3 +205,14 @@ class PluginManager(HeldPlugins):
     def families(self) -> list[Any]:
         """What the plugins know of model families; one that fails is left out."""
         return [family for impl in self._impls["model_families"] for family in impl.provide({})]
+
+
+def _unrecorded(decision: Decision, plugin: str, error: JournalError) -> Decision:
+    objection = Objection.deny(
+        decision.requests[0],
+        rule="audit-required",
+        message=f"the decision has to be recorded, and could not be: {error}",
+        remedy="make room, or let the journal's directory be written again; or ask the operator",
+    )
+    objections = (*decision.objections, replace(objection, source=plugin))
+    return replace(decision, objections=objections, errors=(*decision.errors, error))

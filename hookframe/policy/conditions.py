@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypeAlias
 
 from packaging.version import InvalidVersion, Version
 
-from hookframe.policy.globs import Glob
+from hookframe.admission.globs import Glob
 from hookframe.policy.vocabulary import Scalar, Value, fact
 
-__all__ = ["All", "Comparison", "Condition", "FactSource", "Not", "OneOf"]
+__all__ = ["All", "Comparison", "Condition", "FactSource", "Not", "OneOf", "as_toml"]
 
 
 class FactSource(Protocol):
@@ -26,8 +26,8 @@ class FactSource(Protocol):
 class Comparison:
     """One fact, compared with a value that the policy gives.
 
-    An absent fact equals nothing: ``eq``, ``in``, ``glob`` and the orderings do not hold for it, and ``ne`` and
-    ``not_in``, which are their opposites, do.
+    An absent fact, such as a list with nothing in it, equals nothing: ``eq``, ``in``, ``glob`` and the orderings do not
+    hold for it, and ``ne`` and ``not_in``, which are their opposites, do.
 
     :ivar operator: one of :data:`~hookframe.policy.vocabulary.OPERATORS`.
     :ivar value: a scalar; a tuple of them for ``in``, ``not_in`` and ``glob``.
@@ -45,7 +45,7 @@ class Comparison:
         """
         value = facts.get(self.path)
         if self.operator == "exists":
-            return (value is not None) is self.value
+            return (value not in (None, ())) is self.value
         if self.operator in _OPPOSITES:
             return not self._positive(value, not every)
         return self._positive(value, every)
@@ -85,8 +85,16 @@ class Comparison:
         yield self.path
 
     def __str__(self) -> str:
-        value = list(self.value) if isinstance(self.value, tuple) else self.value
-        return f"{self.path} {self.operator} {value!r}"
+        return f"{self.path} {self.operator} {as_toml(self.value)}"
+
+
+def as_toml(value: Value | tuple[Scalar, ...]) -> str:
+    """A value as a policy would write it; ``absent`` if there is none."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(as_toml, value))}]"
+    if value is None:
+        return "absent"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 _OPPOSITES = {"ne": "eq", "not_in": "in"}

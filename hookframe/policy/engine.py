@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from hookframe.admission.decision import Decision
 from hookframe.admission.family import ModelFamily
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import LazyRequests, Request
@@ -16,7 +18,7 @@ from hookframe.policy.ending import ExemptedHooks
 from hookframe.policy.facts import ModelFacts, RequestFacts
 from hookframe.policy.policy import Policy
 from hookframe.policy.refusals import Refusal
-from hookframe.policy.vocabulary import PLACES, Place
+from hookframe.policy.vocabulary import PLACES, Place, Value
 
 __all__ = ["PolicyEngine", "objection_for"]
 
@@ -27,6 +29,16 @@ _SPECS: dict[Place, str] = {
     "reset": "check_reset",
     "run": "check_run",
 }
+
+
+_FACTS = "facts"  # where a journal looks for them in a batch's memo
+
+
+class _Last(threading.local):
+    """The last request of this thread that was no batch, with its facts."""
+
+    request: Request | None = None
+    facts: Mapping[str, Value] | None = None
 
 
 def today() -> date:
@@ -41,6 +53,7 @@ class PolicyEngine:
     :param families: gives the model families that plugins know.
     :param refusals: reasons to refuse everything.
     :param clock: gives this day.
+    :param recorded: True to keep the facts of each decision for a journal, which has to have those of every place.
     """
 
     def __init__(
@@ -50,16 +63,24 @@ class PolicyEngine:
         families: Callable[[], Iterable[ModelFamily]] = tuple,
         refusals: Sequence[Refusal] = (),
         clock: Callable[[], date] = today,
+        recorded: bool = False,
     ) -> None:
         self.policy = policy
         self.refusals = tuple(refusals)
         self._families = families
         self._clock = clock
+        self._recorded = recorded
         self._exempted = ExemptedHooks()
+        self._last = _Last()
         for place in PLACES:
-            if policy.rules_at(place) or refusals:
+            if recorded or policy.rules_at(place) or refusals:
                 spec = PREFIX + _SPECS[place]
                 setattr(self, spec, hookimpl(self._batch_validator() if place == "add" else self._validator(place)))
+
+    def asks(self, policy: Policy, refusals: Sequence[Refusal]) -> bool:
+        """True if every layer of ``policy`` is asked here, and all of ``refusals`` are among those here."""
+        own = {(layer.kind, layer.digest) for layer in self.policy.layers}
+        return {(layer.kind, layer.digest) for layer in policy.layers} <= own and set(refusals) <= set(self.refusals)
 
     def _batch_validator(self) -> Callable[..., list[Objection]]:
         def check(requests: Sequence[Request], model: Any) -> list[Objection]:
@@ -69,9 +90,21 @@ class PolicyEngine:
 
     def _validator(self, place: Place) -> Callable[..., list[Objection]]:
         def check(request: Request, model: Any) -> list[Objection]:
-            return self._refused(request) or self._decided(place, request, self._facts(model), self._clock())
+            about = self._facts(model)
+            if self._recorded:
+                self._last.request, self._last.facts = request, about.recorded(self.policy.paths_at(place))
+            return self._refused(request) or self._decided(place, request, about, self._clock())
 
         return check
+
+    def facts_of(self, decision: Decision) -> Mapping[str, Value] | None:
+        """The facts that the decision just made in this thread looked at, for a journal; None if they are not known."""
+        requests = decision.requests
+        if isinstance(requests, LazyRequests):
+            facts: Mapping[str, Value] | None = requests.memo.get(_FACTS)
+            return facts
+        known = len(requests) == 1 and requests[0] is self._last.request
+        return self._last.facts if known else None
 
     def _facts(self, model: Any) -> ModelFacts:
         return ModelFacts(model, self._families(), self.policy.environment)
@@ -80,11 +113,14 @@ class PolicyEngine:
         """Objections to a batch of hooks; those to a batch that was decided before, as long as nothing else has changed."""
         day = self._clock()
         self._exempted.end(model, day)
+        about = self._facts(model)
+        if self._recorded and isinstance(requests, LazyRequests):
+            requests.memo[_FACTS] = about.recorded(self.policy.paths_at("add"))
         if self.refusals:
             return self._refused(requests[0])
-        about = self._facts(model)
         paths = [path for path in self.policy.paths_at("add") if not path.startswith("request.")]
-        depends = (day if self.policy.exemptions else None, tuple(map(about.get, paths)))
+        values = tuple((type(value), value) for value in map(about.get, paths))  # 1 equals True, and decides otherwise
+        depends = (day if self.policy.exemptions else None, values)
         memo = requests.memo if isinstance(requests, LazyRequests) else {}
         kept = memo.get(self)
         if kept is None or kept[0] != depends:

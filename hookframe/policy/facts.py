@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from hookframe.admission.family import ModelFamily
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
-from hookframe.policy.vocabulary import Place, Scalar, Value
+from hookframe.policy.vocabulary import FACTS, Place, Scalar, Value
 
 __all__ = ["ModelFacts", "RecordedFacts", "RequestFacts", "place_of"]
 
 _DIGITS = 9
+_SETTINGS = 64
 _PLACES: dict[type, Place] = {
     HookRequest: "add",
     CacheRequest: "cache",
@@ -71,6 +73,16 @@ class ModelFacts:
             value = self._known[path] = self._look_up(path)
             return value
 
+    def recorded(self, paths: Iterable[str] = ()) -> dict[str, Value]:
+        """What a journal needs in order to decide anew: every declared fact, ``paths``, and the first scalars of ``cfg`` and
+        ``config``, as far as they are there.
+        """
+        declared = [path for path in FACTS if not path.startswith("request.") and not path.endswith(".*")]
+        outside = [path for path in paths if not path.startswith("request.")]
+        wanted = [*declared, *outside, *(f"env.{name}" for name in self._environment), *_settings(self._model)]
+        found = {path: self.get(path) for path in wanted}
+        return {path: value for path, value in found.items() if value is not None}
+
     def _look_up(self, path: str) -> Value:
         head, _, rest = path.partition(".")
         if path in _OF_PROCESS:
@@ -100,6 +112,14 @@ class ModelFacts:
         parameters: Callable[[], Iterable[Any]] | None = getattr(self._model, "parameters", None)
         first = next(iter(parameters()), None) if parameters is not None else None
         return None if first is None else device_facts(str(first.device)).get(f"device.{name}")
+
+
+def _settings(model: Any) -> Iterator[str]:
+    """Paths of the first scalars that a model's configurations hold themselves."""
+    for name in ("cfg", "config"):
+        held = getattr(getattr(model, name, None), "__dict__", {})
+        plain = (key for key, value in held.items() if isinstance(value, Scalar) and not key.startswith("_"))
+        yield from (f"model.{name}.{key}" for key in islice(plain, _SETTINGS))
 
 
 def device_facts(device: str) -> dict[str, Value]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hookframe.host.children import compare_and_announce
+from hookframe.host.children import compare_and_announce, digest_of
 from hookframe.host.manager import PluginManager
 from hookframe.host.record import PluginRecord, PluginState
 from hookframe.host.treatment import Treatment
@@ -14,11 +14,22 @@ from hookframe.policy.layers import Found, LayerPlaces, read_layers
 
 NAME = "policy"
 """The name under which the policy is registered, and objects."""
+JOURNAL = "journal"
+"""The name under which the policy's journal is registered, and objects."""
 
 if TYPE_CHECKING:
     from hookframe.policy.policy import Policy
 
-__all__ = ["NAME", "govern", "governed_manager", "managed_layers", "options_of", "treatments_of"]
+__all__ = [
+    "JOURNAL",
+    "NAME",
+    "govern",
+    "governed_manager",
+    "managed_layers",
+    "options_of",
+    "plugins_under",
+    "treatments_of",
+]
 
 
 @cache
@@ -28,38 +39,61 @@ def managed_layers() -> Found:
 
 
 def governed_manager(found: Found | None = None, *, without: Collection[str] = ()) -> PluginManager:
-    """A manager with the installed plugins that the policy lets load, and the policy itself.
+    """The manager of this process: :func:`plugins_under` it, compared with what a parent process announced.
 
-    The outcome is compared with what a parent process announced, and announced to children.
+    The outcome is announced to children.
 
     :param found: the layers; those of this process if None.
     :param without: names of distributions to leave out, as a person may.
     """
     found = read_layers(LayerPlaces.standard()) if found is None else found
-    policy = found.policy if found else None
+    manager = plugins_under(found, without=without)
+    compare_and_announce(manager, policy=found.policy.digest if found else "", ruled=found.managed)
+    return manager
+
+
+def plugins_under(found: Found, *, without: Collection[str] = ()) -> PluginManager:
+    """The installed plugins that the policy lets load, configured and treated as it says, and the policy itself."""
+    if not found:
+        return PluginManager.installed(without=without)
+    policy = found.policy
     manager = PluginManager.installed(
-        rules=None if policy is None else policy.loading,
-        without=without,
-        options={} if policy is None else options_of(policy),
-        treatments={} if policy is None else treatments_of(policy),
+        rules=policy.loading, without=without, options=options_of(policy), treatments=treatments_of(policy)
     )
     govern(manager, found)
-    compare_and_announce(manager, policy="" if policy is None else policy.digest, ruled=found.managed)
     return manager
 
 
 def govern(manager: PluginManager, found: Found) -> None:
-    """Let ``manager`` ask the policy, besides its plugins; does nothing if it does already, or if there is none."""
-    if not found or any(record.name == NAME for record in manager.records):
+    """Let ``manager`` ask the policy, and keep its journal; does nothing if it does already, or if there is no policy."""
+    if not found:
         return
     from hookframe.policy.engine import PolicyEngine
+    from hookframe.policy.journalling import journal_of
     from hookframe.policy.refusals import refusals_of
 
-    manager.enforce(found.policy.loading)
-    engine = PolicyEngine(found.policy, families=manager.families, refusals=refusals_of(found))
+    policy, refusals = found.policy, refusals_of(found)
+    if any(isinstance(plugin, PolicyEngine) and plugin.asks(policy, refusals) for plugin in manager.plugins):
+        return
+    manager.enforce(policy.loading, options=options_of(policy), treatments=treatments_of(policy))
+    journal = journal_of(policy, digest_of(manager.records))
+    engine = PolicyEngine(
+        policy,
+        families=manager.families,
+        refusals=[*refusals, *journal.refusals],
+        recorded=journal.plugin is not None,
+    )
     files = ", ".join(layer.file for layer in found.layers) or "none that can be read"
-    record = PluginRecord(name=NAME, state=PluginState.LOADED, reason=f"the policy in force: {files}")
-    manager.register(engine, record)
+    _register(manager, engine, NAME, f"the policy in force: {files}")
+    if journal.plugin is not None:
+        kept = journal.plugin(engine.facts_of)
+        _register(manager, kept, JOURNAL, f"the policy keeps a journal in {journal.directory}")
+
+
+def _register(manager: PluginManager, plugin: object, name: str, reason: str) -> None:
+    """Register under ``name``, numbered if a plugin has it: none may keep the policy out with a name."""
+    record = PluginRecord(name=manager.free_name(name), state=PluginState.LOADED, reason=reason)
+    manager.register(plugin, record)
 
 
 def options_of(policy: Policy) -> Mapping[str, Mapping[str, Any]]:

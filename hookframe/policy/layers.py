@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from importlib_metadata import Distribution, EntryPoint, EntryPoints, distributions
 
 from hookframe.errors import PolicyError
+from hookframe.host.metadata import directory_of, read_file
 from hookframe.host.modules import locate
 from hookframe.policy.mistakes import Mistake
+from hookframe.policy.toml import parse
 from hookframe.policy.vocabulary import LayerKind
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ GROUP = "hookframe.policy"
 """The entry-point group of policies in wheels: ``name = package:policy.toml`` names a file in the package."""
 VARIABLE = "HOOKFRAME_POLICY"
 """Files of the session's layer, separated as in ``PATH``."""
+_ENTRY_POINTS = "entry_points.txt"
 _NAME = "policy.toml"
 _PROJECT = "hookframe.toml"
 _TABLE = "tool.hookframe"
@@ -69,9 +73,16 @@ class LayerPlaces:
         return cls(
             machine=machine_directory() / _NAME,
             user=user_config_path("hookframe", appauthor=False) / _NAME,
-            project=Path.cwd(),
+            project=_here(),
             session=tuple(Path(part) for part in named.split(os.pathsep) if part),
         )
+
+
+def _here() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return None
 
 
 def machine_directory() -> Path:
@@ -102,27 +113,53 @@ def find_layers(places: LayerPlaces) -> Iterator[LayerFile]:
 def _exists(path: Path) -> bool:
     """True unless there is no such file; what cannot be looked at exists, and will not be readable."""
     try:
-        return path.exists() or path.is_symlink()
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
         return True
+    return True
 
 
 def _organisation() -> Iterator[LayerFile]:
-    from importlib_metadata import entry_points
+    found: dict[LayerFile, None] = {}
+    for source in cast("Iterable[Distribution]", distributions()):  # the library's releases type it differently
+        for file in _of_distribution(source):
+            found.setdefault(file)  # once, also if several copies of a wheel lie on the path
+    return iter(sorted(found, key=lambda file: str(file.path)))
 
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
-        module, _, name = entry.value.partition(":")
-        try:
-            spec = locate(module) if name else None
-        except Exception as error:  # noqa: BLE001  # finders of others are asked
-            spec, problem = None, f"looking for {module} raised {type(error).__name__}: {error}"
-        else:
-            problem = f"the entry point {entry.name!r} says {entry.value!r}, and there is no such package"
-        places = [] if spec is None else list(spec.submodule_search_locations or ())
-        if not places:
-            yield LayerFile(kind=LayerKind.ORGANISATION, path=Path(entry.value), problem=problem)
-        else:
-            yield LayerFile(kind=LayerKind.ORGANISATION, path=Path(places[0]) / name)
+
+def _of_distribution(source: Distribution) -> Iterator[LayerFile]:
+    """The policies of one distribution. All are asked, since the library hides those after an empty left-over."""
+    path = directory_of(source) or str(source)
+    if Path(path).name.startswith("~"):
+        return  # pip calls so what it is about to delete
+    try:
+        text = read_file(source, _ENTRY_POINTS)
+        entries = EntryPoints(source.entry_points).select(group=GROUP) if text is not None and GROUP in text else ()
+    except OSError:
+        return  # somebody else's file: nothing says that a policy is in it
+    except Exception as error:  # noqa: BLE001  # the library raises what its parsing happens to raise
+        if GROUP.encode() in Path(path, _ENTRY_POINTS).read_bytes():
+            problem = f"its {_ENTRY_POINTS} speaks of {GROUP} and cannot be read: {error}"
+            yield LayerFile(kind=LayerKind.ORGANISATION, path=Path(path), problem=problem)
+        return
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+        yield _named_by(entry)
+
+
+def _named_by(entry: EntryPoint) -> LayerFile:
+    module, _, name = entry.value.partition(":")
+    try:
+        spec = locate(module) if name else None
+    except Exception as error:  # noqa: BLE001  # finders of others are asked
+        spec, problem = None, f"looking for {module} raised {type(error).__name__}: {error}"
+    else:
+        problem = f"the entry point {entry.name!r} says {entry.value!r}, and there is no such package"
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    if not places:
+        return LayerFile(kind=LayerKind.ORGANISATION, path=Path(entry.value), problem=problem)
+    return LayerFile(kind=LayerKind.ORGANISATION, path=Path(places[0]) / name)
 
 
 def _project(start: Path) -> Iterator[LayerFile]:
@@ -135,7 +172,7 @@ def _project(start: Path) -> Iterator[LayerFile]:
         if _exists(shared) and _speaks_of_us(shared):
             yield LayerFile(kind=LayerKind.PROJECT, path=shared, table=_TABLE)
             return
-        if (directory / ".git").exists():
+        if _exists(directory / ".git"):
             return
 
 
@@ -148,9 +185,10 @@ def _speaks_of_us(path: Path) -> bool:
     if b"hookframe" not in data:
         return False
     try:
-        return "hookframe" in tomllib.loads(data.decode()).get("tool", {})
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        tool = parse(data).get("tool")
+    except ValueError:
         return f"[{_TABLE}".encode() in data
+    return isinstance(tool, dict) and "hookframe" in tool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +231,6 @@ def read_layers(places: LayerPlaces) -> Found:
     files = list(find_layers(places))
     if not files:
         return Found()  # and the machinery for reading stays unloaded
-    from hookframe.policy.merging import merge
     from hookframe.policy.reading import read_layer_file
 
     layers: list[Layer] = []
@@ -202,9 +239,7 @@ def read_layers(places: LayerPlaces) -> Found:
         try:
             if file.problem is not None:
                 raise PolicyError([Mistake(str(file.path), 0, "", file.problem)])
-            layer = read_layer_file(file.path, file.kind, table=file.table)
-            merge([layer])  # what it says of plugins and versions is read there
-            layers.append(layer)
+            layers.append(read_layer_file(file.path, file.kind, table=file.table))
         except PolicyError as error:
             unreadable.append((file, error))
     return Found(layers=tuple(layers), unreadable=tuple(unreadable))

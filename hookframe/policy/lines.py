@@ -61,10 +61,9 @@ def _document(root: Node) -> Iterator[tuple[Place, int]]:
 def _resolved(keys: Sequence[str], counts: dict[Place, int], element: bool) -> Place:
     """The place of a table's header: a name of an array of tables means its last element."""
     place: Place = ()
-    for key in keys:
+    for number, key in enumerate(keys, 1):
         place = (*place, key)
-        last = key is keys[-1] and element
-        if last:
+        if element and number == len(keys):
             counts[place] = counts.get(place, 0) + 1
         if place in counts:
             place = (*place, counts[place] - 1)

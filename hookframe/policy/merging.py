@@ -8,10 +8,8 @@ from operator import and_
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from hookframe.errors import InvalidLoadingRules, PolicyError
 from hookframe.host.rules import LoadingRules, PluginPin
 from hookframe.policy.lines import Place as Where
 from hookframe.policy.mistakes import Mistake, near
@@ -23,18 +21,18 @@ __all__ = ["merge"]
 
 Said: TypeAlias = tuple[str, Any, Origin]
 _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
-    "failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
-    "isolation": (lambda a, b: "process" if "process" in (a, b) else "none", "the strictest of all layers holds"),
-    "time_limit": (min, "the smallest of all layers holds"),
-    "required": (lambda a, b: a or b, "true in any layer holds"),
+    "plugins.*.failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
+    "plugins.*.isolation": (
+        lambda a, b: "process" if "process" in (a, b) else "none",
+        "the strictest of all layers holds",
+    ),
+    "plugins.*.time_limit": (min, "the smallest of all layers holds"),
+    "journal.required": (lambda a, b: a or b, "true in any layer holds"),
 }
 
 
 def merge(layers: Sequence[Layer]) -> Policy:
-    """What ``layers`` come to together, in whatever order they are given.
-
-    :raises PolicyError: if what one of them says of plugins or versions cannot be read.
-    """
+    """What ``layers`` come to together, in whatever order they are given."""
     ordered = tuple(sorted(layers, key=lambda layer: (layer.kind, layer.file)))
     notes: list[Mistake] = []
     values = _values(ordered, notes)
@@ -51,7 +49,7 @@ def merge(layers: Sequence[Layer]) -> Policy:
 
 
 def _note(notes: list[Mistake], layer: Layer, where: Where, message: str) -> None:
-    notes.append(Mistake(layer.file, layer.lines.of(where), ".".join(map(str, where)), message))
+    notes.append(Mistake(layer.file, layer.line(where), ".".join(map(str, where)), message))
 
 
 def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
@@ -82,7 +80,8 @@ def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effectiv
     for path, layer in locks:
         if not any(_within(known, path) for known in said):
             _note(notes, layer, ("locked",), f"no layer says {path!r}, so there is nothing to lock: {near(path, said)}")
-    return {path: _effective(path, sayings, locks, notes) for path, sayings in sorted(said.items())}
+    found = {path: _effective(path, sayings, locks, notes) for path, sayings in sorted(said.items())}
+    return {path: effective for path, effective in found.items() if effective is not None}
 
 
 def _within(path: str, prefix: str) -> bool:
@@ -94,10 +93,11 @@ def _effective(
     sayings: Sequence[tuple[Layer, Any, Origin]],
     locks: Sequence[tuple[str, Layer]],
     notes: list[Mistake],
-) -> Effective:
-    kind = path.rpartition(".")[2]
-    if kind in _STRICTER and not path.startswith("settings.") and ".options." not in path:
-        stricter, why = _STRICTER[kind]
+) -> Effective | None:
+    """The value in force; None if only layers that may not say it do."""
+    key = _key(path)
+    if key in _STRICTER:
+        stricter, why = _STRICTER[key]
         strictest = reduce(stricter, (value for _, value, _ in sayings))
         chosen = next(i for i, (_, value, _) in enumerate(sayings) if value == strictest)
         return _made(path, sayings, chosen, why)
@@ -112,7 +112,13 @@ def _effective(
             text = f"the {locked.kind.label} layer ({locked.file}) has locked it: this value is not in force"
             _note(notes, layer, tuple(path.split(".")), text)
     by = locked.origin(("locked",))
-    return _made(path, sayings, allowed[-1] if allowed else 0, "it is locked", locked_by=by)
+    return _made(path, sayings, allowed[-1], "it is locked", locked_by=by) if allowed else None
+
+
+def _key(path: str) -> str:
+    """What kind of value it is: ``journal.required``, and ``plugins.*.failure`` for that of any plugin."""
+    section, *names = path.split(".")
+    return f"plugins.*.{names[1]}" if section == "plugins" and len(names) == 2 else path
 
 
 def _made(
@@ -141,19 +147,16 @@ def _said(layer: Layer) -> Iterator[Said]:
 
 def _loading(layer: Layer) -> LoadingRules:
     table = layer.document.loading
-    try:
-        pins = [
-            PluginPin(
-                plugin=name,
-                version=pin.version,
-                digest=pin.digest,
-                origins=None if pin.origin is None else frozenset(pin.origin),
-            )
-            for name, pin in layer.document.plugins.items()
-            if (pin.version, pin.digest, pin.origin) != (None, None, None)
-        ]
-    except InvalidLoadingRules as error:
-        raise PolicyError([Mistake(layer.file, layer.lines.of(("plugins",)), "plugins", str(error))]) from error
+    pins = [
+        PluginPin(
+            plugin=name,
+            version=pin.version,
+            digest=pin.digest,
+            origins=None if pin.origin is None else frozenset(pin.origin),
+        )
+        for name, pin in layer.document.plugins.items()
+        if (pin.version, pin.digest, pin.origin) != (None, None, None)
+    ]
     return LoadingRules(
         allow=None if table.allow is None else frozenset(table.allow),
         deny=frozenset(table.deny),
@@ -165,10 +168,4 @@ def _loading(layer: Layer) -> LoadingRules:
 
 def _requirements(layer: Layer) -> Iterator[Requirement]:
     for name, versions in layer.document.require.items():
-        try:
-            SpecifierSet(versions)
-        except InvalidSpecifier:
-            text = f"{versions!r} is no range of versions: write it as '>=1.0,<2'"
-            mistake = Mistake(layer.file, layer.lines.of(("require", name)), f"require.{name}", text)
-            raise PolicyError([mistake]) from None
         yield Requirement(canonicalize_name(name), versions, layer.origin(("require", name)))

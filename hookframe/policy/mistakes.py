@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hookframe.policy.lines import Lines, Place
 
-__all__ = ["Mistake", "Mistakes", "near"]
+__all__ = ["Mistake", "Mistakes", "near", "shortened"]
 
 _MOST = 100
 
@@ -55,6 +55,12 @@ def dotted(place: Place) -> str:
     for key in place:
         text += f"[{key}]" if isinstance(key, int) else (f".{key}" if text else key)
     return text
+
+
+def shortened(value: object) -> str:
+    """A value as messages show it."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from hookframe.errors import PolicyError
+from hookframe.policy.conditions import All
 from hookframe.policy.lines import Lines
 from hookframe.policy.lines import Place as Where
-from hookframe.policy.mistakes import Mistake, Mistakes, near
+from hookframe.policy.mistakes import Mistake, Mistakes, near, shortened
 from hookframe.policy.rules import Exemption, Origin, Rule
 from hookframe.policy.selecting import condition_of
+from hookframe.policy.toml import LARGEST, parse
 from hookframe.policy.vocabulary import PLACES, LayerKind, Mode, Place
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from hookframe.policy.schema import DocumentTable, ModesTable, RuleTable
+    from hookframe.policy.schema import DocumentTable, ModesTable, RuleTable, SelectorTable
 
-__all__ = ["LARGEST", "Layer", "read_layer", "read_layer_file"]
-
-LARGEST = 1024 * 1024
-"""Bytes that a policy file may have."""
-_DEEPEST = 32
+__all__ = ["LARGEST", "Layer", "read_layer", "read_layer_file", "schema_mistake"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,7 @@ class Layer:
     :ivar file: as it is named in messages.
     :ivar digest: of its bytes.
     :ivar document: what it says, as it was read.
+    :ivar prefix: the table that it stands in.
     """
 
     kind: LayerKind
@@ -45,6 +45,7 @@ class Layer:
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     lines: Lines = field(compare=False, repr=False)
+    prefix: Where = ()
 
     @property
     def name(self) -> str:
@@ -53,7 +54,11 @@ class Layer:
 
     def origin(self, place: Where) -> Origin:
         """Where the value at ``place`` is written."""
-        return Origin(self.kind, self.file, self.lines.of(place))
+        return Origin(self.kind, self.file, self.line(place))
+
+    def line(self, place: Where) -> int:
+        """The line of the value at ``place``, from 1."""
+        return self.lines.of((*self.prefix, *place))
 
 
 def read_layer_file(path: Path, kind: LayerKind, *, table: str | None = None) -> Layer:
@@ -82,28 +87,18 @@ def read_layer(data: bytes, kind: LayerKind, file: str, *, table: str | None = N
 
 
 def _facts(data: bytes, mistakes: Mistakes, table: str | None) -> tuple[Mapping[str, Any] | None, Where]:
-    if len(data) > LARGEST:
-        mistakes.add((), f"is larger than {LARGEST} bytes: split it into layers, or shorten it")
-        return None, ()
     try:
-        facts = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        mistakes.add((), f"is no TOML: {error}")
+        facts: Any = parse(data)
+    except ValueError as error:
+        mistakes.add((), str(error))
         return None, ()
     prefix = tuple(table.split(".")) if table else ()
-    for key in prefix:
+    for depth, key in enumerate(prefix, 1):
         facts = facts.get(key, {})
-    if _depth(facts) > _DEEPEST:
-        mistakes.add((), f"is nested more than {_DEEPEST} deep")
-        return None, ()
+        if not isinstance(facts, dict):
+            mistakes.add(prefix[:depth], f"is {shortened(facts)}: write a table")
+            return None, ()
     return facts, prefix
-
-
-def _depth(value: object, so_far: int = 0) -> int:
-    if so_far > _DEEPEST or not isinstance(value, (dict, list)):
-        return so_far
-    inner = value.values() if isinstance(value, dict) else value
-    return max((_depth(item, so_far + 1) for item in inner), default=so_far)
 
 
 def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: Mistakes, digest: str) -> Layer | None:
@@ -115,9 +110,10 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
         document = DocumentTable.model_validate(facts)
     except ValidationError as error:
         for found in error.errors(include_url=False):
-            mistakes.add(*_mistake(found, prefix, DocumentTable))
+            mistakes.add(*schema_mistake(found, prefix, DocumentTable))
         return None
     reader = _LayerReader(document, prefix, kind, mistakes)
+    reader.check_versions()
     return Layer(
         kind=kind,
         file=mistakes.file,
@@ -126,10 +122,11 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
         rules=reader.rules(),
         exemptions=reader.exemptions(),
         lines=mistakes.lines,
+        prefix=prefix,
     )
 
 
-def _mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Where, str]:
+def schema_mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Where, str]:
     """The place and the words for what the schema found."""
     keys: tuple[str | int, ...] = found["loc"]
     place, given, kind = (*prefix, *keys), found.get("input"), found["type"]
@@ -139,14 +136,11 @@ def _mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Wher
         return place[:-1] or place, f"has no {keys[-1]!r}: {_described(document, keys)}"
     if kind in ("literal_error", "enum"):
         expected = found["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return place, f"is {given!r}: {near(str(given), expected)}"
+        return place, f"is {shortened(given)}: {near(str(given), expected)}"
+    if kind in ("model_type", "dict_type"):
+        return place, f"is {shortened(given)}: write a table"
     text = found["msg"].removeprefix("Value error, ")
-    return place, f"is {_short(given)}: {text[0].lower()}{text[1:]}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return place, f"is {shortened(given)}: {text[0].lower()}{text[1:]}"
 
 
 def _model_at(document: type[BaseModel], keys: Where) -> Any:
@@ -183,6 +177,16 @@ class _LayerReader:
         self.kind = kind
         self.mistakes = mistakes
 
+    def check_versions(self) -> None:
+        """Note ranges of versions that cannot be read."""
+        pins = [(("plugins", name, "version"), table.version) for name, table in self.document.plugins.items()]
+        for place, versions in [*pins, *((("require", name), text) for name, text in self.document.require.items())]:
+            try:
+                SpecifierSet(versions or "")
+            except InvalidSpecifier:
+                text = f"{versions!r} is no range of versions: write it as '>=1.0,<2'"
+                self.mistakes.add((*self.prefix, *place), text)
+
     def rules(self) -> tuple[Rule, ...]:
         """The rules, in the order of the file."""
         seen: set[str] = set()
@@ -203,15 +207,11 @@ class _LayerReader:
         if not places:
             self.mistakes.add((*where, "where"), f"is empty: name some of {list(PLACES)}")
         delegates = tuple(LayerKind[name.upper()] for name in table.delegates)
-        for index, delegate in enumerate(delegates):
-            if delegate <= self.kind:
-                text = f"the {delegate.label} layer is not weaker than this one, and needs no delegation"
-                self.mistakes.add((*where, "delegates", index), text)
         return Rule(
             id=table.id,
             origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
             places=tuple(dict.fromkeys(places)),
-            condition=condition_of(table, where, places, self.mistakes),
+            condition=self._condition(table, where, places),
             action=table.action,
             modes=tuple((place, table.mode or _mode(self.document.modes, place)) for place in dict.fromkeys(places)),
             reason=table.reason,
@@ -220,6 +220,15 @@ class _LayerReader:
             max_days=table.max_days,
         )
 
+    def _condition(self, table: SelectorTable, where: Where, places: Sequence[Place] | None) -> All:
+        """The condition; each file lists what it looks at in the environment, so that no other one changes what it sees."""
+        condition = condition_of(table, where, places, self.mistakes)
+        listed = self.document.facts.env
+        for name in dict.fromkeys(path.removeprefix("env.") for path in condition.paths() if path.startswith("env.")):
+            if name not in listed:
+                self.mistakes.add((*where, "when"), f"looks at env.{name}: list {name!r} in facts.env of this file")
+        return condition
+
     def exemptions(self) -> tuple[Exemption, ...]:
         """The exceptions, in the order of the file."""
         seen: set[str] = set()
@@ -227,12 +236,17 @@ class _LayerReader:
         for index, table in enumerate(self.document.exceptions):
             where = (*self.prefix, "exceptions", index)
             self._check_unique(table.id, seen, where)
+            condition = self._condition(table, where, self._places_of(table.rule))
+            if not condition.parts:
+                self.mistakes.add(
+                    where, "says not what it is about, and would lift the whole rule: give it points, or when"
+                )
             found.append(
                 Exemption(
                     id=table.id,
                     origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
                     rule=table.rule,
-                    condition=condition_of(table, where, self._places_of(table.rule), self.mistakes),
+                    condition=condition,
                     owner=table.owner,
                     reason=table.reason,
                     until=table.until,
@@ -242,12 +256,12 @@ class _LayerReader:
             )
         return tuple(found)
 
-    def _places_of(self, rule: str) -> tuple[Place, ...]:
-        """Where the rule is asked, if it is one of this file; anywhere, if it is another layer's."""
+    def _places_of(self, rule: str) -> tuple[Place, ...] | None:
+        """Where the rule is asked, if it is one of this file; None if it is another layer's."""
         for table in self.document.rules:
             if rule in (table.id, f"{self.kind.label}:{table.id}"):
                 return tuple(table.where)
-        return PLACES
+        return None
 
 
 def _mode(modes: ModesTable, place: Place) -> Mode:

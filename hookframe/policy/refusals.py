@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from importlib_metadata import PackageNotFoundError, version
-from packaging.specifiers import SpecifierSet
 
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
+from hookframe.host.compatibility import contains
 from hookframe.policy.layers import Found
 from hookframe.policy.policy import Policy, Requirement
 
@@ -52,7 +52,7 @@ def _unreadable(found: Found) -> Iterator[Refusal]:
 def _unmet(policy: Policy) -> Iterator[Refusal]:
     for requirement in policy.requirements:
         installed = _installed(requirement)
-        if installed is None or not SpecifierSet(requirement.versions).contains(installed, prereleases=True):
+        if installed is None or not contains(requirement.versions, installed):
             has = "it is not installed" if installed is None else f"{installed} is installed"
             wanted = f"{requirement.distribution}{requirement.versions}"
             yield Refusal(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from hookframe.admission.objection import Action
 from hookframe.host.origin import OriginKind
-from hookframe.policy.vocabulary import Mode, Place
+from hookframe.policy.vocabulary import FACTS, Mode, Place
 
 __all__ = [
     "DocumentTable",
@@ -19,6 +19,7 @@ __all__ = [
     "PluginTable",
     "RuleTable",
     "SettingsTable",
+    "json_schema",
 ]
 
 _LONGEST = 1000
@@ -138,8 +139,10 @@ class JournalTable(_Table):
     directory: Word | None = None
     required: bool | None = Field(default=None, description="refuse everything while the journal cannot be written")
     sealed_to: Word | None = Field(
-        default=None, description="the operator's public key, to which the first key is sealed"
+        default=None, description="the operator's public key; each record then has a forward-secure MAC"
     )
+    anchor: Word | None = Field(default=None, description="a file elsewhere for the head of the chain")
+    facts: Words | None = Field(default=None, description="globs on the facts that may be written down")
 
 
 class FactsTable(_Table):
@@ -166,3 +169,20 @@ class DocumentTable(_Table):
     journal: JournalTable = JournalTable()
     facts: FactsTable = FactsTable()
     locked: list[Word] = Field(default=[], description="plain values that weaker layers cannot change: settings.scope")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy file; the facts that conditions can name are among its descriptions."""
+    schema = DocumentTable.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    facts = {
+        path: {"description": f"{kind.about} ({kind.type}; known at {', '.join(kind.places)})"}
+        for path, kind in FACTS.items()
+        if not path.endswith(".*")
+    }
+    for table in ("RuleTable", "ExceptionTable"):
+        when = next(
+            option for option in schema["$defs"][table]["properties"]["when"]["anyOf"] if option["type"] == "object"
+        )
+        when["properties"] = facts
+    return schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -11,9 +11,11 @@ from packaging.version import InvalidVersion, Version
 from hookframe.admission.request import Route
 from hookframe.policy.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.lines import Place as Where
-from hookframe.policy.mistakes import Mistakes, near
-from hookframe.policy.schema import SelectorTable
-from hookframe.policy.vocabulary import FACTS, OPERATORS, FactKind, Place, Scalar, fact
+from hookframe.policy.mistakes import Mistakes, near, shortened
+from hookframe.policy.vocabulary import FACTS, OPERATORS, PLACES, FactKind, Place, Scalar, fact
+
+if TYPE_CHECKING:
+    from hookframe.policy.schema import SelectorTable
 
 __all__ = ["condition_of"]
 
@@ -38,14 +40,15 @@ _SELECTORS: dict[str, tuple[str, str]] = {
 }
 
 
-def condition_of(table: SelectorTable, where: Where, places: Sequence[Place], mistakes: Mistakes) -> All:
+def condition_of(table: SelectorTable, where: Where, places: Sequence[Place] | None, mistakes: Mistakes) -> All:
     """All that a rule's or an exception's selectors and ``when`` ask for, as one condition.
 
     :param where: the table's place in the file.
-    :param places: where the rule is asked.
+    :param places: where the rule is asked; None if another layer says it.
     :param mistakes: told of everything that is wrong; the condition is then of no use.
     """
     parts: list[Condition] = []
+    places = tuple(_POINT_FACTS) if places is None and table.points is not None else places or PLACES
     if table.points is not None:
         parts.append(_points(table.points, where, places, mistakes))
     for name, (path, operator) in _SELECTORS.items():
@@ -128,7 +131,7 @@ class _Reader:
             self.mistakes.add(where, "takes a list of tables with conditions, and at least one")
             return All()
         parts = tuple(self.read(item, (*where, index), depth + 1) for index, item in enumerate(value))
-        return All(parts) if key == "all" else OneOf(parts)
+        return parts[0] if len(parts) == 1 else All(parts) if key == "all" else OneOf(parts)
 
     def _facts(self, keys: tuple[str, ...], value: Any, where: Where) -> list[Condition]:
         """The comparisons below one key, which may be a whole path or the beginning of one."""
@@ -177,7 +180,7 @@ def _mismatch(kind: FactKind, operator: str, value: Any) -> str | None:
 
 def _wrong_value(wanted: str, operator: str, value: Any) -> str | None:
     if not isinstance(value, Scalar) or (isinstance(value, str) and len(value) > _LONGEST_VALUE):
-        return f"{value!r} is no string, number or flag that can be compared"
+        return f"{shortened(value)} is no string, number or flag that can be compared"
     ordering = operator in ("lt", "le", "gt", "ge")
     is_flag, is_text = isinstance(value, bool), isinstance(value, str)
     fits = {
@@ -192,7 +195,9 @@ def _wrong_value(wanted: str, operator: str, value: Any) -> str | None:
         return f"{value!r} does not fit: a {'number' if wanted == 'any' else wanted} is compared here"
     if wanted == "version":
         try:
-            Version(str(value))
+            version = Version(str(value))
         except InvalidVersion:
             return f"{value!r} is no version: write it as '2.9'"
+        if version.local:
+            return f"{value!r} names a build, and builds are not compared: write {version.public!r}"
     return None

@@ -134,7 +134,7 @@ def test_none_from_a_forward_function_leaves_the_tensor():
 @pytest.mark.parametrize("replacement", [torch.tensor(0.0), 0, (), ""], ids=repr)
 def test_a_false_value_that_is_not_none_replaces_too(replacement):
     point = HookPoint()
-    point.add_hook(lambda tensor, hook: replacement)
+    point.add_hook(hookframe.guarded(lambda tensor, hook: replacement, tensor=False))
     assert point(torch.ones(())) is replacement
 
 

@@ -596,7 +596,12 @@ def test_resetting_from_inside_a_function_takes_effect_at_the_next_call(two):
 
 def test_adding_from_inside_a_function_takes_effect_at_the_next_call():
     point, calls = HookPoint(), []
-    point.add_hook(lambda tensor, hook: calls.append("outer") or hook.add_hook(lambda t, hook: calls.append("inner")))
+
+    def outer(tensor, hook):
+        calls.append("outer")
+        hook.add_hook(lambda t, hook: calls.append("inner"))
+
+    point.add_hook(outer)
     point(torch.ones(1))
     assert calls == ["outer"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from hookframe.cli.lazy import LazyVerbs
 
 __all__ = ["command"]
 
@@ -18,24 +18,7 @@ _VERBS = {
 }
 
 
-class _Verbs(click.Group):
-    """Imports a verb when it is called for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        verb: click.Command = importlib.import_module(f"hookframe.cli.plugins.{cmd_name}").command
-        return verb
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(_VERBS.items()))
-
-
-@click.group("plugins", cls=_Verbs)
+@click.group("plugins", cls=LazyVerbs, verbs=_VERBS, package=__name__)
 def command() -> None:
     """See which plugins are installed, and what became of them.
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hookframe.cli.in_force import loading_in_force
 from hookframe.host.record import PluginRecord, PluginState
 from hookframe.host.rules import LoadingRules
 
@@ -23,12 +24,12 @@ _FAILED_STATES = {PluginState.BROKEN, PluginState.TRIPPED}
 
 
 def _read_rules(ctx: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> LoadingRules:
-    return reduce(and_, map(LoadingRules.from_toml, paths), LoadingRules())
+    return reduce(and_, map(LoadingRules.from_toml, paths), loading_in_force())
 
 
 def rules(verb: _Verb) -> _Verb:
-    """Add ``--rules FILE``, which gives the verb a :class:`LoadingRules`."""
-    text = "Apply the rules for loading in this TOML file, or in a lock file; with several, all hold."
+    """Add ``--rules FILE``, which gives the verb a :class:`LoadingRules`: those of the policy, and those of the files."""
+    text = "Apply the rules for loading in this TOML file, or in a lock file, besides those of the policy; all hold."
     return click.option("--rules", metavar="FILE", multiple=True, callback=_read_rules, help=text)(verb)
 
 

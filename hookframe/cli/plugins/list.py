@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from hookframe.cli.plugins import asking
-from hookframe.cli.plugins.table import print_table
+from hookframe.cli.table import print_table
 from hookframe.host.record import PluginRecord, PluginState
 from hookframe.host.rules import LoadingRules
 from hookframe.host.selection import Selection
@@ -47,9 +47,9 @@ def command(ctx: click.Context, as_json: bool, load: bool, without: tuple[str, .
 
 
 def _loaded(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecord]:
-    from hookframe.host.manager import PluginManager
+    from hookframe.cli.in_force import installed_plugins
 
-    return PluginManager.installed(rules=rules, without=without).records
+    return installed_plugins(rules, without).records
 
 
 def _surveyed(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecord]:

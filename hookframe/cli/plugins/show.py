@@ -10,6 +10,7 @@ from typing import Any
 import click
 from packaging.utils import canonicalize_name
 
+from hookframe.cli.in_force import installed_plugins
 from hookframe.cli.plugins import asking
 from hookframe.host.distribution import PluginDistribution
 from hookframe.host.inventory import take_inventory
@@ -34,7 +35,7 @@ def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ..
 
     It is imported for that if it may load, and no other plugin is.
     """
-    manager = PluginManager.installed(rules=rules, without=without, only=name)
+    manager = installed_plugins(rules, without, only=name)
     records = [record for record in manager.records if record.distribution == canonicalize_name(name)]
     distributions = take_inventory().distributions
     if not records:

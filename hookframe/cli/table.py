@@ -36,6 +36,8 @@ def _wrapped(row: Sequence[str], widths: Sequence[int]) -> Iterator[tuple[str, .
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], colours: Mapping[str, str]) -> str:
+    while len(cells) > 1 and not cells[-1]:  # nothing to be seen, and blanks at the end of a line
+        cells, widths = cells[:-1], widths[:-1]
     *padded, last = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
     styled = [_styled(text, colours.get(cell)) for text, cell in zip([*padded, last.rstrip()], cells, strict=True)]
     return _GAP.join(styled).rstrip()

@@ -1,0 +1,1 @@
+"""Activations kept: caches on disk, captures over many forwards, and their cost told beforehand."""

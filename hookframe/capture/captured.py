@@ -1,0 +1,254 @@
+"""What a capture fills: the activations of many forwards, each with its step and call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple, Self
+
+import torch
+
+from hookframe.capture.step import Step
+from hookframe.core.activation_cache import ActivationCache, bytes_of
+from hookframe.core.lookup import find_short, matching
+from hookframe.errors import ActivationShapeError, CacheTooLarge, UnknownActivation
+
+__all__ = ["Captured", "Place"]
+
+_HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
+
+
+class Place(NamedTuple):
+    """Where a value comes from: the hook point, the forward, and which call of the point in that forward (from 0)."""
+
+    name: str
+    step: int = 0
+    call: int = 0
+
+    @property
+    def key(self) -> str:
+        """How the cache calls it once it holds more than one forward or call: ``name@step``, ``name@step:call``."""
+        return f"{self.name}@{self.step}" + (f":{self.call}" if self.call else "")
+
+    @classmethod
+    def of(cls, key: str) -> Place:
+        """The place that a key stands for."""
+        name, _, where = key.partition("@")
+        step, _, call = where.partition(":")
+        return cls(name, int(step or 0), int(call or 0))
+
+
+class Captured(ActivationCache):
+    """The activations of any number of forwards.
+
+    With one forward, in which each point was called once, keys are the points' names, as in any cache. As soon as there
+    is more, every key says what it is: ``name@step``, and ``name@step:call`` for further calls in the same step. A name
+    that has several values by then is refused, never answered with one of them: ask :meth:`step`, :attr:`prompt`,
+    :attr:`decode`, :meth:`sequence` or :meth:`rows`, or use the key itself.
+
+    :ivar steps: the forwards, in order.
+    :ivar pos_dims: name → the dimension that is the position, for points that say so.
+    :ivar max_bytes: how much it may hold; None for any amount.
+    """
+
+    steps: list[Step]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.steps = []
+        self.pos_dims: dict[str, int] = {}
+        self.max_bytes: int | None = None
+        self._by_place = any("@" in key for key in self)
+        self._calls: dict[str, int] = {}
+        self.held = self.nbytes
+        self.tally: Callable[[str, torch.Tensor], None] | None = None
+        self.keep: Callable[[Place, torch.Tensor], None] | None = None
+
+    def begin(self, step: Step) -> None:
+        """A forward begins: what is stored from here on is its."""
+        self.steps.append(step)
+        self._calls.clear()
+
+    def __setitem__(self, name: str, value: torch.Tensor) -> None:
+        """File ``value`` under the point ``name``, the current step and the next call of it.
+
+        :raises CacheTooLarge: if it would take the cache beyond ``max_bytes``; it was not kept.
+        """
+        if self.tally is not None:  # an estimate is made: nothing is kept
+            self.tally(name, value)
+            return
+        size = bytes_of(value)
+        if self.max_bytes is not None and self.held + size > self.max_bytes:
+            raise too_large(f"{name!r} with {size:,} bytes", self.held, self.max_bytes)
+        if not self.steps:  # a part of the model was called by itself
+            self.begin(Step(index=0))
+        place = Place(name, len(self.steps) - 1, self._calls.get(name, 0))
+        self._calls[name] = place.call + 1
+        self.held += size
+        if not self._by_place and (place.step or place.call):
+            self._say_places()
+        super().__setitem__(self.key_of(place), value)
+        if self.keep is not None:
+            self.keep(place, value)
+
+    def key_of(self, place: Place) -> str:
+        """The key that a value from ``place`` has now."""
+        return place.key if self._by_place else place.name
+
+    def put(self, place: Place, value: torch.Tensor) -> None:
+        """Put an equal tensor in the place of the one from ``place``."""
+        super().__setitem__(self.key_of(place), value)
+
+    def _say_places(self) -> None:
+        held = [(Place(name).key, value) for name, value in self.items()]
+        self._by_place = True
+        self.clear()
+        self.update(held)
+
+    def step(self, index: int) -> ActivationCache:
+        """The activations of one forward, by the points' names (``name:call`` for further calls); negative from the last.
+
+        :raises UnknownActivation: if there was no such forward.
+        """
+        if not -len(self.steps) <= index < len(self.steps):
+            raise UnknownActivation(f"there is no step {index}: {len(self.steps)} forwards were captured")
+        wanted = index % len(self.steps)
+        made = ActivationCache()
+        for key, value in self.items():
+            place = Place.of(key)
+            if place.step == wanted:
+                made[f"{place.name}:{place.call}" if place.call else place.name] = value
+        made.skipped, made._model, made._saved = dict(self.skipped), self._model, self._saved
+        return made
+
+    @property
+    def prompt(self) -> ActivationCache:
+        """The activations of the one forward that read a prompt.
+
+        :raises UnknownActivation: if there were several, or none.
+        """
+        prompts = [step.index for step in self.steps if step.phase == "prompt"]
+        if len(prompts) != 1:
+            raise UnknownActivation(f"{len(prompts)} prompts were captured, in steps {prompts[:8]}: use step(index)")
+        return self.step(prompts[0])
+
+    @property
+    def decode(self) -> list[ActivationCache]:
+        """The activations of each forward that went on from a key-value cache."""
+        return [self.step(step.index) for step in self.steps if step.phase == "decode"]
+
+    @property
+    def generations(self) -> list[list[int]]:
+        """The steps that belong together: a prompt, and the forwards that went on from where it ended."""
+        groups: list[list[int]] = []
+        reached = 0
+        for step in self.steps:
+            if step.phase == "decode" and groups and step.past == reached:
+                groups[-1].append(step.index)
+            else:
+                groups.append([step.index])
+            reached = step.past + (step.length or 0)
+        return groups
+
+    def sequence(
+        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int = 0
+    ) -> torch.Tensor:
+        """One activation of a prompt and of all that was generated from it, joined along the position.
+
+        ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. The look-up is that of
+        ``cache[name, layer, part]``. Rows are taken to be the same texts throughout, which a beam search does not keep.
+
+        :param generation: which of :attr:`generations`.
+        :raises UnknownActivation: if it is not there in each step, once.
+        :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not.
+        """
+        found = find_short(self._names(), name, layer, part)
+        steps = self._generation(generation)
+        return torch.cat(self._each(found, steps), dim=self._pos_dim(found))
+
+    def rows(
+        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int = 0
+    ) -> list[torch.Tensor]:
+        """:meth:`sequence` for each text of the batch without its padding: a list of ``[tokens, ...]``."""
+        found = find_short(self._names(), name, layer, part)
+        joined = self.sequence(name, layer, part, generation=generation)
+        dim = self._pos_dim(found) % joined.dim()
+        if dim == 0:
+            raise ActivationShapeError(f"{found!r} has shape {list(joined.shape)}: it has no dimension for the batch")
+        real = self._real(self._generation(generation), joined.shape[0], joined.shape[dim])
+        return [
+            row.index_select(dim - 1, kept.nonzero()[:, 0].to(row.device))
+            for row, kept in zip(joined, real, strict=True)
+        ]
+
+    def _generation(self, index: int) -> list[int]:
+        groups = self.generations
+        if not -len(groups) <= index < len(groups):
+            raise UnknownActivation(f"there is no generation {index}: {len(groups)} were captured")
+        return groups[index]
+
+    def _real(self, steps: list[int], batch: int, length: int) -> torch.Tensor:
+        """Which positions are no padding: bool ``[batch, pos]``."""
+        whole = [self.steps[index].positions for index in steps]
+        known = [positions for positions in whole if positions is not None]
+        return torch.cat(known, dim=1) >= 0 if len(known) == len(whole) else torch.ones(batch, length, dtype=torch.bool)
+
+    def _each(self, name: str, steps: list[int]) -> list[torch.Tensor]:
+        """The values of ``name`` in ``steps``, each with one entry for each position."""
+        dim = self._pos_dim(name)
+        values: list[torch.Tensor] = []
+        for index in steps:
+            value = self.get(self.key_of(Place(name, index)))
+            if value is None or (self.get(self.key_of(Place(name, index, 1))) is not None and self._by_place):
+                raise UnknownActivation(f"{name!r} has not one value in step {index}, so no sequence can be made of it")
+            length = self.steps[index].length
+            expected = (*values[0].shape[:dim], length, *values[0].shape[dim:][1:]) if values else None
+            if (
+                not -value.dim() <= dim < value.dim()
+                or value.shape[dim] != length
+                or expected not in (None, value.shape)
+            ):
+                raise ActivationShapeError(
+                    f"{name!r} has shape {list(value.shape)} in step {index}, which has {length} positions: it cannot be "
+                    "joined; take the values of each step"
+                )
+            values.append(value)
+        return values
+
+    def _pos_dim(self, name: str) -> int:
+        return self.pos_dims.get(name, -3 if name.endswith(_HEAD_POINTS) else -2)
+
+    def _names(self) -> Collection[str]:
+        return dict.fromkeys(Place.of(key).name for key in self)
+
+    def _value_of(self, name: str) -> torch.Tensor:
+        keys = [key for key in self if Place.of(key).name == name]
+        if len(keys) != 1:
+            shown = ", ".join(map(repr, keys[:3])) + (f" … {keys[-1]!r}" if len(keys) > 3 else "")
+            raise UnknownActivation(
+                f"{name!r} has {len(keys)} values: {shown}; use a key, step(index)[{name!r}], sequence({name!r}) or "
+                f"rows({name!r})"
+            )
+        return self[keys[0]]
+
+    def _matching(self, pattern: str) -> list[str]:
+        if "@" in pattern:
+            return matching(self, pattern)
+        names = set(matching(self._names(), pattern))
+        return [key for key in self if Place.of(key).name in names]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"tally": None, "keep": None}
+
+    def _with(self, items: Iterable[tuple[str, torch.Tensor]]) -> Self:
+        made = super()._with(items)
+        made.steps, made.pos_dims, made._calls = list(self.steps), dict(self.pos_dims), {}
+        made.tally = made.keep = None
+        return made
+
+
+def too_large(what: str, held: int, most: int) -> CacheTooLarge:
+    """The error for activations that do not fit into ``max_bytes``."""
+    return CacheTooLarge(
+        f"{what} on top of {held:,} bytes would take the cache beyond max_bytes={most:,}: capture fewer points or "
+        "positions, or allow more"
+    )

@@ -1,0 +1,66 @@
+"""Captured values on disk: written as the forwards go, and mapped back as tensors that take no memory until looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hookframe.capture.captured import Place
+from hookframe.capture.manifest import MANIFEST
+from hookframe.capture.shards import SUFFIX, read_shard, write_shard
+from hookframe.core.activation_cache import bytes_of
+from hookframe.errors import CacheFileError
+
+__all__ = ["Spool"]
+
+SHARD_BYTES = 64 << 20  # this much waits in memory before it is written
+
+
+class Spool:
+    """Writes values to files of about ``SHARD_BYTES`` in a directory, and gives them back mapped from there.
+
+    :ivar files: the files written, in order, and the keys in each.
+    """
+
+    def __init__(self, directory: Path, put: Callable[[Place, torch.Tensor], None]) -> None:
+        self.directory = directory
+        self.files: dict[str, list[Place]] = {}
+        self._put = put
+        self._waiting: dict[Place, torch.Tensor] = {}
+        self._bytes = 0
+
+    def open(self) -> None:
+        """Make the directory.
+
+        :raises CacheFileError: if it cannot be made, or holds a cache or a capture already.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            taken = next(
+                (path for path in self.directory.iterdir() if path.suffix == SUFFIX or path.name == MANIFEST), None
+            )
+        except OSError as error:
+            raise CacheFileError(f"{str(self.directory)!r} cannot be used: {error.strerror}") from error
+        if taken is not None:
+            raise CacheFileError(f"{str(self.directory)!r} holds {taken.name!r} already: spill to an empty directory")
+
+    def add(self, place: Place, value: torch.Tensor) -> None:
+        """Take one value; writes a file when enough have come together."""
+        self._waiting[place] = value
+        self._bytes += bytes_of(value)
+        if self._bytes >= SHARD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has not been written yet."""
+        if not self._waiting:
+            return
+        name = f"tensors-{len(self.files):05}{SUFFIX}"
+        write_shard(self.directory / name, {place.key: value for place, value in self._waiting.items()})
+        self.files[name] = list(self._waiting)
+        mapped = read_shard(self.directory / name)
+        for place in self._waiting:
+            self._put(place, mapped[place.key])
+        self._waiting, self._bytes = {}, 0

@@ -1,0 +1,57 @@
+"""``hookframe doctor``: what is in force here, and how much it promises."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+
+from hookframe.cli.plugins import asking
+from hookframe.host.selection import Selection
+from hookframe.host.survey import survey
+from hookframe.policy.guarantee import Level, guarantee_of
+from hookframe.policy.layers import LayerPlaces, read_layers
+from hookframe.policy.refusals import refusals_of
+
+__all__ = ["command"]
+
+_COLOURS = {Level.NONE: "bright_black", Level.ADVISORY: "yellow", Level.MANAGED: "green", Level.ATTESTED: "green"}
+
+
+@click.command("doctor")
+@asking.as_json
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Say how much the policy promises on this machine, and why it is not more.
+
+    none: no policy. advisory: whoever runs the code can change what decides. managed: a layer that this user cannot
+    write, and plugins whose files were verified. attested: managed, with a required, forward-secure journal.
+
+    Exits with 1 if something refuses every hook.
+    """
+    found = read_layers(LayerPlaces.standard())
+    refusals = refusals_of(found) if found else []
+    loading = found.policy.loading if found else None
+    surveyed = survey(Selection.from_environment(), loading)
+    guarantee = guarantee_of(found, surveyed.verdicts)
+    files = [f"{layer.kind.label} {layer.file}" for layer in found.layers]
+    states = Counter(str(record.state) for record in surveyed.records)
+    if as_json:
+        facts = {
+            "level": str(guarantee.level),
+            "reasons": list(guarantee.reasons),
+            "layers": files,
+            "plugins": dict(states),
+            "refusals": [refusal.message for refusal in refusals],
+        }
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        click.echo(f"guarantee: {click.style(str(guarantee.level), bold=True, fg=_COLOURS[guarantee.level])}")
+        for reason in guarantee.reasons:
+            click.echo(f"  not higher, since {reason}")
+        click.echo(f"policy: {', '.join(files) or 'none'}")
+        click.echo(f"plugins: {', '.join(f'{count} {state}' for state, count in sorted(states.items())) or 'none'}")
+        for refusal in refusals:
+            click.echo(click.style("every hook is refused: ", fg="red") + f"{refusal.message}; {refusal.remedy}")
+    ctx.exit(asking.FINDINGS if refusals else asking.FINE)

@@ -1,0 +1,42 @@
+"""``hookframe policy check``: is it valid, and does everything in it matter?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+
+import click
+
+from hookframe.cli.plugins import asking
+from hookframe.cli.points_of import points_of
+from hookframe.cli.policy.given import day, read_policy
+from hookframe.policy.analysis import analyse
+from hookframe.policy.engine import today as utc_today
+
+__all__ = ["command"]
+
+
+@click.command("check")
+@click.argument("files", nargs=-1)
+@click.option("--against", metavar="MODEL_OR_FACTS", help="Find globs that match no point of this model as well.")
+@day
+@asking.as_json
+@click.pass_context
+def command(ctx: click.Context, files: tuple[str, ...], against: str | None, today: date | None, as_json: bool) -> None:
+    """Check policy FILES, or the policy in force if none is given.
+
+    Mistakes end with exit code 2; what can never match, never matters or does not hold, with 1. MODEL is
+    module:object, FACTS a TOML file that lists points under request.points.
+    """
+    policy = read_policy(files)
+    notes = analyse(policy, today or utc_today(), None if against is None else points_of(against))
+    if as_json:
+        click.echo(json.dumps([asdict(note) for note in notes], indent=2))
+    else:
+        for note in notes:
+            click.echo(str(note))
+        layers = ", ".join(f"{layer.kind.label} {layer.file}" for layer in policy.layers) or "no policy is in force"
+        count = f"{len(policy.rules)} rules, {len(policy.exemptions)} exceptions, {len(notes)} findings"
+        click.echo(f"{layers}: {count}")
+    ctx.exit(asking.FINDINGS if notes else asking.FINE)

@@ -1,0 +1,52 @@
+"""``hookframe policy diff``: what another policy changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from hookframe.cli.in_force import in_force
+from hookframe.cli.plugins import asking
+from hookframe.cli.policy.given import read_policy
+from hookframe.policy.comparing import Difference, differences
+from hookframe.policy.policy import Policy
+
+__all__ = ["command"]
+
+_IN_FORCE = "in-force"
+
+
+@click.command("diff")
+@click.argument("before")
+@click.argument("after")
+@asking.as_json
+@click.pass_context
+def command(ctx: click.Context, before: str, after: str, as_json: bool) -> None:
+    """Show what is not the same in the policy AFTER as in the policy BEFORE.
+
+    Each is a file, several with commas between them, or in-force. Exits with 1 if there is a difference.
+    """
+    found = differences(_read(before), _read(after))
+    if as_json:
+        click.echo(json.dumps([asdict(difference) for difference in found], indent=2))
+    else:
+        for difference in found:
+            _print(difference)
+        if not found:
+            click.echo("no difference")
+    ctx.exit(asking.FINDINGS if found else asking.FINE)
+
+
+def _read(files: str) -> Policy:
+    return in_force() if files == _IN_FORCE else read_policy(files.split(","))
+
+
+def _print(difference: Difference) -> None:
+    head = f"{difference.kind} {difference.name}" + (f", {difference.part}" if difference.part else "")
+    click.echo(click.style(head, bold=True))
+    if difference.before is not None:
+        click.echo(click.style(f"  - {difference.before}", fg="red"))
+    if difference.after is not None:
+        click.echo(click.style(f"  + {difference.after}", fg="green"))

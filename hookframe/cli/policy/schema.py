@@ -1,0 +1,20 @@
+"""``hookframe policy schema``: the shape of policy files, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON Schema of policy files.
+
+    Editors that know TOML complete and check a file that names it.
+    """
+    from hookframe.policy.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

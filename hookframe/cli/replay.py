@@ -1,0 +1,88 @@
+"""``hookframe replay``: what another policy would have decided."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookframe.audit.entries import Problem
+from hookframe.audit.reading import read_journal
+from hookframe.cli.plugins import asking
+from hookframe.cli.policy.given import day, read_policy
+from hookframe.cli.table import print_table
+from hookframe.policy.replay import Change, Replayed, replay
+
+__all__ = ["command"]
+
+_COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_black", "allow": "green"}
+_SHOWN = 20
+
+
+@click.command("replay")
+@click.argument("journal", type=click.Path(exists=True, path_type=Path))
+@click.option("--policy", "policies", metavar="FILE", multiple=True, required=True, help="The policy to decide under.")
+@click.option("--all", "show_all", is_flag=True, help="Show every change, and not the first ones of each kind alone.")
+@day
+@asking.as_json
+@click.pass_context
+def command(
+    ctx: click.Context, journal: Path, policies: tuple[str, ...], show_all: bool, today: date | None, as_json: bool
+) -> None:
+    """Decide anew, under another policy, what JOURNAL recorded: a directory of segments, or one of them.
+
+    Each decision is made as on the day on which it was recorded, unless --today says another. What plugins objected to
+    stays as it was. Exits with 1 if something would change.
+    """
+    policy = read_policy(policies)
+    problems: list[Problem] = []
+    replayed = list(replay(read_journal(journal, problems), policy, today))
+    changes = [change for one in replayed for change in one.changes]
+    for problem in problems:
+        click.echo(f"left out: {problem}", err=True)
+    click.echo(json.dumps(_facts(replayed, changes), indent=2)) if as_json else _print(replayed, changes, show_all)
+    ctx.exit(asking.FINDINGS if changes else asking.FINE)
+
+
+def _print(replayed: Sequence[Replayed], changes: Sequence[Change], show_all: bool) -> None:
+    kinds = Counter((change.before, change.after, " ".join(change.rules)) for change in changes)
+    shown: Counter[tuple[str, str, str]] = Counter()
+    rows = []
+    for change in changes:
+        kind = (change.before, change.after, " ".join(change.rules))
+        shown[kind] += 1
+        if show_all or shown[kind] <= max(1, _SHOWN // len(kinds)):
+            rows.append((change.decision, change.before, change.after, f"{change.request.subject} [{kind[2]}]"))
+    if rows:
+        print_table(("Decision", "Was", "Becomes", "What"), rows, limits={"Decision": 60}, colours=_COLOURS)
+        click.echo()
+    for (before, after, rules), count in kinds.most_common():
+        click.echo(f"{count} requests: {before} becomes {after} [{rules}]")
+    guessed = sum(one.guessed for one in replayed)
+    if guessed:
+        click.echo(f"{guessed} decisions were recorded without facts of the model: rules about it did not match")
+    requests = sum(len(one.entry.requests) for one in replayed)
+    click.echo(f"{len(replayed)} decisions about {requests} requests, {len(changes)} would be other ones")
+
+
+def _facts(replayed: Sequence[Replayed], changes: Sequence[Change]) -> dict[str, Any]:
+    return {
+        "decisions": len(replayed),
+        "requests": sum(len(one.entry.requests) for one in replayed),
+        "without_facts": sum(one.guessed for one in replayed),
+        "changes": [
+            {
+                "decision": change.decision,
+                "request": change.request.subject,
+                "before": change.before,
+                "after": change.after,
+                "rules": list(change.rules),
+            }
+            for change in changes
+        ],
+    }

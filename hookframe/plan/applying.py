@@ -1,0 +1,72 @@
+"""A plan at work: all of its hooks attached in one admission, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hookframe.capture.captured import Captured
+from hookframe.capture.clock import Clock
+from hookframe.capture.naming import named_points, names_of
+from hookframe.capture.step import read_step
+from hookframe.core.root_module import HookedRootModule
+from hookframe.core.types import HookSpecification
+from hookframe.errors import HookframeError
+from hookframe.plan.functions import function_for
+from hookframe.plan.operations import Capture
+
+if TYPE_CHECKING:
+    from hookframe.plan.hook_plan import HookPlan
+
+__all__ = ["AppliedPlan"]
+
+
+class AppliedPlan:
+    """What ``model.apply_plan(plan)`` returns: a context manager that yields what the plan's ``capture`` hooks keep.
+
+    :ivar cache: that cache; a fresh one each time that the context is entered.
+    """
+
+    def __init__(self, plan: HookPlan, root: HookedRootModule) -> None:
+        self.plan = plan
+        self.root = root
+        self.cache = Captured()
+        self._stack: ExitStack | None = None
+
+    def __enter__(self) -> Captured:
+        if self._stack is not None:
+            raise HookframeError("this plan is applied already: call apply_plan(...) again to apply it twice")
+        self.cache = Captured().came_from(self.root)
+        hooks = self._hooks(self.cache)
+        with ExitStack() as stack:
+            stack.enter_context(self.root.hooks(fwd_hooks=hooks))
+            clock = Clock(self._begin)
+            stack.callback(clock.stop)
+            clock.start(self.root.forward_module)
+            self._stack = stack.pop_all()
+        return self.cache
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(kind, error, trace)
+
+    def _hooks(self, cache: Captured) -> list[HookSpecification]:
+        hooks: list[HookSpecification] = []
+        for planned in self.plan.hooks:
+            points = planned.points if isinstance(planned.points, str) else list(planned.points)
+            selected = named_points(self.root, points)
+            if isinstance(planned, Capture):
+                cache.pos_dims.update({s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None})
+                hooks += self.root.get_caching_hooks(names_of(selected), cache=cache, clone="auto")[1]
+            else:
+                function = function_for(planned, self.plan.parameters)
+                hooks += [(name, function) for name in names_of(selected)]
+        return hooks
+
+    def _begin(self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.cache.begin(read_step(len(self.cache.steps), inputs))

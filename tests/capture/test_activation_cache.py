@@ -1,0 +1,172 @@
+"""A cache is looked up as people call activations, and never answers with the wrong one."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookframe import ActivationCache, ActivationShapeError, UnknownActivation
+
+KEYS = [
+    "hook_embed",
+    *(f"blocks.{layer}.{name}" for layer in range(3) for name in ("hook_resid_pre", "ln1.hook_scale", "ln2.hook_scale",
+      "attn.hook_q", "attn.hook_out", "hook_out", "hook_resid_post")),
+    "ln_final.hook_scale",
+    "blocks.1.hook_resid_post_grad",
+]  # fmt: skip
+
+
+@pytest.fixture
+def cache():
+    return ActivationCache({key: torch.full((2, 3), float(place)) for place, key in enumerate(KEYS)})
+
+
+@pytest.mark.parametrize(
+    ("asked", "key"),
+    [
+        ("hook_embed", "hook_embed"),
+        ("embed", "hook_embed"),
+        (("embed",), "hook_embed"),
+        ("scale", "ln_final.hook_scale"),
+        (("resid_post", 0), "blocks.0.hook_resid_post"),
+        (("hook_resid_post", 2), "blocks.2.hook_resid_post"),
+        (("resid_post", -1), "blocks.2.hook_resid_post"),
+        (("resid_post_grad", -1), "blocks.1.hook_resid_post_grad"),
+        (("q", 1), "blocks.1.attn.hook_q"),
+        (("scale", 1, "ln2"), "blocks.1.ln2.hook_scale"),
+        (("scale", None, "ln_final"), "ln_final.hook_scale"),
+        (("out", 1), "blocks.1.hook_out"),
+        (("out", 1, "attn"), "blocks.1.attn.hook_out"),
+    ],
+)
+def test_look_up(cache, asked, key):
+    assert cache[asked] is dict.__getitem__(cache, key)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("blocks.3.hook_resid_post", "did you mean 'blocks.2.hook_resid_post'"),
+        ("resid_post", r"its layers are 0 to 2"),
+        (("resid_post_grad", 0), r"'resid_post_grad', 0\): its layers are 1 "),
+        (("resid_post", 3), "its layers are 0 to 2"),
+        (("resid_post", -4), "its layers are 0 to 2"),
+        (("scale", 1), r"fits 2 activations: 'blocks.1.ln1.hook_scale', 'blocks.1.ln2.hook_scale'; .* as third"),
+        (("scale", 1, "ln3"), "none of a similar name|did you mean"),
+        ("zzzz", f"it has {len(KEYS)}, none of a similar name"),
+        (3, "cannot be looked up by 3"),
+        ((), r"cannot be looked up by \(\)"),
+        ("blocks.*.hook_zzz", "no activation 'blocks"),
+    ],
+)
+def test_what_is_not_there_says_what_is(cache, asked, says):
+    with pytest.raises(UnknownActivation, match=says):
+        cache[asked]
+
+
+def test_an_empty_cache_says_that_nothing_ran():
+    with pytest.raises(UnknownActivation, match="it is empty"):
+        ActivationCache()["resid_post", 3]
+
+
+def test_get_and_in_take_names_alone(cache):
+    assert cache.get("embed") is None
+    assert "embed" not in cache
+    assert "hook_embed" in cache
+
+
+def test_globs_give_a_cache(cache):
+    cache.skipped["x"], cache.stale = "y", ("hook_embed", "blocks.0.attn.hook_q")
+    found = cache["blocks.*.attn.hook_?"]
+    assert list(found) == [f"blocks.{layer}.attn.hook_q" for layer in range(3)]
+    assert (found.skipped, found.stale) == ({"x": "y"}, ("blocks.0.attn.hook_q",))
+    assert list(cache["**.hook_scale"])[-1] == "ln_final.hook_scale"
+
+
+def test_stack(cache):
+    assert cache.stack("resid_post")[:, 0, 0].tolist() == [7, 14, 21]
+    assert cache.stack("out", "attn")[:, 0, 0].tolist() == [5, 12, 19]
+    with pytest.raises(UnknownActivation, match="fits 2"):
+        cache.stack("scale")
+    with pytest.raises(UnknownActivation, match="no activation 'embed'"):
+        cache.stack("embed")
+    cache["blocks.1.hook_resid_post"] = torch.zeros(1)
+    with pytest.raises(ActivationShapeError, match=r"'blocks.1.hook_resid_post': \[1\]"):
+        cache.stack("resid_post")
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=12, unique=True), st.integers(-40, 40))
+def test_layers_are_found_as_python_indexes_the_sorted_list(layers, asked):
+    cache = ActivationCache({f"blocks.{layer}.hook_x": torch.tensor(layer) for layer in layers})
+    ordered = sorted(layers)
+    assert cache.stack("x").tolist() == ordered
+    wanted = asked if asked >= 0 else (ordered[asked] if -asked <= len(ordered) else None)
+    if wanted in layers:
+        assert cache["x", asked].item() == wanted
+    else:
+        with pytest.raises(UnknownActivation):
+            cache["x", asked]
+
+
+def test_to_shares_what_need_not_change():
+    cache = ActivationCache(a=torch.ones(2), ids=torch.ones(2, dtype=torch.int64))
+    moved = cache.to("cpu", torch.float16)
+    assert (moved["a"].dtype, moved["ids"].dtype) == (torch.float16, torch.int64)
+    assert moved["ids"] is cache["ids"]
+    assert cache["a"].dtype == torch.float32
+    assert cache.to(dtype=torch.float32)["a"] is cache["a"]
+    assert cache.apply(lambda value: value + 1)["a"].tolist() == [2, 2]
+
+
+def test_the_report_and_the_repr_say_what_is_known(cache):
+    cache.skipped["blocks.0.hook_mlp_in"], cache.stale = "gated", ("hook_embed",)
+    assert repr(cache).startswith("ActivationCache({'hook_embed': [2, 3], ")
+    assert f"… {len(KEYS) - 4} more" in repr(cache)
+    assert "1 skipped, 1 stale" in repr(cache)
+    assert str(cache.report).splitlines() == [
+        f"{len(KEYS)} activations of ?, {len(KEYS) * 24:,} bytes",
+        "left out blocks.0.hook_mlp_in: gated",
+        "stale hook_embed: changed in place after it was cached",
+    ]
+
+
+def test_the_html_shows_names_as_text_and_nothing_as_markup():
+    cache = ActivationCache({"<script>alert(1)</script>": torch.ones(2, 3)})
+    cache.skipped["<b>"], cache.stale = "<i>why</i>", ("<u>",)
+    html = cache._repr_html_()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<td>2 x 3</td><td>float32</td><td>cpu</td><td>24</td>" in html
+    assert not any(tag in html for tag in ("<script", "<b>", "<i>", "<u>"))
+    many = ActivationCache({str(number): torch.ones(1) for number in range(100)})
+    assert "… 60 more" in many._repr_html_()
+
+
+def test_a_cache_knows_its_model_and_does_not_keep_it_alive(decoder, tokens):
+    _, cache = decoder.run_with_cache(tokens)
+    assert cache.model is decoder
+    assert cache.report.model == "Decoder"
+    assert cache["**.hook_z"].model is decoder
+
+    short = type(decoder)(1)
+    _, other = short.run_with_cache(tokens)
+    del short
+    gc.collect()
+    assert other.model is None
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c)), dict.copy, lambda c: c.copy()]
+)
+def test_copies_hold_the_same(decoder, tokens, copied):
+    with decoder.capture("hook_embed") as cache:
+        decoder(tokens)
+        decoder(tokens)
+    for made in (copied(cache), copied(decoder.run_with_cache(tokens)[1])):
+        assert all(torch.equal(value, value) for key, value in made.items())
+    assert len(copied(cache)) == 2
