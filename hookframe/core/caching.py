@@ -11,6 +11,7 @@ import torch
 from hookframe.admission.request import CacheRequest, Direction, Route
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import next_operation, review_or_raise
+from hookframe.core.batch import Asked
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
@@ -132,15 +133,15 @@ class CachingVerbs(NamedModel):
         options = _options(device, remove_batch_dim, pos_slice, clone)
         cache = ActivationCache().came_from(self)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
-        hooks = {d: [(selection, function)] for d, function in _functions(sink, incl_bwd, private=True)}
         context = HookContext(
             self,
-            hooks["fwd"],
-            hooks.get("bwd", ()),
+            (),
+            (),
             reset_hooks_end=reset_hooks_end,
             clear_contexts=clear_contexts,
             route="run_with_cache",
             scope=scope,
+            known=[Asked(d, selection, function) for d, function in _functions(sink, incl_bwd, private=True)],
         )
         with context:
             output = self(*model_args, **model_kwargs)

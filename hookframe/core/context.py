@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
 from hookframe.admission.request import FunctionInfo, Route, RunRequest
@@ -20,18 +20,16 @@ from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
 from hookframe.core.removing import detach_all, tell_removed
 from hookframe.core.scope import Scope, ScopeName
-from hookframe.core.selection import Selection
 from hookframe.core.unmanaged import unmanaged_modules
 from hookframe.errors import HookframeError, InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.admission.request import Direction
     from hookframe.core.named_model import NamedModel
-    from hookframe.core.types import HookFunction, HookSpecification
+    from hookframe.core.types import HookSpecification
 
 __all__ = ["HookContext"]
 
-Planned: TypeAlias = "HookSpecification | tuple[Selection, HookFunction]"
 Root = TypeVar("Root", bound="NamedModel")
 
 
@@ -44,21 +42,23 @@ class HookContext(Generic[Root]):
     def __init__(
         self,
         root: Root,
-        fwd_hooks: Iterable[Planned],
-        bwd_hooks: Iterable[Planned],
+        fwd_hooks: Iterable[HookSpecification],
+        bwd_hooks: Iterable[HookSpecification],
         *,
         reset_hooks_end: bool,
         clear_contexts: bool,
         route: Route,
         scope: ScopeName = "all",
+        known: Sequence[Asked] = (),
     ) -> None:
         if scope not in ("all", "context"):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
-        self.specifications: tuple[tuple[Direction, list[Planned]], ...] = (
+        self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
             ("fwd", _listed(fwd_hooks, "fwd_hooks")),
             ("bwd", _listed(bwd_hooks, "bwd_hooks")),
         )
+        self.known = known  # hooks whose points are known already; then there are no others
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
@@ -113,11 +113,7 @@ class HookContext(Generic[Root]):
         """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
         self.operation = next_operation()
         self.level = self.root.context_level + 1
-        asked = [
-            Asked(direction, names if isinstance(names, Selection) else self.root.selection(names), hook)
-            for direction, specifications in self.specifications
-            for names, hook in specifications
-        ]
+        asked = self._asked()
         self.sinks = sinks_of(function for _, _, function in asked)
         tree = self.root.kept_tree
         if tree is None:
@@ -130,6 +126,13 @@ class HookContext(Generic[Root]):
             batch.keep(natures, self.root)
         batch.arm([function for _, _, function in asked], self.scope)
         return batch
+
+    def _asked(self) -> Sequence[Asked]:
+        if self.known:
+            return self.known
+        hooks = [(d, names, hook) for d, specifications in self.specifications for names, hook in specifications]
+        meant = self.root.selections([names for _, names, _ in hooks])
+        return [Asked(d, selection, hook) for (d, _, hook), selection in zip(hooks, meant, strict=True)]
 
     def _give_back(self) -> None:
         """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
@@ -243,7 +246,7 @@ def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
             controller.notify(event)
 
 
-def _listed(hooks: Iterable[Planned], what: str) -> list[Planned]:
+def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
     listed = list(hooks)
     for item in listed:
         if not isinstance(item, (tuple, list)) or len(item) != 2:

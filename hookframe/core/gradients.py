@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.gradient_guard import GradientGuard
 from hookframe.core.handles import Attachment
@@ -115,7 +116,10 @@ class _GradientTap:
         listening = [(a, a.run) for a in point.backward_attachments if a.scope is None or a.scope.active]
         if not listening:
             return tensor
-        return _apply(tensor, _Listener(point, listening, GradientGuard(tensor, point.name)))
+        listener = _Listener(point, listening, GradientGuard(tensor, point.name))
+        if is_dynamo_compiling() or _in_functorch():
+            return _Alias.apply(tensor, listener)  # type: ignore[no-untyped-call]  # torch
+        return _apply(tensor, listener)
 
 
 class _Listener:
@@ -132,9 +136,9 @@ class _Listener:
         self.guard = guard
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
-        state = gradient
-        for attachment in [a for a, run in self.listening if a.run == run]:
-            state = attachment.fire(self.point, state)
+        state, point = gradient, self.point
+        for attachment in [a for a, run in self.listening if a.run == run]:  # one that goes meanwhile runs once more
+            state = attachment.fire(point, state)
         self.guard.passes(state)
         return state
 
@@ -152,5 +156,7 @@ class _Alias(torch.autograd.Function):
         return ctx.listener(gradient), None
 
 
-_apply: Any = _Alias.apply
+# torch's own apply looks for functorch's wrappers first, which costs as much as the rest; the compiler needs it whole
+_in_functorch: Any = torch._C._are_functorch_transforms_active
+_apply: Any = super(torch.autograd.Function, _Alias).apply
 TAP = _GradientTap()

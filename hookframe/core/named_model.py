@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -109,13 +109,23 @@ class NamedModel(AdmittedMoves):
 
     def selection(self, names_filter: NamesFilter) -> Selection:
         """As :meth:`select_points`; the same object for the same points, while the tree is the same."""
-        self.refresh(names_filter)
+        return self.selections([names_filter])[0]
+
+    def selections(self, filters: Sequence[NamesFilter]) -> list[Selection]:
+        """What each of ``filters`` means, after one look at whether the tree has changed."""
+        if len(filters) == 1:
+            self.refresh(filters[0])
+        elif filters:
+            self.refresh()
+        return [self._meaning(names_filter) for names_filter in filters]
+
+    def _meaning(self, names_filter: NamesFilter) -> Selection:
         tree = self.kept_tree
         if tree is None:
             selection = Selection(select(names_filter, self._points(), self.__dict__.get("mod_dict")))
         else:
             selection = tree.selection(names_filter)
-        if not len(selection) and callable(names_filter):
+        if not selection.entries and callable(names_filter):
             logger.warning("no hook point of %s has a name that the predicate accepts", type(self).__name__)
         return selection
 

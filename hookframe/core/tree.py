@@ -49,6 +49,8 @@ class ModuleTree:
         self._size = len(points)
         self._everything = Selection(select(None, points))
         self._kept: dict[Any, Selection] = {}
+        self._written_names: dict[str, Selection] = {}
+        self._swept_names: dict[str, Selection] = {}
         self.batches = BatchPool()
         self._watch(list({id(m): m for m in (root, *self.modules.values()) if m._modules}.values()))
 
@@ -85,7 +87,7 @@ class ModuleTree:
         if names_filter is None:
             return self._everything
         if isinstance(names_filter, str):
-            return self._remembered((names_filter, type(names_filter) is SweptName), names_filter)
+            return self._named(names_filter)
         if callable(names_filter):
             accepted = tuple(filter(names_filter, self.points))
             return self._swept(accepted)
@@ -96,6 +98,13 @@ class ModuleTree:
         except TypeError:  # no collection, or not one of names
             pass
         return self._selected(names_filter)
+
+    def _named(self, name: str) -> Selection:
+        kept = self._swept_names if type(name) is SweptName else self._written_names
+        found = kept.get(name)
+        if found is None:
+            found = kept[str(name)] = self._selected(name)
+        return found
 
     def _remembered(self, key: Any, names_filter: NamesFilter) -> Selection:
         found = self._kept.get(key)
