@@ -6,6 +6,7 @@ operations that are over, for the next one of the same kind.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
@@ -52,30 +53,38 @@ class ModuleTree:
         self._written_names: dict[str, Selection] = {}
         self._swept_names: dict[str, Selection] = {}
         self.batches = BatchPool()
-        self._watch(list({id(m): m for m in (root, *self.modules.values()) if m._modules}.values()))
+        self._root = weakref.ref(root)  # it holds the tree, which must not hold it
+        self._watch(root)
 
-    def _watch(self, parents: list[nn.Module]) -> None:
+    def _watch(self, root: nn.Module) -> None:
+        below = {id(module): module for module in self.modules.values() if module._modules}
+        parents = [root, *below.values()]
         for parent in parents:
             for name, child in parent._modules.items():
                 if isinstance(child, HookPoint):
                     pin(parent, name, child)
-        tables = [(parent, GuardedModules.guard(parent)) for parent in parents]
+        tables = [GuardedModules.guard(parent) for parent in parents]
         self._changes = GuardedModules.changes
-        self._guarded = [parent for parent, table in tables if table is not None]
-        self._tables = [table for _, table in tables if table is not None]
-        self._before = [dict(table) for table in self._tables]
-        self._compared = [(parent, dict(parent._modules)) for parent, table in tables if table is None]
+        self._of_root = tables[0]
+        self._below = [parent for parent, table in zip(parents[1:], tables[1:], strict=True) if table is not None]
+        self._tables = [table for table in tables[1:] if table is not None]
+        self._before = [None if table is None else dict(table) for table in (self._of_root, *self._tables)]
+        unguarded = [parent for parent, table in zip(parents, tables, strict=True) if table is None]
+        self._compared = [(weakref.ref(parent), dict(parent._modules)) for parent in unguarded]
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
-        if not all(map(is_, map(_children, self._guarded), self._tables)):
+        root = self._root()
+        if root is None or (self._of_root is not None and root._modules is not self._of_root):
+            return False
+        if not all(map(is_, map(_children, self._below), self._tables)):
             return False
         if self._changes != GuardedModules.changes:  # somewhere in the process: look closely
             now = GuardedModules.changes
-            if self._tables != self._before:
+            if [self._of_root, *self._tables] != self._before:
                 return False
             self._changes = now
-        return all(parent._modules == children for parent, children in self._compared)
+        return all(_same_children(parent(), children) for parent, children in self._compared)
 
     def selection(self, names_filter: NamesFilter) -> Selection:
         """What ``names_filter`` means; a predicate is asked about each name every time.
@@ -140,6 +149,10 @@ class ModuleTree:
             if id(module) not in seen:
                 seen.add(id(module))
                 _give_name(module, name)
+
+
+def _same_children(parent: nn.Module | None, children: dict[str, nn.Module | None]) -> bool:
+    return parent is not None and parent._modules == children
 
 
 def _give_name(module: nn.Module, name: str) -> None:
