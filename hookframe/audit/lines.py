@@ -68,10 +68,7 @@ def segments_in(path: Path) -> tuple[Path, ...]:
 
     :raises InvalidJournal: if there are none.
     """
-    try:
-        found = sorted(path.glob("*" + SUFFIX)) if path.is_dir() else [path]
-    except OSError as error:
-        raise InvalidJournal(f"journal {str(path)!r} cannot be read: {error.strerror}") from error
+    found = sorted(path.glob("*" + SUFFIX)) if path.is_dir() else [path]
     if not found:
         raise InvalidJournal(f"journal {str(path)!r} has no segments: they are files that end in {SUFFIX!r}")
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import click
 import pytest
@@ -14,6 +15,8 @@ from hookframe.admission.request import FunctionInfo, HookRequest
 from hookframe.audit.chain import Chain
 from hookframe.audit.entries import DecisionEntry, EventEntry
 from hookframe.audit.facts import keep as keep_facts
+from hookframe.audit.follow import JournalFollower
+from hookframe.audit.keys import KeySequence
 from hookframe.audit.lines import line_of, lines_of
 from hookframe.audit.plain import plain_of, printable
 from hookframe.audit.reading import read_journal
@@ -22,7 +25,7 @@ from hookframe.audit.tables import rows_of, table_of
 from hookframe.audit.values import body_of
 from hookframe.audit.verify import verify_segment
 from hookframe.cli.audit.rendering import detail, one_line
-from hookframe.errors import InvalidWireData
+from hookframe.errors import InvalidJournal, InvalidWireData
 
 from .conftest import allowed, batch, denied
 
@@ -184,7 +187,7 @@ def test_a_line_that_is_too_long_is_passed_over(sound, tmp_path, monkeypatch):
     monkeypatch.setattr("hookframe.audit.lines.LONGEST_LINE", 5000)
     file = tmp_path / "s.jsonl"
     lines = sound.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join([lines[0], b"x" * 12_000 + b"\n", *lines[1:]]))
+    file.write_bytes(b"".join([lines[0], b"x" * 2_500_000 + b"\n", *lines[1:]]))
     entries, problems = read(file)
     assert problems == ["it is too long"]
     assert len([entry for entry in entries if isinstance(entry, DecisionEntry)]) == 2
@@ -200,6 +203,8 @@ def test_what_a_segment_asks_to_remember_is_bounded(tmp_path, monkeypatch):
 
 BATCH = {"kind": "batch", "digest": "b", "value": {"request": "device", "functions": [], "table": {
     "count": 1, "same": {"device": "cpu", "purpose": "cache", "route": "to"}, "each": {}}}}  # fmt: skip
+FUNCTION = {"module": "m", "qualname": "q", "distribution": None, "digest": None}
+HOOKS = {"request": "hook", "table": {"count": 1, "same": {"function": 0, "point": "a", "route": "hooks"}, "each": {}}}
 DECISION = {"kind": "decision", "time": 1, "clock": 1, "number": 1, "batch": "b"}
 
 
@@ -300,3 +305,54 @@ def test_kept_facts_are_plain_json_and_nothing_is_forgotten(facts):
 @given(st.text())
 def test_printable_text_is_printable(text):
     assert printable(text).isprintable()
+
+
+def test_a_follower_gives_what_is_new_and_only_whole_lines(sound, tmp_path):
+    file = tmp_path / "s.jsonl"
+    whole = sound.read_bytes()
+    first = whole.index(b"\n") + 1
+    file.write_bytes(whole[: first + 10])
+    follower = JournalFollower(tmp_path)
+    assert [entry.kind for entry in follower.new_entries()] == ["header"]
+    assert list(follower.new_entries()) == []
+    file.write_bytes(whole)
+    assert len(list(follower.new_entries())) == 3
+    assert follower.problems == []
+    with pytest.raises(InvalidJournal, match="has no segments"):
+        file.unlink()
+        list(follower.new_entries())
+    with pytest.raises(InvalidJournal, match="cannot be read"):
+        list(JournalFollower(tmp_path / "gone").new_entries())
+
+
+def test_a_follower_passes_over_a_line_without_an_end(sound, tmp_path, monkeypatch):
+    monkeypatch.setattr("hookframe.audit.follow._MOST", 3000)
+    (tmp_path / "s.jsonl").write_bytes(b"x" * 6000 + b"\n" + sound.read_bytes())
+    follower = JournalFollower(tmp_path)
+    found = [entry for _ in range(6) for entry in follower.new_entries()]
+    assert len(found) == 4
+    assert 0 < len(follower.problems) <= 3
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=6))
+@settings(max_examples=25)
+def test_keys_are_found_in_any_order(numbers):
+    keys = KeySequence(b"k" * 32)
+    expected = {}
+    key = b"k" * 32
+    for number in range(5001):
+        expected[number] = key
+        key = sha256(key).digest()
+    assert [keys.at(number) for number in numbers] == [expected[number] for number in numbers]
+    assert keys.at(2**62) is None
+
+
+def test_a_version_that_is_not_installed_is_none():
+    from hookframe.audit.heading import _version
+
+    assert _version("no-such-distribution-anywhere") is None
+
+
+def test_problems_need_not_be_asked_for(tmp_path):
+    (tmp_path / "s.jsonl").write_text("nothing\n")
+    assert list(read_journal(tmp_path)) == []
