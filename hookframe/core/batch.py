@@ -7,7 +7,7 @@ functions come from; the functions themselves are put in when an operation begin
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from operator import attrgetter
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hookframe.core.types import HookFunction
 
 __all__ = ["Asked", "Batch", "Places", "kind_of"]
-
-_fired = attrgetter("fired")
 
 
 class Asked(NamedTuple):
@@ -77,10 +75,10 @@ class Batch:
 
     def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, owner: Owner | None = None) -> None:
         self._parts = parts
-        self._infos: list[FunctionInfo] | None = None
+        self._infos: list[FunctionInfo] = []
         self.owner = owner
         self.attachments = [attachment for part in parts for attachment in part]
-        self.requests = LazyRequests(lambda: self._requests(route), len(self.attachments))
+        self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
         self.exact = any(attachment.exact for attachment in self.attachments)
         self.dressed = any(attachment.dressed for attachment in self.attachments)
         self.places: Places | None = None
@@ -104,7 +102,7 @@ class Batch:
 
     def keep(self, natures: Iterable[Nature], root: NamedModel) -> None:
         """Prepare for being used again, by operations with ``root`` whose functions are of these natures."""
-        self._infos = [nature.info for nature in natures]
+        self._infos[:] = [nature.info for nature in natures]
         self.places = Places(self.attachments)
         self.shared = any(attachment.point.other_owners(root) for attachment in self.attachments)
 
@@ -128,21 +126,22 @@ class Batch:
                 part[0].disarm(part)
         return True
 
-    @property
-    def ran(self) -> bool:
-        """True if one of the hooks fired."""
-        return any(map(_fired, self.attachments))
 
-    def _requests(self, route: Route) -> list[HookRequest]:
-        if self._infos is None:
-            found: dict[int, FunctionInfo] = {}
-            for attachment in self.attachments:
-                if id(attachment.user_hook) not in found:
-                    found[id(attachment.user_hook)] = FunctionInfo.of(attachment.user_hook)
-            infos = [found[id(attachment.user_hook)] for attachment in self.attachments]
-        else:
-            infos = [info for part, info in zip(self._parts, self._infos, strict=True) for _ in part]
-        return [_request(i, a, route, info) for i, (a, info) in enumerate(zip(self.attachments, infos, strict=True))]
+def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route) -> list[HookRequest]:
+    found: dict[int, FunctionInfo] = {}
+    made: list[HookRequest] = []
+    for place, part in enumerate(parts):
+        for attachment in part:
+            info = infos[place] if infos else _info(attachment.user_hook, found)
+            made.append(_request(len(made), attachment, route, info))
+    return made
+
+
+def _info(function: HookFunction, found: dict[int, FunctionInfo]) -> FunctionInfo:
+    info = found.get(id(function))
+    if info is None:
+        info = found[id(function)] = FunctionInfo.of(function)
+    return info
 
 
 def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, list[Nature]]:

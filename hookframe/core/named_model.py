@@ -14,9 +14,9 @@ from hookframe.core.admitting import next_operation
 from hookframe.core.devices import AdmittedMoves
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import HookPoint, attach
+from hookframe.core.kept_tree import KeptTree
 from hookframe.core.names import select
 from hookframe.core.selection import Selected, Selection
-from hookframe.core.tree import ModuleTree
 from hookframe.errors import NotSetUp
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class NamedModel(AdmittedMoves):
 
     def setup(self) -> None:
         """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again."""
-        tree = ModuleTree(self)
+        tree = KeptTree(self)
         tree.give_names()
         self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
         for point in self.hook_points():
@@ -85,7 +85,7 @@ class NamedModel(AdmittedMoves):
 
     def name_of(self, point: nn.Module) -> str | None:
         """The name of ``point`` in this model; None if it is not there."""
-        tree: ModuleTree | None = self.__dict__.get("_tree")
+        tree: KeptTree | None = self.__dict__.get("_tree")
         return None if tree is None else tree.names.get(id(point))
 
     def _points(self) -> dict[str, HookPoint]:
@@ -130,9 +130,9 @@ class NamedModel(AdmittedMoves):
         return selection
 
     @property
-    def kept_tree(self) -> ModuleTree | None:
+    def kept_tree(self) -> KeptTree | None:
         """The tree as ``setup()`` read it last; None if ``hook_dict`` is not what it read."""
-        tree: ModuleTree | None = self.__dict__.get("_tree")
+        tree: KeptTree | None = self.__dict__.get("_tree")
         return tree if tree is not None and tree.points is self._points() else None
 
     def refresh(self, names_filter: NamesFilter = None) -> None:
@@ -143,7 +143,7 @@ class NamedModel(AdmittedMoves):
 
     def forget_plans(self) -> None:
         """Plan hooks anew from here on: a point has another name, or another model's say, than before."""
-        tree: ModuleTree | None = self.__dict__.get("_tree")
+        tree: KeptTree | None = self.__dict__.get("_tree")
         if tree is not None:
             tree.forget()
 
