@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import hookframe
 from hookframe import hookspecs
+from hookframe.policy.vocabulary import FACTS, PLACES
 
 sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-hooks"))
 
@@ -70,6 +71,30 @@ class SpecReference(SphinxDirective):
         return self.parse_text_to_nodes(StringList(lines, source="hookframe/hookspecs.py"))
 
 
+class FactReference(SphinxDirective):
+    """``.. facts::``: a table of every fact that a policy can look at."""
+
+    option_spec: ClassVar[dict[str, object]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Make the table from the declarations."""
+        lines = [
+            ".. list-table::",
+            "   :header-rows: 1",
+            "",
+            "   * - fact",
+            "     - type",
+            "     - known at",
+            "     - what it says",
+        ]
+        for kind in FACTS.values():
+            lines += [f"   * - ``{kind.path}``", f"     - {kind.type}"]
+            places = "everywhere" if kind.places == PLACES else ", ".join(kind.places)
+            lines += [f"     - {places}", f"     - {kind.about}"]
+        return self.parse_text_to_nodes(StringList(lines, source="hookframe/policy/vocabulary.py"))
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx calls this."""
     app.add_directive("specs", SpecReference)
+    app.add_directive("facts", FactReference)

@@ -30,6 +30,12 @@
     ├── HookReturnError          (TypeError, ValueError)  hook-return
     ├── InvalidPlan              (ValueError)             invalid-plan
     ├── UnknownActivation        (KeyError)               unknown-activation
+    ├── CannotInstrument         (TypeError)              cannot-instrument
+    ├── InstrumentReleased       (RuntimeError)           instrument-released
+    ├── HookPointClosed          (RuntimeError)           hook-point-closed
+    ├── HookPointMoved           (RuntimeError)           hook-point-moved
+    ├── UnknownFamily            (KeyError, ValueError)   unknown-family
+    ├── ModelNotLoaded           (ValueError)             model-not-loaded
     └── PluginError              (RuntimeError)           plugin
         ├── PluginRejected       (ValueError)             plugin-rejected
         └── PluginNameError      (ValueError)             plugin-name
@@ -50,6 +56,7 @@ __all__ = [
     "ActivationTypeError",
     "CacheFileError",
     "CacheTooLarge",
+    "CannotInstrument",
     "CaptureInputError",
     "EstimateError",
     "GradientError",
@@ -57,10 +64,13 @@ __all__ = [
     "HookDidNotFireWarning",
     "HookEffectError",
     "HookObjectionWarning",
+    "HookPointClosed",
+    "HookPointMoved",
     "HookReturnError",
     "HookframeError",
     "HookframeWarning",
     "HooksNotAdmitted",
+    "InstrumentReleased",
     "InvalidDirection",
     "InvalidHookFunction",
     "InvalidJournal",
@@ -70,6 +80,7 @@ __all__ = [
     "InvalidPlan",
     "InvalidWireData",
     "JournalError",
+    "ModelNotLoaded",
     "NestedAdmission",
     "NotAHookPoint",
     "NotSetUp",
@@ -80,6 +91,7 @@ __all__ = [
     "ReplicaCacheError",
     "StaleActivationWarning",
     "UnknownActivation",
+    "UnknownFamily",
     "UnknownHookPoint",
 ]
 
@@ -289,8 +301,44 @@ class UnknownActivation(HookframeError, KeyError):
 
     code = "unknown-activation"
 
+
+class CannotInstrument(HookframeError, TypeError):
+    """Something that hook points cannot be put on from outside; it was left as it was."""
+
+    code = "cannot-instrument"
+
+
+class InstrumentReleased(HookframeError, RuntimeError):
+    """An instrument was used after it was released; nothing was attached."""
+
+    code = "instrument-released"
+
+
+class HookPointClosed(HookframeError, RuntimeError):
+    """A hook point that the model, as it is loaded or configured, cannot serve; nothing was attached."""
+
+    code = "hook-point-closed"
+
+
+class HookPointMoved(HookframeError, RuntimeError):
+    """The module of a hook point was replaced while a function was attached there."""
+
+    code = "hook-point-moved"
+
+
+class UnknownFamily(HookframeError, KeyError, ValueError):
+    """A model family was asked for by a name that no plugin provides."""
+
+    code = "unknown-family"
+
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError would print the repr of its message
+
+
+class ModelNotLoaded(HookframeError, ValueError):
+    """A model that was named on the command line could not be found, read or built."""
+
+    code = "model-not-loaded"
 
 
 class PluginError(HookframeError, RuntimeError):

@@ -100,7 +100,8 @@ class HookRequest:
     :ivar permanent: True if ordinary resets leave the hook alone.
     :ivar prepend: True if it goes before the hooks already there.
     :ivar level: the nesting level of the context it belongs to, None outside of contexts.
-    :ivar aliases: the names under which the function is called, if not the point's own.
+    :ivar aliases: other names of the same place: those under which the function is called, if not the point's own, and
+        those that the model has for it as well (a canonical name beside a module's).
     :ivar caches: True if the function stores what it sees in a cache.
     """
 

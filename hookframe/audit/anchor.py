@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -39,8 +40,12 @@ def write_anchor(file: Path, anchor: Anchor) -> None:
     line = dumps(asdict(anchor), separators=(",", ":")).encode() + b"\n"
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
-        if os.write(handle, line) != len(line):
-            raise OSError(f"{file} took a part of an anchor only")
+        size = os.fstat(handle).st_size
+        written = os.write(handle, line)
+        if written != len(line):
+            if os.fstat(handle).st_size == size + written:  # nobody else has gone on from there
+                os.ftruncate(handle, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(handle)
     finally:
         os.close(handle)

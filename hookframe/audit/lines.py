@@ -12,7 +12,7 @@ from hookframe.audit.chain import Links, split_line
 from hookframe.audit.segment import SUFFIX
 from hookframe.errors import InvalidJournal
 
-__all__ = ["LONGEST_LINE", "Line", "lines_of", "segments_in"]
+__all__ = ["LONGEST_LINE", "Line", "line_of", "lines_of", "segments_in"]
 
 LONGEST_LINE = 64 * 2**20
 """The longest line that is read, in bytes."""
@@ -68,10 +68,7 @@ def segments_in(path: Path) -> tuple[Path, ...]:
 
     :raises InvalidJournal: if there are none.
     """
-    try:
-        found = sorted(path.glob("*" + SUFFIX)) if path.is_dir() else [path]
-    except OSError as error:
-        raise InvalidJournal(f"journal {str(path)!r} cannot be read: {error.strerror}") from error
+    found = sorted(path.glob("*" + SUFFIX)) if path.is_dir() else [path]
     if not found:
         raise InvalidJournal(f"journal {str(path)!r} has no segments: they are files that end in {SUFFIX!r}")
     return tuple(found)
@@ -91,7 +88,7 @@ def lines_of(file: Path) -> Iterator[Line]:
                     _skip_rest(stream)
                     yield Line(place=place, links=None, data={}, problem="it is too long")
                 else:
-                    yield _line(place, text)
+                    yield line_of(place, text)
     except OSError as error:
         raise InvalidJournal(f"segment {str(file)!r} cannot be read: {error.strerror}") from error
 
@@ -101,7 +98,8 @@ def _skip_rest(stream: Any) -> None:
         pass
 
 
-def _line(place: int, text: bytes) -> Line:
+def line_of(place: int, text: bytes) -> Line:
+    """The line with this text, which ends in a newline unless the file ends before."""
     whole = text.endswith(b"\n")
     text = text.removesuffix(b"\n")
     data, problem = _object(text)

@@ -19,7 +19,7 @@ from hookframe.audit.record import KINDS, OBJECTION_FIELDS
 from hookframe.audit.tables import rows_of
 from hookframe.errors import HookframeError, InvalidWireData
 
-__all__ = ["read_journal", "read_segment"]
+__all__ = ["SegmentReader", "read_journal", "read_segment"]
 
 _ENVELOPE = ("n", "kind", "time", "chain", "mac")
 _NAMED = ("points", "skipped", "never_fired", "stale")
@@ -42,16 +42,11 @@ def read_journal(path: Path, problems: list[Problem] | None = None) -> Iterator[
 
 def read_segment(file: Path, problems: list[Problem] | None = None) -> Iterator[Entry]:
     """The records of one segment; see :func:`read_journal`."""
-    reader = _Reader(file.stem)
+    reader = SegmentReader(file.stem)
     for line in lines_of(file):
-        try:
-            entry = reader.take(line)
-        except (HookframeError, ValueError, TypeError, OverflowError) as error:
-            if problems is not None:
-                problems.append(Problem(segment=file.stem, place=line.place, message=str(error)))
-        else:
-            if entry is not None:
-                yield entry
+        entry = reader.entry(line, problems)
+        if entry is not None:
+            yield entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,8 @@ class _Batch:
 
 
 @dataclass(slots=True)
-class _Reader:
-    """What is known of a segment so far: the values that later records refer to."""
+class SegmentReader:
+    """Turns the lines of one segment into entries, and remembers the values that later ones refer to."""
 
     segment: str
     batches: dict[str, _Batch] = field(default_factory=dict)
@@ -71,8 +66,16 @@ class _Reader:
     objections: dict[str, Any] = field(default_factory=dict)
     size: int = 0
 
-    def take(self, line: Line) -> Entry | None:
-        """The entry for one line; None for a value that others refer to."""
+    def entry(self, line: Line, problems: list[Problem] | None = None) -> Entry | None:
+        """The entry for one line; None for a value that others refer to, and for a line that cannot be used."""
+        try:
+            return self._entry(line)
+        except (HookframeError, ValueError, TypeError, OverflowError) as error:
+            if problems is not None:
+                problems.append(Problem(segment=self.segment, place=line.place, message=str(error)))
+            return None
+
+    def _entry(self, line: Line) -> Entry | None:
         if line.problem is not None or line.links is None or line.number is None:
             raise InvalidWireData(line.problem or "it has no number")
         if line.kind in ("batch", "names", "objections"):
@@ -101,8 +104,10 @@ class _Reader:
             self.objections[digest] = value
 
     def _with_names(self, key: str, value: Any) -> Any:
-        if key not in _NAMED or not isinstance(value, str):
+        if key not in _NAMED:
             return value
+        if not isinstance(value, str):
+            return _strings(value, key)
         if value not in self.names:
             raise InvalidWireData(f"{key} refers to names that the segment does not have")
         return self.names[value]

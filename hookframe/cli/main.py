@@ -1,7 +1,7 @@
 """The command itself: finds the verb, and turns errors into messages and exit codes.
 
 Exit codes: 0 fine, 1 denied or findings, 2 usage or a file that cannot be read, 3 files that are not those that were
-installed or pinned, 4 a plugin failed.
+installed or pinned, or a journal that is not as it was written, 4 a plugin failed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from hookframe.errors import HookDenied, HookframeError, PluginError
 __all__ = ["cli", "main"]
 
 _VERBS = {
+    "audit": ("hookframe.cli.audit", "Read journals of what was decided, and find out whether they were changed."),
     "can": ("hookframe.cli.can", "See which points of a model may be hooked, and what says no."),
+    "capture": ("hookframe.cli.capture", "Write the activations of thousands of texts to disk."),
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
     "doctor": ("hookframe.cli.doctor", "See how much the policy promises on this machine, and why it is not more."),
     "explain": ("hookframe.cli.explain", "Explain why a request is allowed, warned of or refused."),
     "policy": ("hookframe.cli.policy", "See which policy is in force, and work on one."),
     "replay": ("hookframe.cli.replay", "See what another policy would have decided about what a journal recorded."),
     "run": ("hookframe.cli.run", "Run a script under the policy, with a report at the end."),
+    "run-plan": ("hookframe.cli.run_plan", "Run texts through a model with a plan of hooks."),
+    "scan": ("hookframe.cli.scan", "See every hook on a model, and those that nobody admitted."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
     "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
 }

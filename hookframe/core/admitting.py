@@ -146,7 +146,7 @@ def _request(index: int, attachment: Attachment, route: Route, function: Functio
         permanent=handle.is_permanent,
         prepend=attachment.prepend,
         level=handle.context_level,
-        aliases=attachment.aliases,
+        aliases=attachment.aliases + attachment.point.synonyms(attachment.name),
         caches=attachment.caches,
     )
 

@@ -53,11 +53,13 @@ class HookPoint(BelongsToModels):
     _fwd: tuple[Attachment, ...]
     _bwd: tuple[Attachment, ...]
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
+    _listens: ClassVar[bool] = False  # a subclass wants to know when it gets something to run
     _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._own_forward = cls.forward is not HookPoint.forward
+        cls._listens = cls.becomes is not HookPoint.becomes
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,8 +215,23 @@ class HookPoint(BelongsToModels):
         call_module = self._own_forward or self._has_torch_hooks()
         if not plan and not call_module:
             plan = None
+        turns = self._listens and (self.__dict__.get("_plan") is None) is not (plan is None)
+        if turns and plan is not None:
+            self.becomes("active")  # first: if it raises, nothing was attached
         # not setattr: torch's costs microseconds
         self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan, _call_module=call_module)
+        if turns and plan is None:
+            self.becomes("idle")
+
+    def becomes(self, state: Literal["active", "idle"]) -> None:
+        """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
+
+        What it raises on ``"active"`` reaches whoever attaches; nothing was attached.
+        """
+
+    def synonyms(self, name: str | None) -> tuple[str, ...]:
+        """Other names of what is at this point than ``name``; subclasses may have some."""
+        return ()
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd

@@ -14,9 +14,10 @@ from hookframe.core.handles import Attachment
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
 
-__all__ = ["AdmittedTorchHooks", "TorchAttachment", "registrations", "without_torch_hooks"]
+__all__ = ["AdmittedTorchHooks", "TorchAttachment", "admitted_ids", "registrations", "without_torch_hooks"]
 
 _TABLES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_LEDGER = "_admitted_torch_hooks"
 _FLAGS = ("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs")
 
 
@@ -45,7 +46,8 @@ class TorchAttachment(Attachment):
     def install(self) -> None:
         """Put the function into torch's table."""
         register = getattr(nn.Module, self.method)
-        self.installed = register(self.point, self.user_hook, **self.options)
+        self.installed = handle = register(self.point, self.user_hook, **self.options)
+        self.point.__dict__.setdefault(_LEDGER, set()).add(handle.id)
 
     def uninstall(self) -> bool:
         """Take it out again; False if it was not there."""
@@ -77,7 +79,12 @@ def registrations(module: nn.Module) -> Iterator[tuple[str, Callable[..., Any], 
 def without_torch_hooks(state: dict[str, Any]) -> dict[str, Any]:
     """The state of a module as if nobody had registered a torch hook on it."""
     empty: dict[str, Any] = {name: OrderedDict() for name in (*_TABLES, *_FLAGS)}
-    return state | empty | {"_is_full_backward_hook": None}
+    return {key: value for key, value in state.items() if key != _LEDGER} | empty | {"_is_full_backward_hook": None}
+
+
+def admitted_ids(point: AdmittedTorchHooks) -> frozenset[int]:
+    """The keys in torch's tables of the hooks that went through admission; others were registered past it."""
+    return frozenset(point.__dict__.get(_LEDGER, ()))
 
 
 class AdmittedTorchHooks(nn.Module):

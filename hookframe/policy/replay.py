@@ -71,7 +71,7 @@ def _changed(entry: DecisionEntry, request: Request, policy: Policy, today: date
     facts = RequestFacts(request, RecordedFacts(entry.facts or {}))
     ruling = decide(policy, place_of(request), facts, day)
     said = [objection for objection in entry.objections if objection.request == request]
-    others = [objection for objection in said if objection.source != NAME]
+    others = [objection for objection in said if objection.source.partition("#")[0] != NAME]  # numbered, if taken
     before = _strongest(said)
     after = min(_strongest(others), ruling.verdict, key=_ORDER.index)
     if before != after:

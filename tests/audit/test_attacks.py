@@ -144,6 +144,12 @@ def test_swapped_records_are_found(chained, one, other):
     assert "moved" in codes(verify_segment(attacked(chained, lines)))
 
 
+def test_swapped_records_have_the_right_keys_still(sealed):
+    lines = lines_of(sealed)
+    lines[3], lines[4] = lines[4], lines[3]
+    assert codes(verify_segment(attacked(sealed, lines), private=PRIVATE)) == {"moved"}
+
+
 @given(st.integers(1, RECORDS + 1), st.booleans())
 def test_an_inserted_record_is_found_also_with_a_link_that_fits(chained, place, fits):
     lines = lines_of(chained)
@@ -328,6 +334,11 @@ def test_a_journal_that_is_not_there_says_so(tmp_path):
         verify_journal(tmp_path / "gone.jsonl")
     with pytest.raises(InvalidJournal, match="cannot be read: No such file"):
         read_anchors(tmp_path / "gone")
+
+
+def test_one_segment_can_be_verified_alone(chained):
+    (verification,) = verify_journal(chained)
+    assert verification.intact
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-# ruff: noqa: S607, S311  # mount by its name; chance that can be repeated
+# ruff: noqa: S607  # mount by its name; chance that can be repeated
 """Disks that are full, directories that are gone, processes that fork or die."""
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import pytest
 
 from hookframe import HookDenied, HookedRootModule, HookPoint, JournalError, use_plugins
 from hookframe.admission.decision import Decision
+from hookframe.admission.events import HooksRemoved
+from hookframe.admission.request import DeviceRequest
 from hookframe.audit.entries import DecisionEntry, EventEntry
 from hookframe.audit.reading import read_journal
 from hookframe.audit.verify import verify_journal
@@ -193,13 +195,23 @@ def test_a_directory_that_cannot_be_made_is_said_at_once_by_open(tmp_path, keep)
     assert plugin.journal.failure is None
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_directory(tmp_path, keep, journal):
+@pytest.fixture
+def not_root():
+    """Somebody who may not write everywhere, for the test."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield
+    if root:
+        os.seteuid(0)
+
+
+def test_a_read_only_directory(keep, journal, request):
     journal.mkdir(mode=0o500)
     plugin = keep(required=True)
+    request.getfixturevalue("not_root")
     with pytest.raises(JournalError, match="Permission denied"):
         plugin.journal.open()
-    journal.chmod(0o700)
 
 
 def test_a_deleted_directory_is_an_error_and_not_made_again(keep, journal, caplog):
@@ -276,6 +288,118 @@ def test_sealed_to_something_that_is_no_key(keep):
     with pytest.raises(JournalError, match="sealed_to is no key"):
         plugin.journal.open()
     plugin.journal._waiting.clear()
+
+
+def test_without_room_for_a_header_no_file_is_left(keep, journal):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    plugin = keep(required=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(JournalError, match="File too large"):
+            plugin.journal.open()
+        assert list(journal.iterdir()) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_torn_anchor_is_taken_back(small_files, keep, tmp_path, journal):
+    anchors = tmp_path / "anchors"
+    anchors.write_bytes(b" " * 4089 + b"\n")
+    plugin = keep(required=True, anchor=anchors)
+    with pytest.raises(JournalError, match="No space left"):
+        plugin.hookframe_decision_made(denied("a"))
+    assert anchors.stat().st_size == 4090
+    small_files()
+    plugin.journal.flush()
+    assert plugin.journal.failure is None
+    assert anchors.read_text().endswith("}\n")
+
+
+def test_what_a_signal_handler_records_in_the_midst_of_writing_waits(keep, journal, monkeypatch):
+    from hookframe.audit import segment
+
+    plugin = keep(required=True)
+    real, told = segment._sync, []
+
+    def interrupted(file):
+        if not told:
+            told.append(1)
+            with pytest.raises(JournalError, match="signal handler"):
+                plugin.hookframe_decision_made(denied("from a handler"))
+        real(file)
+
+    monkeypatch.setattr(segment, "_sync", interrupted)
+    plugin.hookframe_decision_made(denied("first"))
+    plugin.hookframe_decision_made(denied("next"))
+    plugin.close()
+    assert [entry.requests[0].point for entry in decisions(journal)] == ["first", "from a handler", "next"]
+    assert verify_journal(journal)[0].findings == ()
+
+
+def test_an_interrupt_in_the_midst_of_writing_gives_the_segment_up(keep, journal, monkeypatch):
+    plugin = keep()
+    plugin.hookframe_decision_made(denied("a"))
+    real = os.write
+
+    def interrupted(file, data):
+        real(file, data[:10])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hookframe.audit.segment.os.write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            plugin.hookframe_decision_made(denied("b"))
+    plugin.close()
+    assert [entry.requests[0].point for entry in decisions(journal)] == ["a", "b"]
+    assert all(verification.intact for verification in verify_journal(journal))
+
+
+def test_without_threads_everything_is_written_at_once(keep, journal, monkeypatch):
+    def cannot(thread):
+        raise RuntimeError("can't start new thread")
+
+    plugin = keep(flush_seconds=60)
+    monkeypatch.setattr("threading.Thread.start", cannot)
+    plugin.hookframe_decision_made(allowed("a"))
+    assert len(decisions(journal)) == 1
+
+
+def test_a_fork_that_python_did_not_see_is_noticed(keep, journal):
+    plugin = keep()
+    plugin.hookframe_decision_made(denied("a"))
+    parent = plugin.journal.segment
+    plugin.journal._pid = -1
+    plugin.hookframe_decision_made(denied("b"))
+    assert plugin.journal.segment.name != parent.name
+    plugin.close()
+    _, own = sorted(verify_journal(journal), key=lambda one: len(one.related))
+    assert (own.related, own.findings) == ((parent.name,), ())
+
+
+def test_at_the_end_of_the_process_a_failure_is_logged_and_not_raised(keep, tmp_path, caplog):
+    (tmp_path / "journal").write_text("a file")
+    plugin = keep()
+    plugin.hookframe_decision_made(denied())
+    plugin.journal._at_exit()
+    assert "ends without what could not be written" in caplog.text
+
+
+def test_many_different_requests_and_values_do_not_grow_without_end(keep, journal, monkeypatch):
+    monkeypatch.setattr("hookframe.audit.segment._MANY", 10)
+    plugin = keep(flush_records=1, flush_seconds=60)
+    for number in range(1100):
+        plugin.hookframe_decision_made(Decision((DeviceRequest(device=f"cuda:{number}", purpose="cache", route="to"),)))
+    assert len(plugin._batches) == 1024
+    plugin.close()
+    assert len({entry.requests for entry in decisions(journal)}) == 1100
+    assert verify_journal(journal)[0].findings == ()
+
+
+def test_an_event_that_cannot_be_described_is_counted_and_does_not_trip(keep):
+    plugin = keep()
+    for _ in range(9):
+        plugin.hookframe_hooks_removed(HooksRemoved(model=object(), route="handle", points=()))
+    assert plugin.journal.failures == 9
 
 
 # ---- fork and kill ------------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def merged(stack):
 
 def chance_of(seed):
     """What makes up facts; the same for the same seed."""
-    return random.Random(seed)  # noqa: S311  # nothing here is secret
+    return random.Random(seed)  # nothing here is secret
 
 
 def facts_at(place, chance):

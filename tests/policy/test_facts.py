@@ -231,4 +231,4 @@ def test_what_is_written_down_decides_as_the_request_did(monkeypatch):
 
     decides_equally()
     assert len(count) >= 600
-    assert sum(count) > 100
+    assert sum(count) > 10

@@ -77,45 +77,11 @@ scalars = (
     | st.text(max_size=8)
     | st.sampled_from([*PATHS, "r", "all", "not", "eq", "glob", "**", "2.9", "deny", "add", "project:r"])
 )
-words = st.text(max_size=4) | st.sampled_from(
-    [
-        "schema",
-        "rules",
-        "id",
-        "when",
-        "points",
-        "where",
-        "action",
-        "mode",
-        "modes",
-        "default",
-        "locked",
-        "settings",
-        "exceptions",
-        "rule",
-        "until",
-        "plugins",
-        "options",
-        "require",
-        "loading",
-        "facts",
-        "env",
-        "tighten",
-        "journal",
-        "reason",
-        "remedy",
-        "owner",
-        "delegates",
-        "any",
-        "all",
-        "not",
-        "eq",
-        "in",
-        "glob",
-        "exists",
-    ]
-    + list(FACTS)
-)
+WORDS = """
+schema rules id when points where action mode modes default locked settings exceptions rule until plugins options
+require loading facts env tighten journal reason remedy owner delegates any all not eq in glob exists
+"""
+words = st.text(max_size=4) | st.sampled_from([*WORDS.split(), *FACTS])
 tables = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),

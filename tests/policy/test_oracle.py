@@ -33,4 +33,4 @@ def test_ten_thousand_decisions_are_those_of_the_oracle():
     agrees()
     assert _seen["pairs"] >= POLICIES * REQUESTS == 10_000
     assert _seen["verdicts"] == {"allow", "deny", "skip", "warn", "audit"}
-    assert _seen["exceptions"] > 50
+    assert _seen["exceptions"] > 5

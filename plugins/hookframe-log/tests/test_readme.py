@@ -29,7 +29,9 @@ def row(first):
 def test_the_example_prints_what_it_says():
     path = [place for place in sys.path if place]
     code = f"import sys; sys.path[:0] = {path!r}\n{block('python')}"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # this interpreter, our code
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )  # this interpreter, our code
     assert STAMP.sub("", run.stderr) == STAMP.sub("", block("text"))
 
 

@@ -29,5 +29,7 @@ def test_a_torch_without_metadata_has_no_known_version(monkeypatch):
 def test_the_plugin_is_imported_without_torch():
     code = "import sys, hookframe_mps.plugin; sys.exit('torch' in sys.modules)"
     path = [place for place in sys.path if place]
-    run = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"], check=False)  # noqa: S603  # this interpreter, our code
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"], check=False
+    )  # this interpreter, our code
     assert run.returncode == 0

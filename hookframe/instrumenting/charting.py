@@ -1,0 +1,139 @@
+"""The points of one model: made from its modules and its family, kept when the tree is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from torch import nn
+
+from hookframe.core.hook_point import HookPoint
+from hookframe.core.tree import ModuleTree
+from hookframe.instrumenting.attention import AttentionPoint
+from hookframe.instrumenting.clock import Clock
+from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.module_point import ModulePoint
+from hookframe.instrumenting.naming import Canonical, Layout
+from hookframe.instrumenting.site import site_of
+
+__all__ = ["Chart"]
+
+
+class Chart:
+    """Name → point for one model, in the order in which the modules lie in it.
+
+    :ivar points: every name; a point with several names is there under each.
+    :ivar modules: name → module, the model itself under ``""``.
+    """
+
+    def __init__(self, model: nn.Module, family: Family | None, clock: Clock) -> None:
+        self.model = model
+        self.family = family
+        self.clock = clock
+        self.points: dict[str, ModulePoint] = {}
+        self.modules: dict[str, nn.Module] = {}
+        self._tree: ModuleTree | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """True if no module was added, replaced or deleted since the tree was read."""
+        return self._tree is not None and self._tree.is_current()
+
+    def compiled_above(self, point: ModulePoint) -> str | None:
+        """The name of a compiled module that the point's module lies inside of; None if there is none."""
+        name = point.module_name
+        while name:
+            name = name.rpartition(".")[0]
+            above = self.modules.get(name)
+            if above is not None and _is_compiled(above):
+                return name
+        return None
+
+    def read(self) -> dict[str, ModulePoint]:
+        """Read the tree. Points keep their functions, and move to the modules that are found under their names now.
+
+        :returns: the points that have no module any more, by name; nothing passes them again.
+        """
+        before = self.points
+        self._tree = ModuleTree.read(self.model)
+        self.modules = {"": self.model, **self._tree.modules}
+        self.points = dict(self._drawn(before))
+        names: dict[ModulePoint, list[str]] = {}
+        for name, point in self.points.items():
+            names.setdefault(point, []).append(name)
+        for point, known_as in names.items():
+            point.be_named(known_as[0])
+            point.__dict__["names"] = tuple(known_as)
+        kept = set(names)
+        return {name: point for name, point in before.items() if point not in kept}
+
+    def _drawn(self, before: Mapping[str, ModulePoint]) -> Iterator[tuple[str, ModulePoint]]:
+        canonical = self._canonical()
+        by_module: dict[tuple[int, str], ModulePoint] = {}
+        for name, side in self._in_order():
+            module = self.modules[name]
+            own = f"{name}.hook_{side}" if name else f"hook_{side}"
+            entries = canonical.get((name, side), ())
+            # a name of the same tensor is another name of the module's own point; any other place is a point of its own
+            plain = [entry.name for entry in entries if _is_plain(entry)]
+            point = by_module.get((id(module), side)) or self._point([*plain, own], before, name, side, None)
+            by_module[id(module), side] = point
+            point.pos_dim = next((entry.at.pos_dim for entry in entries if _is_plain(entry)), point.pos_dim)
+            for known_as in (*plain, own):
+                yield known_as, point
+            for entry in entries:
+                if not _is_plain(entry):
+                    yield entry.name, self._point([entry.name], before, name, side, entry)
+
+    def _canonical(self) -> dict[tuple[str, str], list[Canonical]]:
+        """Module's name and side → what the family calls it."""
+        found: dict[tuple[str, str], list[Canonical]] = {}
+        layout = None if self.family is None else Layout.read(self.model, self.family, self.modules)
+        if self.family is not None and layout is not None:
+            for entry in layout.canonical(self.family):
+                side = "in" if entry.at.inside is not None else entry.at.side
+                found.setdefault((entry.module, side), []).append(entry)
+        return found
+
+    def _in_order(self) -> Iterator[tuple[str, Literal["in", "out"]]]:
+        """Each side of each module: what goes into it, then what is below it, then what comes out."""
+        open_: list[str] = []
+        for name, module in self.modules.items():
+            while open_ and not _inside(name, open_[-1]):
+                yield open_.pop(), "out"
+            if not isinstance(module, HookPoint):
+                yield name, "in"
+                open_.append(name)
+        while open_:
+            yield open_.pop(), "out"
+
+    def _point(
+        self,
+        names: list[str],
+        before: Mapping[str, ModulePoint],
+        module: str,
+        side: Literal["in", "out"],
+        entry: Canonical | None,
+    ) -> ModulePoint:
+        site = site_of(self.modules[module], side)
+        kind: Any = AttentionPoint if entry is not None and entry.at.inside is not None else ModulePoint
+        at, heads = (None, None) if entry is None else (entry.at, entry.heads)
+        point: ModulePoint | None = next((before[name] for name in names if name in before), None)
+        if point is None or type(point) is not kind or point.at != at:
+            point = kind(site, self.clock, at, heads=heads)
+        point.move(site, module, self.modules[module.rpartition(".")[0]] if module else None)
+        return point
+
+
+def _is_plain(entry: Canonical) -> bool:
+    """True if the place is just what the module's own point sees."""
+    at = entry.at
+    return at.item is None and at.part is None and at.heads is None and not at.heads_first and at.inside is None
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None or type(module).__module__.startswith("torch._dynamo")
+
+
+def _inside(name: str, of: str) -> bool:
+    return not of or name.startswith(f"{of}.")

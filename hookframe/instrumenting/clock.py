@@ -1,0 +1,85 @@
+"""Which forward of a model this is, and how often each of its points was passed in it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from hookframe.instrumenting.inert import Inert
+
+__all__ = ["Clock"]
+
+
+class _Counts(threading.local):
+    """The counts of one thread: threads that run one model at the same time do not mix them up."""
+
+    def __init__(self) -> None:
+        self.forward = -1
+        self.calls: dict[int, int] = {}
+
+
+class _Beginning:
+    """The torch hook that notices the beginning of a forward."""
+
+    __slots__ = ("counts",)
+    hookframe_managed = True
+
+    def __init__(self, counts: _Counts) -> None:
+        self.counts = counts
+
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        self.counts.forward += 1
+        self.counts.calls.clear()
+
+    def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
+        return Inert, ()
+
+
+class Clock:
+    """Counts forwards of one model, and calls of its points within each, while somebody holds it.
+
+    Held, it keeps one torch hook on the model itself; let go by everybody, none.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = weakref.ref(model)
+        self._counts = _Counts()
+        self._holders = 0
+        self._hook: RemovableHandle | None = None
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The model, as long as it lives."""
+        return self._model()
+
+    @property
+    def forward(self) -> int:
+        """The number of the forward that runs in this thread, or ran last, from 0 since the clock was first held; -1 before."""
+        return self._counts.forward
+
+    def calls_of(self, point: object) -> int:
+        """Which call of ``point`` in this forward this is, from 0; -1 if it was not called."""
+        return self._counts.calls.get(id(point), -1)
+
+    def count(self, point: object) -> None:
+        """Note one call of ``point``."""
+        calls = self._counts.calls
+        calls[id(point)] = calls.get(id(point), -1) + 1
+
+    def hold(self) -> None:
+        """Start counting, if nobody holds the clock yet."""
+        model = self.model
+        if not self._holders and model is not None:
+            self._hook = model.register_forward_pre_hook(_Beginning(self._counts), prepend=True)
+        self._holders += 1
+
+    def let_go(self) -> None:
+        """Stop counting, if nobody else holds it."""
+        self._holders -= 1
+        if not self._holders and self._hook is not None:
+            self._hook.remove()
+            self._hook = None

@@ -1,0 +1,104 @@
+"""A family of models as data: how to recognise it, what its points are called, when they are closed, what must hold."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from hookframe.instrumenting.place import At
+
+__all__ = ["Check", "Family", "Gate", "NameMap", "Probe", "config_of"]
+
+NameMap: TypeAlias = Mapping[str, At | Sequence[At]]
+"""Canonical name, with ``{i}`` for the layer, → its place, or several of which the first that the model has is meant."""
+
+Probe: TypeAlias = Literal["tokens", "tokens-and-decoder-tokens", "pixels"]
+"""What a model of the family is fed with to try its points."""
+
+
+def config_of(model: Any) -> Any:
+    """The configuration of ``model``; None if it has none."""
+    return getattr(model, "config", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Points that exist only under a condition.
+
+    :ivar rule: a short name for the condition, kebab-case.
+    :ivar points: patterns of names, in which ``*`` stands for anything.
+    :ivar closed: says, as a phrase, why the points of ``model`` are closed; None if they are open.
+    :ivar remedy: what opens them.
+    """
+
+    rule: str
+    points: tuple[str, ...]
+    closed: Callable[[Any], str | None]
+    remedy: str
+
+    def covers(self, name: str) -> bool:
+        """True if this gate stands before the point called ``name``."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.points)
+
+
+class Check(Protocol):
+    """Something that is true of the values at a family's points; see :mod:`hookframe.instrumenting.checks`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The points it needs, with ``{i}`` for a layer, ``{next}`` for the one after it and ``{last}`` for the last.
+
+        It is tried for each layer for which the model has all of them.
+        """
+
+    @property
+    def module(self) -> str | None:
+        """The path of a module that it needs, as in :class:`~hookframe.instrumenting.place.At`; None for none."""
+
+    @property
+    def tolerance(self) -> float:
+        """The largest deviation that is no finding."""
+
+    @property
+    def when(self) -> tuple[str, object] | None:
+        """Attribute and value that the configuration must have for it to hold; None for always."""
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """How far ``values``, in the order of :attr:`names`, are from what must hold, as a part of the largest value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family. ``names``, ``gates`` and ``checks`` are data; a subclass may override :meth:`matches`.
+
+    :ivar name: how policies and people call it.
+    :ivar model_types: values of ``config.model_type`` by which it is recognised.
+    :ivar anchor: the path of its list of layers below its base module: where that is found, the base module begins.
+    :ivar names: the name map.
+    :ivar gates: which points are closed when.
+    :ivar checks: what holds between the values at its points, tried on a probe.
+    :ivar probe: what its models are fed with.
+    """
+
+    name: str
+    model_types: tuple[str, ...] = ()
+    anchor: str = "layers"
+    names: NameMap = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
+    checks: tuple[Check, ...] = ()
+    probe: Probe = "tokens"
+
+    def matches(self, model: Any) -> bool:
+        """True if the model's configuration says that it is of this family."""
+        return getattr(config_of(model), "model_type", None) in self.model_types
+
+    def closed_gate(self, name: str, model: Any) -> tuple[Gate, str] | None:
+        """The gate that closes the point called ``name``, and why; None if nothing does."""
+        for gate in self.gates:
+            if gate.covers(name):
+                reason = gate.closed(model)
+                if reason is not None:
+                    return gate, reason
+        return None

@@ -1,0 +1,53 @@
+"""The one way to put hook points on a model from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hookframe.core.root_module import HookedRootModule
+from hookframe.errors import CannotInstrument
+from hookframe.instrumenting.choosing import family_for, family_named
+from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.instrumented_model import InstrumentedModel
+
+if TYPE_CHECKING:
+    from hookframe.core.types import NamesFilter
+
+__all__ = ["instrument"]
+
+
+def instrument(model: nn.Module, points: NamesFilter = None, family: Family | str | None = None) -> InstrumentedModel:
+    """Hook points on ``model``, which is neither copied nor changed: no torch hook is on it until a function is attached.
+
+    Each module has a point at its input and one at its output, ``model.layers.3.mlp.hook_in`` and ``.hook_out``. A family
+    adds canonical names, ``blocks.3.hook_mlp_out``.
+
+    :param points: which points to have: None for all, a name, names, or a predicate on names.
+    :param family: a family, or the name of one that a plugin provides; None to find out.
+    :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
+        as a context manager.
+    :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already.
+    :raises UnknownFamily: if no plugin provides a family of that name.
+    :raises UnknownHookPoint: if ``points`` names one that the model does not have.
+    """
+    _check(model)
+    if isinstance(family, str):
+        family = family_named(family)
+    return InstrumentedModel(model, family_for(model) if family is None else family, points)
+
+
+def _check(model: Any) -> None:
+    if isinstance(model, HookedRootModule):
+        raise CannotInstrument(
+            f"this {type(model).__name__} has hook points already: use its own verbs"
+            + (", or instrument its .wrapped model again" if isinstance(model, InstrumentedModel) else "")
+        )
+    if not isinstance(model, nn.Module):
+        raise CannotInstrument(f"a {type(model).__name__} is no torch.nn.Module: give the model itself")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CannotInstrument(
+            f"this {type(model).__name__} is scripted, and its modules run no Python: instrument the model that it was made from"
+        )

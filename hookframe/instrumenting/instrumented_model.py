@@ -1,0 +1,259 @@
+"""A model that somebody else wrote, with hook points around its modules."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from torch import nn
+
+from hookframe.core.admitting import next_operation
+from hookframe.core.carried import CarriedHook, carry, revive
+from hookframe.core.handles import Attachment
+from hookframe.core.hook_point import attach
+from hookframe.core.names import select
+from hookframe.core.removing import detach_all
+from hookframe.core.root_module import HookedRootModule
+from hookframe.errors import HookPointClosed, InstrumentReleased
+from hookframe.instrumenting.charting import Chart
+from hookframe.instrumenting.clock import Clock
+from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.inert import without_inert
+from hookframe.instrumenting.module_point import ModulePoint
+
+if TYPE_CHECKING:
+    from hookframe.core.types import NamesFilter
+
+__all__ = ["InstrumentedModel"]
+
+logger = logging.getLogger("hookframe")
+
+
+class InstrumentedModel(HookedRootModule):
+    """Hook points on ``wrapped``, which is neither copied nor changed; made by :func:`hookframe.instrument`.
+
+    Everything that is not a verb of hookframe's (``generate``, ``config``, parameters, the state dict, ``train()`` …) is
+    the wrapped model's own. As a context manager it is released at the end.
+
+    :ivar wrapped: the model.
+    :ivar family: the family that gave the canonical names; None if there is none.
+    """
+
+    wrapped: nn.Module
+    family: Family | None
+    _chart: Chart
+    _released: bool
+
+    def __init__(self, model: nn.Module, family: Family | None, chosen: NamesFilter = None) -> None:
+        super().__init__()
+        clock = Clock(model)
+        chart = Chart(model, family, clock)
+        # not setattr: the model is no child, and must not be named or found as one
+        self.__dict__.update(wrapped=model, family=family, _chart=chart, _chosen=chosen, _released=False)
+        self.setup()
+
+    # ---- points -----------------------------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Read the model's modules again; points keep their functions and follow the modules that carry their names.
+
+        A model whose modules were replaced while hooks were attached, by an adapter for example, is noticed by each verb
+        and when it is run through this object.
+        """
+        self._check_released()
+        gone = self._chart.read()
+        points = self._chart.points
+        if self._chosen is not None:
+            chosen = {id(point) for _, point, _ in select(self._chosen, points)}
+            points = {name: point for name, point in points.items() if id(point) in chosen}
+        self.__dict__.update(hook_dict=points, mod_dict={k: m for k, m in self._chart.modules.items() if k})
+        for point in self.hook_points():
+            point.belong_to(self)
+        self._drop(gone)
+
+    def _drop(self, gone: dict[str, ModulePoint]) -> None:
+        lost = [a for point in gone.values() for a in point.fitting("both", True, None)]
+        detach_all(lost)
+        if lost:
+            names = ", ".join(sorted({repr(attachment.label) for attachment in lost}))
+            logger.warning("the modules of %s are gone, and the hooks there with them", names)
+
+    def refresh(self, names_filter: NamesFilter = None) -> None:
+        """Read the modules again if any was added, replaced or deleted.
+
+        :raises InstrumentReleased: if the instrument was released.
+        """
+        self._check_released()
+        if not self._chart.is_current:
+            self.setup()
+
+    def _check_released(self) -> None:
+        if self._released:
+            raise InstrumentReleased(
+                f"the hook points on this {type(self.wrapped).__name__} were released: call hookframe.instrument(model) again"
+            )
+
+    def name_of(self, point: nn.Module) -> str | None:
+        """The name of ``point`` here, or of this model's point at the same place; None if there is none."""
+        points: dict[str, ModulePoint] = self.__dict__["hook_dict"]
+        for other in points.values():
+            if other is point:
+                return other.name
+        if isinstance(point, ModulePoint):
+            for other in points.values():
+                if other.site is point.site and other.at == point.at:
+                    return other.name
+        return None
+
+    def ask_own_check(self, attachment: Attachment, name: str) -> None:
+        """Refuse points inside of compiled modules; leave out points whose gate is closed, if a filter swept them up.
+
+        A closed point that was asked for by name is the plugins' to refuse, who know the rule and the remedy.
+        """
+        super().ask_own_check(attachment, name)
+        if not isinstance(attachment.point, ModulePoint):
+            return
+        compiled = self._chart.compiled_above(attachment.point)
+        if compiled is not None:
+            raise HookPointClosed(
+                f"hook point {name!r} is closed: it lies inside of a compiled module ({compiled or 'the model'}), whose code "
+                "was made without it; attach before compiling, or at the compiled module's own input or output"
+            )
+        closed = None if attachment.exact or self.family is None else self.family.closed_gate(name, self.wrapped)
+        if closed is not None:
+            gate, reason = closed
+            raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Every name of the point called ``name``, the canonical one first.
+
+        :raises UnknownHookPoint: if there is none of that name.
+        """
+        return self._chart.points[self.select_points(name)[0].name].names
+
+    @property
+    def forward_module(self) -> nn.Module:
+        """The wrapped model: its ``generate`` calls it, and not this object."""
+        return self.wrapped
+
+    @property
+    def active_points(self) -> tuple[str, ...]:
+        """Names of the points that have something to run now; their modules carry a torch hook, and no others do."""
+        return tuple(str(point.name) for point in self.hook_points() if point.has_hooks())
+
+    @property
+    def forward_index(self) -> int:
+        """Which forward of the model runs in this thread, or ran last, from 0 since something was first attached; -1 before."""
+        return self._chart.clock.forward
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Take every function off, and leave the model as it was before; a second call does nothing.
+
+        :raises HookDenied: if a plugin refuses to let permanent hooks go; nothing was removed.
+        """
+        if self._released:
+            return
+        self._remove("both", True, None, "reset_hooks")
+        for point in set(self._chart.points.values()):
+            point.retire()
+        self.__dict__["_released"] = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    # ---- the model's own --------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model."""
+        if not self._released and not self._chart.is_current:
+            self.setup()
+        return self.wrapped(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        wrapped = self.__dict__.get("wrapped")
+        if wrapped is None:
+            return super().__getattr__(name)
+        return getattr(wrapped, name)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self.wrapped._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch
+        return self
+
+    def apply(self, fn: Any) -> Self:
+        """As ``torch.nn.Module.apply``, on the wrapped model."""
+        self.wrapped.apply(fn)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """As ``torch.nn.Module.train``, on the wrapped model."""
+        self.wrapped.train(mode)
+        return self
+
+    @property
+    def training(self) -> bool:
+        """Whether the wrapped model is in training mode."""
+        wrapped: nn.Module | None = self.__dict__.get("wrapped")
+        return True if wrapped is None else wrapped.training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        """Accept and forget: the wrapped model says it."""
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The wrapped model's state dict."""
+        return self.wrapped.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load the wrapped model's state dict."""
+        return self.wrapped.load_state_dict(*args, **kwargs)
+
+    def named_modules(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Module]]:
+        """The wrapped model's modules."""
+        yield from self.wrapped.named_modules(*args, **kwargs)
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """The wrapped model's children."""
+        return self.wrapped.named_children()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept = carried_hooks(self)
+        return rebuild, (self.wrapped, self.family, self._chosen, kept)
+
+    def __repr__(self) -> str:
+        kind = type(self.wrapped).__name__
+        family = "" if self.family is None else f" of family {self.family.name!r}"
+        state = (
+            "released" if self._released else f"{len(self.hook_dict)} names of {len(list(self.hook_points()))} points"
+        )
+        return f"<hook points on a {kind}{family}: {state}>"
+
+
+def carried_hooks(hooked: InstrumentedModel) -> dict[str, list[CarriedHook]]:
+    """What travels along with a copy or a pickle of ``hooked``: point's name → its hooks, but those of contexts and caches."""
+    points = () if hooked._released else hooked.hook_points()
+    found = {str(point.name): carry(point.fitting("both", True, None)) for point in points}
+    return {name: hooks for name, hooks in found.items() if hooks}
+
+
+def rebuild(
+    model: nn.Module, family: Family | None, chosen: NamesFilter, carried: dict[str, list[CarriedHook]]
+) -> InstrumentedModel:
+    """Instrument a copy of a model, and attach what came along, after admission.
+
+    :raises HookDenied: if the hooks are refused here; there is no copy then.
+    """
+    without_inert(model)
+    hooked = InstrumentedModel(model, family, chosen)
+    planned = [a for name, hooks in carried.items() for a in revive(hooked.hook_dict[name], hooks)]
+    if planned:
+        attach(planned, root=hooked, route="copy", operation=next_operation())
+    return hooked

@@ -1,0 +1,195 @@
+"""A hook point at the input or output of a module that knows nothing of it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from hookframe.core.hook_point import HookPoint
+from hookframe.errors import HookPointMoved, InstrumentReleased
+from hookframe.instrumenting.clock import Clock
+from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
+from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
+from hookframe.instrumenting.place import Part
+from hookframe.instrumenting.site import Site
+
+if TYPE_CHECKING:
+    from hookframe.core.named_model import NamedModel
+    from hookframe.instrumenting.place import At
+
+__all__ = ["ModulePoint"]
+
+NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
+
+
+class ModulePoint(HookPoint):
+    """A point at one side of one module.
+
+    A torch hook is on the module while the point has something to run, and at no other time.
+
+    :ivar site: where it is.
+    :ivar module_name: the name of its module, ``""`` for the model itself.
+    :ivar names: its names in its model, the canonical one first.
+    :ivar at: the entry of the name map that made it; None for the module's own ``hook_in`` and ``hook_out``.
+    """
+
+    def __init__(self, site: Site, clock: Clock, at: At | None = None, *, heads: int | None = None) -> None:
+        super().__init__()
+        self.__dict__.update(
+            site=site, clock=clock, at=at, heads=heads, names=(), module_name="", _parent=None, _released=False
+        )
+        self.item = None if at is None else at.item
+        self.part: Part | None = None if at is None else at.part
+        if at is not None:
+            self.pos_dim = NO_POSITION if at.pos_dim is None else at.pos_dim
+            if at.heads is not None and heads is not None:
+                self.hook_conversion = HeadsApart(heads)
+            elif at.heads_first:
+                self.hook_conversion = HeadsBehindPositions()
+        site.points.add(self)
+
+    site: Site
+    clock: Clock
+    at: At | None
+    heads: int | None
+    names: tuple[str, ...]
+    module_name: str
+    _parent: tuple[weakref.ref[nn.Module], str] | None
+    _released: bool
+
+    @property
+    def call(self) -> int:
+        """Which call of the module in the current forward of its model this is, from 0."""
+        return self.clock.calls_of(self)
+
+    @property
+    def forward_index(self) -> int:
+        """Which forward of the model this is, from 0 since something was first attached to one of its points."""
+        return self.clock.forward
+
+    def layer(self) -> int:
+        """The layer: the first number among the dotted parts of the name.
+
+        :raises ValueError: if the name has none.
+        """
+        number = next((part for part in (self.name or "").split(".") if part.isdigit()), None)
+        if number is None:
+            raise ValueError(f"hook point {self.name!r} has no number in its name, so no layer")
+        return int(number)
+
+    # ---- where it is ------------------------------------------------------------------------------------------------
+
+    def move(self, site: Site, module_name: str, parent: nn.Module | None) -> None:
+        """Say where the point's module is found now; it may be another module than before."""
+        before = self.site
+        found_in = None if parent is None else (weakref.ref(parent), module_name.rpartition(".")[2])
+        self.__dict__.update(site=site, module_name=module_name, _parent=found_in)
+        if site is not before:
+            before.points.discard(self)
+            site.points.add(self)
+            if self in before.active:
+                before.leave(self)
+                site.join(self)
+
+    def becomes(self, state: Literal["active", "idle"]) -> None:
+        """Put the torch hook on the module, or take it off.
+
+        :raises InstrumentReleased: if the instrument was released.
+        """
+        if state == "active":
+            if self._released:
+                raise InstrumentReleased(
+                    f"hook point {self.name!r} was released: call hookframe.instrument(model) again"
+                )
+            self.clock.hold()
+            self.connect()
+        else:
+            self.disconnect()
+            self.clock.let_go()
+
+    def connect(self) -> None:
+        """Become fed."""
+        self.site.join(self)
+
+    def disconnect(self) -> None:
+        """Be fed no longer."""
+        self.site.leave(self)
+
+    def retire(self) -> None:
+        """Take no functions any more."""
+        self.site.points.discard(self)
+        self.__dict__["_released"] = True
+
+    # ---- several names, several instruments --------------------------------------------------------------------------
+
+    def synonyms(self, name: str | None) -> tuple[str, ...]:
+        """Every other name, in its own model, of the tensor that is seen here, or of the one that it is a part of."""
+        root = self.owner
+        here = [self, *(point for point in self._neighbours() if point.owner is root)]
+        return tuple(dict.fromkeys(other for point in here for other in point.names if other != name))
+
+    def other_owners(self, root: NamedModel | None) -> list[NamedModel]:
+        """The living models that this point belongs to but ``root``, and those with a point at the same place."""
+        found = super().other_owners(root)
+        for point in self._neighbours():
+            owner = point.owner
+            if owner is not None and owner is not root and all(owner is not other for other in found):
+                found.append(owner)
+        return found
+
+    def _neighbours(self) -> Iterator[ModulePoint]:
+        """Other points that see the same tensor, or one that this one's is a part of."""
+        if len(self.site.points) > 1:
+            mine = sorted((point for point in self.site.points if point is not self), key=lambda point: point.names)
+            yield from (point for point in mine if type(point) is type(self) and self._overlaps(point))
+
+    def _overlaps(self, other: ModulePoint) -> bool:
+        return self.item == other.item and (None in (self.part, other.part) or self.part == other.part)
+
+    # ---- what passes ------------------------------------------------------------------------------------------------
+
+    def pass_input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Let the attached functions see, and change, one argument; arguments to go on with."""
+        self._still_there(module)
+        key, whole = take_argument(args, kwargs, self.item)
+        edited = self.through(whole)
+        return (args, kwargs) if key is None or edited is whole else put_argument(args, kwargs, key, edited)
+
+    def pass_output(self, module: nn.Module, output: Any) -> Any:
+        """Let the attached functions see, and change, an output; what goes on."""
+        self._still_there(module)
+        key = self.item
+        if key is None and not isinstance(output, torch.Tensor):
+            key = locate(output)
+            if key is None:
+                return output
+        elif isinstance(output, torch.Tensor):
+            key = None
+        whole = take(output, key)
+        edited = self.through(whole)
+        return output if edited is whole else put_back(output, key, edited)
+
+    def through(self, whole: Any) -> Any:
+        """Run the attached functions on the point's part of one tensor; the tensor to go on with."""
+        if not isinstance(whole, torch.Tensor):
+            return whole
+        self.clock.count(self)
+        part = self.part
+        if part is None:
+            return self(whole)
+        seen = take_part(whole, part, self.heads or 1)
+        edited = self(seen)
+        return whole if edited is seen else put_part(whole, part, self.heads or 1, edited)
+
+    def _still_there(self, module: nn.Module) -> None:
+        if self._parent is not None:
+            parent = self._parent[0]()
+            if parent is not None and parent._modules.get(self._parent[1]) is not module:
+                raise HookPointMoved(
+                    f"the module at hook point {self.name!r} was replaced since the hook was attached (by an adapter?), "
+                    "and the hook would see what only a part of the new one computes: call hooked.setup() to move it"
+                )

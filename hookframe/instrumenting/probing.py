@@ -1,0 +1,149 @@
+"""Trying a model's points on a small input: what fires, with which shape, and whether the family's checks hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hookframe.errors import HookframeError
+from hookframe.instrumenting.family import Check, Family, config_of
+from hookframe.instrumenting.instrumented_model import InstrumentedModel
+from hookframe.instrumenting.naming import Layout
+
+__all__ = ["Finding", "Probing", "probe", "probe_input"]
+
+_BATCH, _POSITIONS, _DECODED = 2, 6, 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A check that does not hold.
+
+    :ivar deviation: how far off, as a part of the largest value; infinite where the shapes do not fit.
+    """
+
+    check: str
+    names: tuple[str, ...]
+    deviation: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        off = "shapes that do not fit" if self.deviation == float("inf") else f"off by {self.deviation:.2g}"
+        return f"{self.check}({', '.join(self.names)}): {off} (tolerance {self.tolerance:g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """What a probe found.
+
+    :ivar values: name → value, for each point that fired, under the first of its names.
+    :ivar skipped: name → why the point was left out.
+    :ivar findings: the checks that do not hold.
+    :ivar checked: how many were tried.
+    """
+
+    values: Mapping[str, torch.Tensor]
+    skipped: Mapping[str, str]
+    findings: tuple[Finding, ...]
+    checked: int
+
+
+def probe_input(model: nn.Module, family: Family | None, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A small random input for ``model``: two rows of tokens, or two images.
+
+    :raises HookframeError: if the configuration does not say how large the vocabulary or the images are.
+    """
+    config = config_of(model)
+    generator = torch.Generator().manual_seed(seed)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    kind = "tokens" if family is None else family.probe
+    if kind == "pixels":
+        size = _known(config, "image_size")
+        shape = (_BATCH, _known(config, "num_channels"), size, size)
+        return {"pixel_values": torch.randn(shape, generator=generator).to(device)}
+    vocabulary = _known(config, "vocab_size")
+    tokens = {"input_ids": _POSITIONS} | ({} if kind == "tokens" else {"decoder_input_ids": _DECODED})
+    return {
+        name: torch.randint(vocabulary // 2, vocabulary, (_BATCH, length), generator=generator).to(device)
+        for name, length in tokens.items()
+    }
+
+
+def _known(config: Any, attribute: str) -> int:
+    value = getattr(config, attribute, None)
+    if not isinstance(value, int):
+        raise HookframeError(
+            f"the model's configuration has no {attribute}, so a probe input cannot be made: pass inputs"
+        )
+    return value
+
+
+def probe(hooked: InstrumentedModel, inputs: Mapping[str, Any] | None = None) -> Probing:
+    """Run the model once, in evaluation mode and without gradients, and try every point and every check of its family.
+
+    :param inputs: keyword arguments for the model; None for :func:`probe_input`.
+    """
+    family, training = hooked.family, hooked.training
+    given = probe_input(hooked.wrapped, family) if inputs is None else inputs
+    hooked.eval()
+    try:
+        with torch.no_grad():
+            _, cache = hooked.run_with_cache(**given, clone="auto")
+            values = {name: cache[first] for first in cache for name in hooked.names_of(first)}
+            outcomes = list(_checked(hooked, family, values)) if family is not None else []
+    finally:
+        hooked.train(training)
+    return Probing(cache, cache.skipped, tuple(found for found in outcomes if found is not None), len(outcomes))
+
+
+def _checked(hooked: InstrumentedModel, family: Family, values: Mapping[str, torch.Tensor]) -> Iterator[Finding | None]:
+    """Each check, at each layer that has its points: what is wrong, or None."""
+    layout = Layout.read(hooked.wrapped, family, ["", *hooked.mod_dict])
+    if layout is None:
+        return
+    for check in family.checks:
+        if layout.applies(check.when):
+            for names, module in _instances(check, layout, values):
+                yield _tried(check, names, None if module is None else hooked.mod_dict[module], values)
+
+
+def _instances(
+    check: Check, layout: Layout, values: Mapping[str, torch.Tensor]
+) -> Iterator[tuple[tuple[str, ...], str | None]]:
+    """The points and the module's name, for each layer where all of them are."""
+    seen = set()
+    last = max((i for i in range(layout.layers) if _all_there(check.names, i, values)), default=0)
+    for number in range(layout.layers):
+        marks = {"{i}": number, "{next}": number + 1, "{last}": last}
+        names = tuple(_filled(name, marks) for name in check.names)
+        module = None if check.module is None else layout.find(_filled(check.module, marks))
+        there = all(name in values for name in names) and (module is not None or check.module is None)
+        if there and names not in seen:
+            seen.add(names)
+            yield names, module
+
+
+def _all_there(patterns: tuple[str, ...], last: int, values: Mapping[str, torch.Tensor]) -> bool:
+    return all(pattern.replace("{last}", str(last)) in values for pattern in patterns if "{last}" in pattern)
+
+
+def _filled(pattern: str, marks: Mapping[str, int]) -> str:
+    for mark, number in marks.items():
+        pattern = pattern.replace(mark, str(number))
+    return pattern
+
+
+def _tried(
+    check: Check, names: tuple[str, ...], module: nn.Module | None, values: Mapping[str, torch.Tensor]
+) -> Finding | None:
+    try:
+        deviation = check.deviation([values[name] for name in names], module)
+    except (RuntimeError, IndexError, TypeError, ValueError):  # tensors of other shapes than the equation is about
+        deviation = float("inf")
+    if deviation <= check.tolerance:
+        return None
+    return Finding(check=type(check).__name__, names=names, deviation=deviation, tolerance=check.tolerance)

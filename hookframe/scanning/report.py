@@ -1,0 +1,102 @@
+"""What a scan found, as values; rendered elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hookframe.admission.request import Direction, FunctionInfo
+
+__all__ = ["FoundHook", "Remark", "ScanReport", "Trait"]
+
+
+class Trait(StrEnum):
+    """What is remarkable about a hook."""
+
+    UNMANAGED = "unmanaged"
+    """No admission has seen it: it was registered with torch, on a module or past a hook point's own methods."""
+    GLOBAL = "global"
+    """It runs for every module of the process."""
+    REPLACED = "replaced"
+    """No hook: the module's ``forward`` was replaced on the instance, as tools do that wrap it."""
+    ORPHANED = "orphaned"
+    """What it was attached for is gone: the context that it belonged to, or its point's place in the model."""
+    EXPIRED = "expired"
+    """It was admitted, and would be refused now."""
+    NEVER_FIRED = "never-fired"
+    """It has not run since it was attached."""
+    EXCEPTED = "excepted"
+    """A policy's exception lets it through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing that is remarkable about a hook, and why."""
+
+    trait: Trait
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.trait}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundHook:
+    """One hook.
+
+    :ivar place: the name of the hook point or module that it is on; ``""`` for the model itself, ``"*"`` for all modules.
+    :ivar kind: what it is: ``"hook"``, ``"caching hook"``, or the torch method that registers such a one.
+    :ivar function: the function, with file and line where it has them.
+    :ivar fired: how often it ran; None if nobody counts.
+    """
+
+    place: str
+    kind: str
+    function: FunctionInfo
+    direction: Direction
+    permanent: bool = False
+    fired: int | None = None
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        """All that is remarkable about it."""
+        return frozenset(remark.trait for remark in self.remarks)
+
+    def __str__(self) -> str:
+        where = {"": "the model", "*": "every module"}.get(self.place, repr(self.place))
+        return f"{self.direction} {self.kind} {self.function} at {where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanReport:
+    """Every hook on a model.
+
+    :ivar model: the name of the model's class.
+    :ivar modules: how many modules it has, itself among them.
+    :ivar points: how many hook points it has.
+    :ivar hooks: the hooks: those of the points in the model's order, then torch's, module by module, then the global ones.
+    """
+
+    model: str
+    modules: int
+    points: int
+    hooks: tuple[FoundHook, ...] = ()
+
+    @property
+    def findings(self) -> tuple[FoundHook, ...]:
+        """The hooks with something that somebody should look at; an exception that holds is none."""
+        return tuple(hook for hook in self.hooks if hook.traits - {Trait.EXCEPTED})
+
+    def with_trait(self, trait: Trait | str) -> tuple[FoundHook, ...]:
+        """The hooks with this trait."""
+        return tuple(hook for hook in self.hooks if trait in hook.traits)
+
+    def describe(self) -> str:
+        """The findings, each with its reasons, on lines of their own."""
+        head = f"{self.model}: {len(self.hooks)} hooks on {self.modules} modules and {self.points} hook points"
+        lines = [f"{head}, {len(self.findings)} to look at"]
+        for hook in self.findings:
+            lines.append(f"  - {hook}")
+            lines += [f"    {remark}" for remark in hook.remarks]
+        return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""The scan: every hook on a model, and what is remarkable about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from hookframe.admission.controller import current_controller
+from hookframe.admission.objection import Objection
+from hookframe.admission.request import HookRequest, Route
+from hookframe.core.evidence import explain_silence
+from hookframe.core.handles import Attachment, HookHandle
+from hookframe.core.hook_point import HookPoint
+from hookframe.core.named_model import NamedModel
+from hookframe.host.manager import PluginManager
+from hookframe.instrumenting.instrumented_model import InstrumentedModel
+from hookframe.scanning.functions import located
+from hookframe.scanning.past_admission import global_hooks, hooks_on_module
+from hookframe.scanning.report import FoundHook, Remark, ScanReport, Trait
+
+__all__ = ["scan"]
+
+
+def scan(model: nn.Module) -> ScanReport:
+    """Look at every hook on ``model``; nothing is attached, removed or run.
+
+    Hooks that were admitted are put before the plugins and the policy once more, as things stand now: one that would be
+    refused is ``expired``. Nobody is told of that, and nothing is recorded. Where a hook came from by which verb is not
+    kept with it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
+
+    :param model: with hook points, or any module; of one that :func:`hookframe.instrument` made, the wrapped model's
+        modules are looked at.
+    """
+    body = model.wrapped if isinstance(model, InstrumentedModel) else model
+    points = _points(model)
+    admitted = _admitted(points)
+    _look_at_places(model, admitted)
+    _ask_again(model, admitted)
+    _look_at_silence(model, admitted)
+    modules = dict(body.named_modules())
+    return ScanReport(
+        model=type(model).__name__,
+        modules=len(modules),
+        points=len(points),
+        hooks=(
+            *(each.found() for each in admitted),
+            *(hook for name, module in modules.items() for hook in hooks_on_module(name, module)),
+            *global_hooks(),
+        ),
+    )
+
+
+@dataclass(slots=True)
+class _Admitted:
+    """A hook on a hook point, and what was found out about it."""
+
+    place: str
+    point: HookPoint
+    handle: HookHandle
+    attachment: Attachment
+    remarks: list[Remark] = field(default_factory=list)
+
+    def request(self, index: int) -> HookRequest:
+        attachment, handle = self.attachment, self.handle
+        return HookRequest(
+            index=index,
+            point=self.place or None,
+            function=located(attachment.user_hook),
+            direction=attachment.direction,
+            route=self._route,
+            effect="read" if attachment.read_only else "edit",
+            exact=attachment.exact,
+            permanent=handle.is_permanent,
+            prepend=attachment.prepend,
+            level=handle.context_level,
+            aliases=attachment.aliases,
+            caches=attachment.caches,
+        )
+
+    @property
+    def _route(self) -> Route:
+        if self.attachment.caches:
+            return "run_with_cache"
+        return "add_hook" if self.handle.context_level is None else "hooks"
+
+    def found(self) -> FoundHook:
+        attachment = self.attachment
+        return FoundHook(
+            place=self.place,
+            kind="caching hook" if attachment.caches else "hook",
+            function=located(attachment.user_hook),
+            direction=attachment.direction,
+            permanent=self.handle.is_permanent,
+            fired=attachment.fired,
+            remarks=tuple(self.remarks),
+        )
+
+
+def _points(model: nn.Module) -> list[tuple[str, HookPoint]]:
+    """Names and hook points: those that the model's verbs know, then those that are in the model besides."""
+    known: Mapping[str, Any] = getattr(model, "hook_dict", {})
+    points = [(name, point) for name, point in known.items() if isinstance(point, HookPoint)]
+    seen = {id(point) for _, point in points}
+    there = model.named_modules()
+    return points + [(name, m) for name, m in there if isinstance(m, HookPoint) and id(m) not in seen]
+
+
+def _admitted(points: Sequence[tuple[str, HookPoint]]) -> list[_Admitted]:
+    return [
+        _Admitted(name, point, handle, handle.hook)
+        for name, point in points
+        for handle in (*point.fwd_hooks, *point.bwd_hooks)
+        if isinstance(handle.hook, Attachment)
+    ]
+
+
+def _look_at_places(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
+    open_contexts = getattr(model, "context_level", 0)
+    there = set(map(id, model.modules()))
+    in_tree = isinstance(model, NamedModel) and not isinstance(model, InstrumentedModel)
+    for each in admitted:
+        level = each.handle.context_level
+        if in_tree and id(each.point) not in there:
+            message = "its point is no longer in the model, so nothing calls it: remove the hook, or call setup() again"
+            each.remarks.append(Remark(Trait.ORPHANED, message))
+        elif level is not None and level > open_contexts and not each.handle.is_permanent:
+            message = f"it belongs to a context of level {level}, which is over: remove it with reset_hooks()"
+            each.remarks.append(Remark(Trait.ORPHANED, message))
+
+
+def _ask_again(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
+    controller = getattr(model, "admission_controller", None) or current_controller()
+    if not admitted or not isinstance(controller, PluginManager):
+        return
+    requests = [each.request(index) for index, each in enumerate(admitted)]
+    for objection in controller.consider(requests, model).objections:
+        each = admitted[objection.request.index]
+        each.remarks += _remarks_of(objection)
+
+
+def _remarks_of(objection: Objection) -> Iterator[Remark]:
+    if objection.refuses:
+        yield Remark(Trait.EXPIRED, f"refused now: {objection.message} [{objection.by}]; {objection.remedy}")
+    elif objection.exception is not None:
+        yield Remark(Trait.EXCEPTED, f"{objection.message} [{objection.by}]")
+
+
+def _look_at_silence(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
+    attachments = [each.attachment for each in admitted]
+    for each in admitted:
+        if not each.attachment.fired:
+            why = explain_silence(model, each.attachment, attachments) if _has_order(model) else "the model was not run"
+            each.remarks.append(Remark(Trait.NEVER_FIRED, why))
+
+
+def _has_order(model: nn.Module) -> bool:
+    return isinstance(getattr(model, "hook_dict", None), Mapping)

@@ -1,0 +1,91 @@
+"""Mixtures of experts on the layout of llama: mixtral and qwen2-moe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hookframe.instrumenting.checks import Equation, relative
+from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.place import out
+from hookframe_families import llama
+from hookframe_families.gates import EAGER_ATTENTION
+from hookframe_families.llama import BLOCK, MLP
+
+__all__ = ["MIXTURES"]
+
+_ROUTING = f"{BLOCK}.mlp.hook_router_logits"
+_WEIGHTS, _INDICES = f"{BLOCK}.mlp.hook_expert_weights", f"{BLOCK}.mlp.hook_expert_indices"
+_EXPERTS, _SHARED, _SHARE = (
+    f"{BLOCK}.mlp.hook_{x}" for x in ("experts_out", "shared_expert_out", "shared_expert_gate")
+)
+
+_NAMES = {
+    # rows are positions of all texts of the batch, one after the other: [batch * pos, ...]
+    _ROUTING: out(f"{MLP}.gate", item=0, pos_dim=None),
+    _WEIGHTS: out(f"{MLP}.gate", item=1, pos_dim=None),
+    _INDICES: out(f"{MLP}.gate", item=2, pos_dim=None),
+    _EXPERTS: out(f"{MLP}.experts", pos_dim=None),
+    _SHARED: out(f"{MLP}.shared_expert", pos_dim=None),
+    _SHARE: out(f"{MLP}.shared_expert_gate", pos_dim=None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesBy(Equation):
+    """The logits are what the router's weight makes of the normed stream."""
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """Multiply."""
+        logits, normed = values
+        return relative(logits, normed.flatten(0, 1) @ module.weight.T)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoosesBest(Equation):
+    """The chosen experts are those with the largest logits, weighted in proportion to their probabilities."""
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """Choose, and compare the proportions."""
+        weights, indices, logits = values
+        best = logits.float().softmax(-1).topk(indices.shape[-1])
+        wrong = float((best.indices != indices).any())
+        return max(
+            wrong, relative(weights / weights.sum(-1, keepdim=True), best.values / best.values.sum(-1, keepdim=True))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AddsExperts(Equation):
+    """What the block returns is what its experts return, and a share of what the shared expert does, if it has one."""
+
+    def deviation(self, values: Sequence[Any], module: Any) -> float:
+        """Add up."""
+        outcome, experts, *shared = values
+        total = experts + shared[1].sigmoid() * shared[0] if shared else experts
+        return relative(outcome.flatten(0, 1), total)
+
+
+_CHECKS = (
+    *llama.checks(),
+    *llama.SECOND_NORM,
+    RoutesBy((_ROUTING, f"{BLOCK}.ln2.hook_normalized"), f"{MLP}.gate"),
+    ChoosesBest((_WEIGHTS, _INDICES, _ROUTING)),
+)
+MIXTURES = (
+    Family(
+        name="mixtral",
+        model_types=("mixtral",),
+        names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | _NAMES,
+        gates=(EAGER_ATTENTION,),
+        checks=(*_CHECKS, AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS))),
+    ),
+    Family(
+        name="qwen2_moe",
+        model_types=("qwen2_moe",),
+        names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP | _NAMES,
+        gates=(EAGER_ATTENTION,),
+        checks=(*_CHECKS, AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS, _SHARED, _SHARE))),
+    ),
+)

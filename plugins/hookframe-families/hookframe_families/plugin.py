@@ -1,0 +1,58 @@
+"""The plugin: the families it provides, and the validator that refuses points which are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hookframe import Objection, hookimpl
+from hookframe.instrumenting.family import Family
+from hookframe_families.bert import BERT
+from hookframe_families.gemma import GEMMA, GEMMA2, GEMMA3
+from hookframe_families.gpt2 import GPT2
+from hookframe_families.gpt_neox import GPT_NEOX
+from hookframe_families.llama import LLAMA, QWEN3
+from hookframe_families.mamba import MAMBA
+from hookframe_families.mixtures import MIXTURES
+from hookframe_families.t5 import T5
+from hookframe_families.transformer_lens import TRANSFORMER_LENS
+from hookframe_families.vit import VIT
+
+if TYPE_CHECKING:
+    from hookframe import HookRequest
+
+__all__ = ["FAMILIES", "hookframe_check_hooks_to_add", "hookframe_model_families"]
+
+FAMILIES = (BERT, GEMMA, GEMMA2, GEMMA3, GPT2, GPT_NEOX, LLAMA, MAMBA, *MIXTURES, QWEN3, T5, TRANSFORMER_LENS, VIT)
+
+
+@hookimpl
+def hookframe_model_families() -> Sequence[Family]:
+    """Give the families."""
+    return FAMILIES
+
+
+@hookimpl
+def hookframe_check_hooks_to_add(requests: Sequence[HookRequest], model: Any) -> list[Objection]:
+    """Object to points that the model, as it is loaded or configured, does not serve, and name the remedy.
+
+    A point that was only swept up by a filter is left out.
+    """
+    family = _family_of(model)
+    if family is None:
+        return []
+    found = []
+    for request in requests:
+        closed = family.closed_gate(request.point or "", model)
+        if closed is not None:
+            gate, reason = closed
+            found.append(Objection.skip(request, rule=gate.rule, message=reason, remedy=gate.remedy))
+    return found
+
+
+def _family_of(model: Any) -> Family | None:
+    """The family that an instrumented model was given, or the one with gates that recognises the model."""
+    given = getattr(model, "family", None)
+    if isinstance(given, Family):
+        return given
+    return TRANSFORMER_LENS if model is not None and TRANSFORMER_LENS.matches(model) else None
