@@ -117,6 +117,17 @@ def test_only_the_places_with_rules_are_implemented(policy):
     assert all(everything.wants(spec) for spec in engines._SPECS.values())
 
 
+@pytest.mark.parametrize("true", [True, 1, "yes"])
+def test_a_flag_that_was_passed_as_a_number_is_a_flag(policy, model, true):
+    text = BARE + "permanent = true"
+    with hookframe.use_plugins(PolicyEngine(policy(text))), pytest.raises(HookDenied):
+        model.add_hook("hook_embed", look, is_permanent=true)
+    text = BARE + 'where = "cache"\nwhen = { request.gradients = true }'
+    with hookframe.use_plugins(PolicyEngine(policy(text))), pytest.raises(HookDenied):
+        model.get_caching_hooks(incl_bwd=true)
+        model.add_caching_hooks(incl_bwd=true)
+
+
 def test_refusals_come_before_rules_and_once_for_a_batch(policy, model, requests):
     refusal = Refusal(rule="broken", message="m", remedy="r", origin="here")
     manager = hookframe.PluginManager(PolicyEngine(policy(BARE), refusals=[refusal]))
