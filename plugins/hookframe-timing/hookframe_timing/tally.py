@@ -9,6 +9,10 @@ from dataclasses import dataclass
 __all__ = ["Row", "Tally", "Timings", "merged"]
 
 
+_NOTED = 256
+"""So many times are noted before they are added up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What was measured of one hook function, whatever points it was attached to.
@@ -57,25 +61,29 @@ def merged(rows: Iterable[Row]) -> list[Row]:
 
 
 class Tally:
-    """Counts the calls of one function; several threads may add to it."""
+    """Counts the calls of one function; several threads may add to it.
 
-    __slots__ = ("_lock", "calls", "failures", "longest_ns", "total_ns")
+    Times are only noted as they come, since a hook waits for that, and added up now and then.
+    """
+
+    __slots__ = ("_calls", "_failures", "_lock", "_longest_ns", "_noted", "_total_ns")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.calls = self.total_ns = self.longest_ns = self.failures = 0
+        self._noted: list[int] = []
+        self._calls = self._total_ns = self._longest_ns = self._failures = 0
 
     def add(self, taken_ns: int) -> None:
         """Count one call that took so many nanoseconds."""
-        with self._lock:
-            self.calls += 1
-            self.total_ns += taken_ns
-            self.longest_ns = max(self.longest_ns, taken_ns)
+        self._noted.append(taken_ns)
+        if len(self._noted) >= _NOTED:
+            with self._lock:
+                self._add_up()
 
     def add_failure(self) -> None:
         """Count one operation that an exception of the function ended."""
         with self._lock:
-            self.failures += 1
+            self._failures += 1
 
     def row(self, module: str, qualname: str, *, clear: bool) -> Row:
         """What was counted until now.
@@ -83,18 +91,26 @@ class Tally:
         :param clear: count from 0 again afterwards.
         """
         with self._lock:
-            counted = self.calls, self.total_ns, self.longest_ns, self.failures
+            self._add_up()
+            row = Row(
+                module=module,
+                qualname=qualname,
+                calls=self._calls,
+                total_ns=self._total_ns,
+                longest_ns=self._longest_ns,
+                failures=self._failures,
+            )
             if clear:
-                self.calls = self.total_ns = self.longest_ns = self.failures = 0
-        calls, total_ns, longest_ns, failures = counted
-        return Row(
-            module=module,
-            qualname=qualname,
-            calls=calls,
-            total_ns=total_ns,
-            longest_ns=longest_ns,
-            failures=failures,
-        )
+                self._calls = self._total_ns = self._longest_ns = self._failures = 0
+        return row
+
+    def _add_up(self) -> None:
+        number = len(self._noted)  # other threads may note more meanwhile: those stay for the next time
+        times = self._noted[:number]
+        del self._noted[:number]
+        self._calls += number
+        self._total_ns += sum(times)
+        self._longest_ns = max(self._longest_ns, *times, 0)
 
 
 class Timings:
