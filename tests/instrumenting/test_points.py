@@ -136,6 +136,14 @@ def test_a_family_names_items_parts_and_heads(model, tokens):
     assert torch.allclose(cache["blocks.0.attn.hook_pattern"].sum(-1), torch.ones(2, 2, 3))
 
 
+def test_a_cache_can_be_asked_by_any_name(model, tokens):
+    _, cache = instrument(model, family=SMALL).run_with_cache(tokens)
+    assert cache["layers.1.hook_out"] is cache["blocks.1.hook_resid_post"]
+    assert cache["again.hook_out"] is cache["act.hook_out"]
+    with pytest.raises(hookframe.UnknownActivation, match=r"layers\.7\.hook_out"):
+        cache["layers.7.hook_out"]
+
+
 def test_an_edit_of_a_part_leaves_the_others(model, tokens):
     hooked = instrument(model, family=SMALL)
 
