@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.instrumenting.place import At
 
-__all__ = ["ModulePoint"]
+__all__ = ["ModulePoint", "pos_dim_of"]
 
-NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
+_NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
+
+
+def pos_dim_of(at: At) -> int:
+    """The dimension of the position, as hook points have it; for a place without one, a dimension that no tensor has."""
+    return _NO_POSITION if at.pos_dim is None else at.pos_dim
 
 
 class ModulePoint(HookPoint):
@@ -45,7 +50,7 @@ class ModulePoint(HookPoint):
         self.item = None if at is None else at.item
         self.part: Part | None = None if at is None else at.part
         if at is not None:
-            self.pos_dim = NO_POSITION if at.pos_dim is None else at.pos_dim
+            self.pos_dim = pos_dim_of(at)
             if at.heads is not None and heads is not None:
                 self.hook_conversion = HeadsApart(heads)
             elif at.heads_first:

@@ -137,7 +137,8 @@ def test_a_family_names_items_parts_and_heads(model, tokens):
 
 
 def test_a_cache_can_be_asked_by_any_name(model, tokens):
-    _, cache = instrument(model, family=SMALL).run_with_cache(tokens)
+    hooked = instrument(model, family=SMALL)
+    _, cache = hooked.run_with_cache(tokens)
     assert cache["layers.1.hook_out"] is cache["blocks.1.hook_resid_post"]
     assert cache["again.hook_out"] is cache["act.hook_out"]
     with pytest.raises(hookframe.UnknownActivation, match=r"layers\.7\.hook_out"):
