@@ -90,15 +90,17 @@ class ModulePoint(HookPoint):
 
     def move(self, site: Site, module_name: str, parent: nn.Module | None) -> None:
         """Say where the point's module is found now; it may be another module than before."""
-        before = self.site
+        before, moves = self.site, self.site is not site
+        fed = moves and self._plan is not None
+        if fed:
+            self.disconnect()
         found_in = None if parent is None else (weakref.ref(parent), module_name.rpartition(".")[2])
         self.__dict__.update(site=site, module_name=module_name, _parent=found_in)
-        if site is not before:
+        if moves:
             before.points.discard(self)
             site.points.add(self)
-            if self in before.active:
-                before.leave(self)
-                site.join(self)
+        if fed:
+            self.connect()
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Put the torch hook on the module, or take it off.
@@ -167,13 +169,11 @@ class ModulePoint(HookPoint):
     def pass_output(self, module: nn.Module, output: Any) -> Any:
         """Let the attached functions see, and change, an output; what goes on."""
         self._still_there(module)
-        key = self.item
-        if key is None and not isinstance(output, torch.Tensor):
-            key = locate(output)
-            if key is None:
-                return output
-        elif isinstance(output, torch.Tensor):
-            key = None
+        if isinstance(output, torch.Tensor):
+            return self.through(output) if self.item in (None, 0) else output
+        key = locate(output) if self.item is None else self.item
+        if key is None:
+            return output
         whole = take(output, key)
         edited = self.through(whole)
         return output if edited is whole else put_back(output, key, edited)
