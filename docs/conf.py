@@ -17,6 +17,7 @@ from hookframe import hookspecs
 from hookframe.policy.vocabulary import FACTS, PLACES
 
 sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-hooks"))
+sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-families"))
 
 project = "hookframe"
 author = "the hookframe authors"

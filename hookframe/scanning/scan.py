@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.objection import Objection
-from hookframe.admission.request import HookRequest, Route
+from hookframe.admission.request import FunctionInfo, HookRequest, Route
 from hookframe.core.evidence import explain_silence
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.named_model import NamedModel
 from hookframe.host.manager import PluginManager
+from hookframe.instrumenting.instrumented_model import InstrumentedModel
 from hookframe.scanning.functions import located
 from hookframe.scanning.past_admission import global_hooks, hooks_on_module
 from hookframe.scanning.report import FoundHook, Remark, ScanReport, Trait
@@ -30,24 +31,34 @@ def scan(model: nn.Module) -> ScanReport:
     refused is ``expired``. Nobody is told of that, and nothing is recorded. Where a hook came from by which verb is not
     kept with it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
 
-    :param model: with hook points, or any module.
+    :param model: with hook points, or any module; of one that :func:`hookframe.instrument` made, the wrapped model's
+        modules are looked at.
     """
+    body = model.wrapped if isinstance(model, InstrumentedModel) else model
     points = _points(model)
     admitted = _admitted(points)
     _look_at_places(model, admitted)
-    _ask_again(model, admitted)
+    modules = dict(body.named_modules())
+    of_torch = [hook for name, module in modules.items() for hook in hooks_on_module(name, module)]
+    asked = [*map(_Admitted.request, admitted), *(_torch_request(hook) for hook in of_torch if not hook.remarks)]
+    said = _ask_again(model, asked)
+    for each in admitted:
+        each.remarks += next(said)
     _look_at_silence(model, admitted)
-    modules = dict(model.named_modules())
     return ScanReport(
         model=type(model).__name__,
         modules=len(modules),
         points=len(points),
         hooks=(
             *(each.found() for each in admitted),
-            *(hook for name, module in modules.items() for hook in hooks_on_module(name, module)),
+            *(hook if hook.remarks else replace(hook, remarks=tuple(next(said))) for hook in of_torch),
             *global_hooks(),
         ),
     )
+
+
+def _torch_request(hook: FoundHook) -> HookRequest:
+    return HookRequest(index=0, point=hook.place, function=hook.function, direction=hook.direction, route="torch")
 
 
 @dataclass(slots=True)
@@ -60,12 +71,12 @@ class _Admitted:
     attachment: Attachment
     remarks: list[Remark] = field(default_factory=list)
 
-    def request(self, index: int) -> HookRequest:
+    def request(self) -> HookRequest:
         attachment, handle = self.attachment, self.handle
         return HookRequest(
-            index=index,
+            index=0,
             point=self.place or None,
-            function=located(attachment.user_hook),
+            function=FunctionInfo.of(attachment.user_hook),
             direction=attachment.direction,
             route=self._route,
             effect="read" if attachment.read_only else "edit",
@@ -117,9 +128,10 @@ def _admitted(points: Sequence[tuple[str, HookPoint]]) -> list[_Admitted]:
 def _look_at_places(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
     open_contexts = getattr(model, "context_level", 0)
     there = set(map(id, model.modules()))
+    in_tree = isinstance(model, NamedModel) and not isinstance(model, InstrumentedModel)
     for each in admitted:
         level = each.handle.context_level
-        if isinstance(model, NamedModel) and id(each.point) not in there:
+        if in_tree and id(each.point) not in there:
             message = "its point is no longer in the model, so nothing calls it: remove the hook, or call setup() again"
             each.remarks.append(Remark(Trait.ORPHANED, message))
         elif level is not None and level > open_contexts and not each.handle.is_permanent:
@@ -127,14 +139,15 @@ def _look_at_places(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
             each.remarks.append(Remark(Trait.ORPHANED, message))
 
 
-def _ask_again(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
+def _ask_again(model: nn.Module, asked: Sequence[HookRequest]) -> Iterator[list[Remark]]:
+    """What is remarked about each of these requests, in order, if it were made now."""
+    requests = [replace(request, index=index) for index, request in enumerate(asked)]
+    remarks: list[list[Remark]] = [[] for _ in requests]
     controller = getattr(model, "admission_controller", None) or current_controller()
-    if not admitted or not isinstance(controller, PluginManager):
-        return
-    requests = [each.request(index) for index, each in enumerate(admitted)]
-    for objection in controller.consider(requests, model).objections:
-        each = admitted[objection.request.index]
-        each.remarks += _remarks_of(objection)
+    if requests and isinstance(controller, PluginManager):
+        for objection in controller.consider(requests, model).objections:
+            remarks[objection.request.index] += _remarks_of(objection)
+    return iter(remarks)
 
 
 def _remarks_of(objection: Objection) -> Iterator[Remark]:

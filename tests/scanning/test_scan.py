@@ -220,14 +220,20 @@ def test_a_hook_that_would_be_refused_now_is_expired_and_nobody_is_told(model):
         with pytest.warns(hookframe.HookObjectionWarning, match="let through"):
             model.add_hook("hook_embed", look)
         model.add_hook("blocks.0.hook_resid_pre", hookframe.read_only(look))
+        with pytest.warns(hookframe.HookObjectionWarning, match="let through"):
+            model.hook_dict["blocks.0.hook_resid_mid"].register_forward_hook(torch_hook)
         model(TOKENS)
         report = hookframe.scan(model)
-        assert traits(report) == {"hook_embed": {"excepted"}, "blocks.0.hook_resid_pre": set()}
+        assert traits(report) == {
+            "hook_embed": {"excepted"},
+            "blocks.0.hook_resid_pre": set(),
+            "blocks.0.hook_resid_mid": {"excepted"},
+        }
         assert report.findings == ()
         rule.refusing = True
         before = len(told)
         report = hookframe.scan(model)
-        assert traits(report) == {"hook_embed": {"expired"}, "blocks.0.hook_resid_pre": set()}
+        assert [hook.place for hook in report.with_trait("expired")] == ["hook_embed", "blocks.0.hook_resid_mid"]
         assert "not any more [Refuses: no]; read" in report.findings[0].remarks[0].message
         assert len(told) == before
 
@@ -269,6 +275,21 @@ def test_points_outside_of_a_hooked_model_are_found():
     (hook,) = hookframe.scan(plain).hooks
     assert (hook.place, set(hook.traits)) == ("point", {Trait.NEVER_FIRED})
     assert "was not run" in hook.remarks[0].message
+
+
+def test_of_an_instrumented_model_the_modules_inside_are_looked_at():
+    body = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    with hookframe.instrument(body) as model:
+        point = next(name for name in model.hook_dict if name.startswith("0"))
+        model.add_hook(point, look)
+        model(torch.ones(1, 2))
+        report = hookframe.scan(model)
+        assert [(hook.place, hook.fired, hook.remarks) for hook in report.hooks] == [(point, 1, ())]
+        assert report.modules == 3
+        body[1].register_forward_hook(torch_hook)
+        (hook,) = hookframe.scan(model).findings
+        assert (hook.place, hook.traits) == ("1", {Trait.UNMANAGED})
+        assert hookframe.scan(body).findings == (hook,)
 
 
 def test_a_controller_that_is_no_plugin_manager_is_not_asked(model, manager):
