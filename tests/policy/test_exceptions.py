@@ -181,9 +181,11 @@ def excepted(policy, model):
     def make(on_end, **options):
         engine, clock = engine_of(policy, on_end)
         held = hookframe.use_plugins(engine)
-        with held, pytest.warns(HookObjectionWarning):
-            model.add_hook("blocks.1.hook_mlp_out", look, **options)
-            model.add_hook("blocks.1.attn.hook_q", read_only(lambda tensor, hook: None), dir="bwd")
+        with held:
+            with pytest.warns(HookObjectionWarning):
+                model.add_hook("blocks.1.hook_mlp_out", look, **options)
+            with pytest.warns(HookObjectionWarning):
+                model.add_hook("blocks.1.attn.hook_q", read_only(lambda tensor, hook: None), dir="bwd")
 
         def ask():
             with held, pytest.raises(HookDenied):

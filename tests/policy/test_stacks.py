@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookframe.policy.decide import decide
 from hookframe.policy.facts import RecordedFacts
 from hookframe.policy.vocabulary import LayerKind
-from tests.policy.documents import PLACES, TODAY, facts_at, merged, stacks
+from tests.policy.documents import PLACES, TODAY, chance_of, facts_at, merged, stacks
 from tests.policy.oracle import ACTIONS, LAYERS
 
 STRONG = stacks(layers=["machine", "organisation"], delegates=False)
@@ -20,7 +18,7 @@ quick = settings(max_examples=80, deadline=None, suppress_health_check=list(Heal
 
 
 def decided(policy, seed):
-    chance = random.Random(seed)
+    chance = chance_of(seed)
     for number in range(40):
         place = PLACES[number % 5] if number % 2 else "add"
         yield decide(policy, place, RecordedFacts(facts_at(place, chance)), TODAY)
