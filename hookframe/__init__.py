@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         HookPointClosed,
         HookPointMoved,
         HookReturnError,
+        HooksLeaked,
         HooksNotAdmitted,
         InstrumentReleased,
         InvalidDirection,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         JournalError,
         ModelNotLoaded,
         NestedAdmission,
+        NoopCheckFailed,
         NotAHookPoint,
         NotSetUp,
         PluginError,
@@ -84,6 +86,8 @@ if TYPE_CHECKING:
     from hookframe.instrumenting.instrument import instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
     from hookframe.plan.hook_plan import HookPlan
+    from hookframe.proving.leaks import no_leaks
+    from hookframe.proving.noop import check_noop
     from hookframe.scanning.report import ScanReport
     from hookframe.scanning.scan import scan
 
@@ -130,6 +134,7 @@ _PLACES = {
         "HookPointMoved",
         "HookframeError",
         "HookframeWarning",
+        "HooksLeaked",
         "HooksNotAdmitted",
         "InstrumentReleased",
         "InvalidDirection",
@@ -142,6 +147,7 @@ _PLACES = {
         "JournalError",
         "ModelNotLoaded",
         "NestedAdmission",
+        "NoopCheckFailed",
         "NotAHookPoint",
         "NotSetUp",
         "PluginError",
@@ -159,6 +165,8 @@ _PLACES = {
     "hookframe.scanning.report": ("ScanReport",),
     "hookframe.scanning.scan": ("scan",),
     "hookframe.plan.hook_plan": ("HookPlan",),
+    "hookframe.proving.leaks": ("no_leaks",),
+    "hookframe.proving.noop": ("check_noop",),
     "hookframe.instrumenting.family": ("Family",),
     "hookframe.instrumenting.instrument": ("instrument",),
     "hookframe.instrumenting.instrumented_model": ("InstrumentedModel",),
@@ -199,6 +207,7 @@ __all__ = [
     "HookedRootModule",
     "HookframeError",
     "HookframeWarning",
+    "HooksLeaked",
     "HooksNotAdmitted",
     "InstrumentReleased",
     "InstrumentedModel",
@@ -216,6 +225,7 @@ __all__ = [
     "ModelNotLoaded",
     "NamesFilter",
     "NestedAdmission",
+    "NoopCheckFailed",
     "NotAHookPoint",
     "NotSetUp",
     "Objection",
@@ -235,9 +245,11 @@ __all__ = [
     "UnknownFamily",
     "UnknownHookPoint",
     "__version__",
+    "check_noop",
     "guarded",
     "hookimpl",
     "instrument",
+    "no_leaks",
     "read_only",
     "scan",
     "use_plugins",

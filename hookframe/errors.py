@@ -34,6 +34,8 @@
     ├── InstrumentReleased       (RuntimeError)           instrument-released
     ├── HookPointClosed          (RuntimeError)           hook-point-closed
     ├── HookPointMoved           (RuntimeError)           hook-point-moved
+    ├── HooksLeaked              (RuntimeError)           hooks-leaked
+    ├── NoopCheckFailed          (RuntimeError)           noop-check
     ├── UnknownFamily            (KeyError, ValueError)   unknown-family
     ├── ModelNotLoaded           (ValueError)             model-not-loaded
     └── PluginError              (RuntimeError)           plugin
@@ -69,6 +71,7 @@ __all__ = [
     "HookReturnError",
     "HookframeError",
     "HookframeWarning",
+    "HooksLeaked",
     "HooksNotAdmitted",
     "InstrumentReleased",
     "InvalidDirection",
@@ -82,6 +85,7 @@ __all__ = [
     "JournalError",
     "ModelNotLoaded",
     "NestedAdmission",
+    "NoopCheckFailed",
     "NotAHookPoint",
     "NotSetUp",
     "PluginError",
@@ -324,6 +328,34 @@ class HookPointMoved(HookframeError, RuntimeError):
     """The module of a hook point was replaced while a function was attached there."""
 
     code = "hook-point-moved"
+
+
+class HooksLeaked(HookframeError, RuntimeError):
+    """Hooks are on a model at the end of a block that were not there at its beginning; they still are.
+
+    :ivar hooks: each of them, as :class:`~hookframe.scanning.report.FoundHook`.
+    """
+
+    code = "hooks-leaked"
+
+    def __init__(self, message: str, hooks: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.hooks = hooks
+
+
+class NoopCheckFailed(HookframeError, RuntimeError):
+    """A model computes something else while observers are attached, or cannot be compared with itself; none is attached.
+
+    :ivar point: the hook point whose observer makes the difference; None if it is no single one.
+    :ivar reason: why, as far as it is known.
+    """
+
+    code = "noop-check"
+
+    def __init__(self, message: str, *, point: str | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.point = point
+        self.reason = reason
 
 
 class UnknownFamily(HookframeError, KeyError, ValueError):
