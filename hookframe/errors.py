@@ -27,6 +27,7 @@
     ├── CacheTooLarge            (MemoryError)            cache-too-large
     ├── CaptureInputError        (ValueError)             capture-input
     ├── EstimateError            (RuntimeError)           estimate
+    ├── ExportError              (RuntimeError)           export
     ├── HookReturnError          (TypeError, ValueError)  hook-return
     ├── InvalidPlan              (ValueError)             invalid-plan
     ├── UnknownActivation        (KeyError)               unknown-activation
@@ -44,6 +45,8 @@
 
     HookframeWarning (UserWarning)
     ├── HookDidNotFireWarning                             hook-did-not-fire
+    ├── HooksExportedWarning                              hooks-exported
+    ├── HooksLostWarning                                  hooks-lost
     ├── HookObjectionWarning                              hook-objection
     └── StaleActivationWarning                            stale-activation
 """
@@ -61,6 +64,7 @@ __all__ = [
     "CannotInstrument",
     "CaptureInputError",
     "EstimateError",
+    "ExportError",
     "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
@@ -71,7 +75,9 @@ __all__ = [
     "HookReturnError",
     "HookframeError",
     "HookframeWarning",
+    "HooksExportedWarning",
     "HooksLeaked",
+    "HooksLostWarning",
     "HooksNotAdmitted",
     "InstrumentReleased",
     "InvalidDirection",
@@ -288,6 +294,12 @@ class EstimateError(HookframeError, RuntimeError):
     code = "estimate"
 
 
+class ExportError(HookframeError, RuntimeError):
+    """A program is exported from a model whose hooks cannot go into it; there is no program."""
+
+    code = "export"
+
+
 class HookReturnError(HookframeError, TypeError, ValueError):
     """A hook function returned something that cannot take the activation's place."""
 
@@ -413,3 +425,15 @@ class StaleActivationWarning(HookframeWarning):
     """A cached tensor was changed in place after it was cached, so it no longer holds the value at fire time."""
 
     code = "stale-activation"
+
+
+class HooksExportedWarning(HookframeWarning):
+    """A program is exported from a model with hooks: their edits are baked in, and nothing else of them is."""
+
+    code = "hooks-exported"
+
+
+class HooksLostWarning(HookframeWarning):
+    """Hooks were on modules that are no longer in the model, so that nothing calls them."""
+
+    code = "hooks-lost"

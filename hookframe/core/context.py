@@ -152,6 +152,7 @@ class HookContext(Generic[Root]):
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
+        ran = ran or root.must_have_run(attachments)
         root.__dict__["_ran"] = ran or self._ran_before
         return gone, ran
 

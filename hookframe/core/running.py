@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
-from torch.compiler import is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
+from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
 from hookframe.core.context import HookContext, tell_failures
+from hookframe.core.exporting import review_export
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
 
@@ -99,6 +101,8 @@ class RunningVerbs(NamedModel):
         self.__dict__["_ran"] = True
         if is_dynamo_compiling():
             return super().__call__(*args, **kwargs)
+        if is_exporting() or is_tracing():  # type: ignore[no-untyped-call]  # torch
+            self.look_at_export()
         _running.depth += 1
         try:
             return super().__call__(*args, **kwargs)
@@ -108,6 +112,14 @@ class RunningVerbs(NamedModel):
             raise
         finally:
             _running.depth -= 1
+
+    def look_at_export(self) -> None:
+        """Say what becomes of the hooks of this model in a program that is exported from it, if that is what happens.
+
+        :raises ExportError: if a caching hook would store placeholders.
+        """
+        if (is_exporting() or is_tracing()) and "hook_dict" in self.__dict__:  # type: ignore[no-untyped-call]
+            review_export([a for point in self.hook_points() for a in point.fitting("both", True, None)])
 
     def _tell_failures(self) -> None:
         if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
