@@ -45,6 +45,7 @@
 
     HookframeWarning (UserWarning)
     ├── HookDidNotFireWarning                             hook-did-not-fire
+    ├── HookRecomputedWarning                             hook-recomputed
     ├── HooksExportedWarning                              hooks-exported
     ├── HooksLostWarning                                  hooks-lost
     ├── HookObjectionWarning                              hook-objection
@@ -72,6 +73,7 @@ __all__ = [
     "HookObjectionWarning",
     "HookPointClosed",
     "HookPointMoved",
+    "HookRecomputedWarning",
     "HookReturnError",
     "HookframeError",
     "HookframeWarning",
@@ -437,3 +439,9 @@ class HooksLostWarning(HookframeWarning):
     """Hooks were on modules that are no longer in the model, so that nothing calls them."""
 
     code = "hooks-lost"
+
+
+class HookRecomputedWarning(HookframeWarning):
+    """A forward hook ran once more because a backward pass computed its activation a second time."""
+
+    code = "hook-recomputed"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from fnmatch import translate
 
 __all__ = ["Glob"]
 
 _ANY = "**"
+_WILD = frozenset("*?[")
 _REMEMBERED = 4096
 
 
@@ -23,7 +25,7 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        self._parts = pattern.split(".")
+        self._parts = [_compiled(part) for part in pattern.split(".")]
         self._known: dict[str, bool] = {}
 
     def matches(self, name: str) -> bool:
@@ -44,7 +46,7 @@ class Glob:
             if at < len(pattern) and pattern[at] == _ANY:
                 resume = (at, place)
                 at += 1
-            elif at < len(pattern) and fnmatchcase(parts[place], pattern[at]):
+            elif at < len(pattern) and _is_like(parts[place], pattern[at]):
                 at, place = at + 1, place + 1
             elif resume is not None:
                 resume = (resume[0], resume[1] + 1)
@@ -52,6 +54,9 @@ class Glob:
             else:
                 return False
         return all(part == _ANY for part in pattern[at:])
+
+    def __reduce__(self) -> tuple[type[Glob], tuple[str]]:
+        return type(self), (self.pattern,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Glob) and other.pattern == self.pattern
@@ -61,3 +66,12 @@ class Glob:
 
     def __repr__(self) -> str:
         return f"Glob({self.pattern!r})"
+
+
+def _compiled(part: str) -> str | re.Pattern[str]:
+    """One part of a pattern; most of them are plain words."""
+    return re.compile(translate(part)) if part != _ANY and not _WILD.isdisjoint(part) else part
+
+
+def _is_like(word: str, part: str | re.Pattern[str]) -> bool:
+    return word == part if isinstance(part, str) else part.match(word) is not None

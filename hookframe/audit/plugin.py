@@ -101,7 +101,7 @@ class JournalPlugin:
         now = self.journal.settings.clock()
         memo = decision.requests.memo if isinstance(decision.requests, LazyRequests) else {}
         facts = memo.get("facts") if self._facts_of is None else self._facts_of(decision)
-        batch = self._batch(decision.requests, memo, None if facts is None else dict(facts))
+        batch = self._batch(decision.requests, memo, facts)
         body, values = decision_body(decision, batch, memo.get("clock", now), now)
         urgent = is_grave(decision) or (self._urgent is not None and self._urgent(decision))
         self.journal.write(body, values, durable=urgent)
@@ -109,9 +109,11 @@ class JournalPlugin:
     def _batch(self, requests: Sequence[Request], memo: dict[object, Any], facts: Mapping[str, Any] | None) -> Value:
         """The batch as a value; made once for batches that are the same object, or equal, with equal facts."""
         if isinstance(requests, LazyRequests):
+            # 1 equals True, and is another fact
+            seen = None if facts is None else [(name, type(fact), fact) for name, fact in facts.items()]
             known = memo.get(self)
-            if known is None or known[0] != facts:
-                known = memo[self] = (facts, batch_value(requests, self._kept(facts)))
+            if known is None or known[0] != seen:
+                known = memo[self] = (seen, batch_value(requests, self._kept(facts)))
             value: Value = known[1]
             return value
         kept = self._kept(facts)

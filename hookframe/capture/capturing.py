@@ -18,7 +18,7 @@ from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
 from hookframe.capture.naming import named_points, names_of
 from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
-from hookframe.capture.step import read_step
+from hookframe.capture.step import CACHES, read_step
 from hookframe.core.cache_sink import CachingFunction
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.slicing import Slice, SliceInput
@@ -131,7 +131,7 @@ class Capture:
 
     def _refuse_beforehand(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse a forward that cannot fit, before it runs; where that cannot be told, storing is refused later."""
-        plain = {name: value for name, value in kwargs.items() if name != "past_key_values"}  # not to be filled by this
+        plain = {name: value for name, value in kwargs.items() if name not in CACHES}  # not to be filled by this
         if "use_cache" in plain:
             plain["use_cache"] = False
         key = _signature(args, plain)

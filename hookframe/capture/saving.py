@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ def save_cache(cache: ActivationCache, path: str | os.PathLike[str], *, overwrit
         raise CacheFileError(f"{os.fspath(path)!r} exists already, and was left as it is: {remedy}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        fresh = target.with_name(f".{target.name}-{secrets.token_hex(8)}")
+        fresh.mkdir()
     except OSError as error:
         raise CacheFileError(f"{os.fspath(path)!r} cannot be written: {error.strerror}") from error
     try:
@@ -50,18 +51,11 @@ def save_cache(cache: ActivationCache, path: str | os.PathLike[str], *, overwrit
         write_manifest(fresh, cache, files)
         if target.exists():
             shutil.rmtree(target)
-        fresh.chmod(0o777 & ~_umask())
         fresh.replace(target)
     except OSError as error:
         raise CacheFileError(f"{os.fspath(path)!r} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _shards(cache: ActivationCache) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,9 @@ def write_shard(path: Path, tensors: Mapping[str, torch.Tensor], facts: str = ""
         ready = _ready(tensors)
         with replaced_whole(path) as part:
             save_file(ready, part, metadata={_FACTS: facts})
+            part.chmod(
+                stat.S_IMODE(path.parent.stat().st_mode) & 0o666
+            )  # the library makes files for their owner alone
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise CacheFileError(f"{str(path)!r} cannot be written: {error}") from error
 

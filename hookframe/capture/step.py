@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 import torch
 
-__all__ = ["Step", "inputs_by_name", "read_step"]
+__all__ = ["CACHES", "Step", "inputs_by_name", "read_step"]
+
+CACHES = ("past_key_values", "cache")
+"""What models call the key-value cache that they are given."""
 
 _TOKENS = ("input_ids", "inputs_embeds", "decoder_input_ids")
 
@@ -50,7 +53,7 @@ def read_step(index: int, inputs: Mapping[str, Any]) -> Step:
     """What the inputs of one forward say about it."""
     first = next((value for value in inputs.values() if isinstance(value, torch.Tensor)), None)
     tokens = next((inputs[name] for name in _TOKENS if isinstance(inputs.get(name), torch.Tensor)), first)
-    past = _length_of(inputs.get("past_key_values"))
+    past = max(_length_of(inputs.get(name)) for name in CACHES)
     if tokens is None or tokens.dim() == 0:
         return Step(index=index, past=past, phase="decode" if past else "prompt")
     batch, length = tokens.shape[0], tokens.shape[1] if tokens.dim() > 1 else None

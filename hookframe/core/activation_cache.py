@@ -68,6 +68,11 @@ class ActivationCache(dict[str, torch.Tensor]):
         self._model = None
         self._saved = None
 
+    if TYPE_CHECKING:  # at run time dict's own, which calls __missing__ for what is no key
+
+        def __getitem__(self, key: str | tuple[str, *tuple[int | str | None, ...]]) -> torch.Tensor:
+            """See the class."""
+
     def __missing__(self, key: Any) -> Any:
         names = self._names()
         if isinstance(key, tuple) and 1 <= len(key) <= 3:
@@ -77,8 +82,15 @@ class ActivationCache(dict[str, torch.Tensor]):
                 f"the cache cannot be looked up by {key!r}: use a name, (name, layer), (name, layer, part) or a glob"
             )
         if is_glob(key):
-            return self._with((found, self[found]) for found in self._matching(key))
+            return self.select(key)
         return self._value_of(find_short(names, key))
+
+    def select(self, pattern: str) -> Self:
+        """A cache with what a glob on the parts of names matches; the same as ``cache[pattern]``.
+
+        :raises UnknownActivation: if it matches none.
+        """
+        return self._with((found, self[found]) for found in self._matching(pattern))
 
     def _names(self) -> Collection[str]:
         """What look-ups by short names and globs go over."""

@@ -134,6 +134,11 @@ class InstrumentedModel(HookedRootModule):
         return self._chart.points[self.select_points(name)[0].name].names
 
     @property
+    def forward_module(self) -> nn.Module:
+        """The wrapped model: its ``generate`` calls it, and not this object."""
+        return self.wrapped
+
+    @property
     def active_points(self) -> tuple[str, ...]:
         """Names of the points that have something to run now; their modules carry a torch hook, and no others do."""
         return tuple(str(point.name) for point in self.hook_points() if point.has_hooks())

@@ -46,9 +46,13 @@ class Comparison:
         value = facts.get(self.path)
         if self.operator == "exists":
             return (value not in (None, ())) is self.value
-        if self.operator in _OPPOSITES:
+        if self._negative:
             return not self._positive(value, not every)
         return self._positive(value, every)
+
+    @cached_property
+    def _negative(self) -> bool:
+        return self.operator in _OPPOSITES
 
     def _positive(self, value: Value, every: bool) -> bool:
         test = self._test
@@ -131,7 +135,10 @@ class All:
 
     def holds(self, facts: FactSource, every: bool = False) -> bool:
         """True if all parts hold."""
-        return all(part.holds(facts, every) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110  # a generator costs as much as a comparison, and this is asked most
+            if not part.holds(facts, every):
+                return False
+        return True
 
     def paths(self) -> Iterator[str]:
         """Every fact that is looked at."""

@@ -11,13 +11,14 @@ from typing import Any
 from hookframe.admission.decision import Decision
 from hookframe.admission.family import ModelFamily
 from hookframe.admission.objection import Objection
-from hookframe.admission.request import LazyRequests, Request
+from hookframe.admission.request import HookRequest, LazyRequests, Request
 from hookframe.hookspecs import PREFIX, hookimpl
 from hookframe.policy.decide import Match, decide
 from hookframe.policy.ending import ExemptedHooks
 from hookframe.policy.facts import ModelFacts, RequestFacts
 from hookframe.policy.policy import Policy
 from hookframe.policy.refusals import Refusal
+from hookframe.policy.remembering import Depends, Rulings
 from hookframe.policy.vocabulary import PLACES, Place, Value
 
 __all__ = ["PolicyEngine", "objection_for"]
@@ -71,6 +72,7 @@ class PolicyEngine:
         self._clock = clock
         self._recorded = recorded
         self._exempted = ExemptedHooks()
+        self._rulings = Rulings()
         self._last = _Last()
         for place in PLACES:
             if recorded or policy.rules_at(place) or refusals:
@@ -83,7 +85,7 @@ class PolicyEngine:
         return {(layer.kind, layer.digest) for layer in policy.layers} <= own and set(refusals) <= set(self.refusals)
 
     def _batch_validator(self) -> Callable[..., list[Objection]]:
-        def check(requests: Sequence[Request], model: Any) -> list[Objection]:
+        def check(requests: Sequence[HookRequest], model: Any) -> list[Objection]:
             return self.check_batch(requests, model)
 
         return check
@@ -109,7 +111,7 @@ class PolicyEngine:
     def _facts(self, model: Any) -> ModelFacts:
         return ModelFacts(model, self._families(), self.policy.environment)
 
-    def check_batch(self, requests: Sequence[Request], model: Any) -> list[Objection]:
+    def check_batch(self, requests: Sequence[HookRequest], model: Any) -> list[Objection]:
         """Objections to a batch of hooks; those to a batch that was decided before, as long as nothing else has changed."""
         day = self._clock()
         self._exempted.end(model, day)
@@ -120,24 +122,32 @@ class PolicyEngine:
             return self._refused(requests[0])
         paths = [path for path in self.policy.paths_at("add") if not path.startswith("request.")]
         values = tuple((type(value), value) for value in map(about.get, paths))  # 1 equals True, and decides otherwise
-        depends = (day if self.policy.exemptions else None, values)
+        depends: Depends = (day if self.policy.exemptions else None, values)
         memo = requests.memo if isinstance(requests, LazyRequests) else {}
         kept = memo.get(self)
         if kept is None or kept[0] != depends:
-            found = [objection for r in requests for objection in self._decided("add", r, about, day, model)]
-            kept = memo[self] = (depends, found)
+            kept = memo[self] = (depends, self._objections(requests, about, day, depends, model))
         return list(kept[1])
+
+    def _objections(
+        self, requests: Sequence[HookRequest], about: ModelFacts, day: date, depends: Depends, model: Any
+    ) -> list[Objection]:
+        def decided(request: HookRequest) -> tuple[Match, ...]:
+            return decide(self.policy, "add", RequestFacts(request, about), day).matches
+
+        known, found = self._rulings.world(depends), []
+        for request in requests:
+            for match in self._rulings.matches(known, request, decided):
+                if match.exemption is not None:
+                    self._exempted.remember(model, request, match.exemption)
+                found.append(objection_for(match, request))
+        return found
 
     def _refused(self, request: Request) -> list[Objection]:
         return [refusal.objection(request) for refusal in self.refusals]
 
-    def _decided(
-        self, place: Place, request: Request, about: ModelFacts, day: date, model: Any = None
-    ) -> list[Objection]:
+    def _decided(self, place: Place, request: Request, about: ModelFacts, day: date) -> list[Objection]:
         ruling = decide(self.policy, place, RequestFacts(request, about), day)
-        for match in ruling.matches:
-            if match.exemption is not None:
-                self._exempted.remember(model, request, match.exemption)
         return [objection_for(match, request) for match in ruling.matches]
 
 

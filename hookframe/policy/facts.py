@@ -170,15 +170,23 @@ class RequestFacts:
     :param about: of the model and the environment.
     """
 
-    __slots__ = ("_about", "_getters", "_request")
+    __slots__ = ("_about", "_getters", "_known", "_request")
 
     def __init__(self, request: Request, about: ModelFacts | RecordedFacts) -> None:
+        self._known: dict[str, Value] = {}
         self._request: Any = request
         self._about = about
         self._getters = _OF_REQUEST[type(request)]
 
     def get(self, path: str) -> Value:
         """The fact called ``path``; None if it is absent."""
+        try:
+            return self._known[path]
+        except KeyError:
+            value = self._known[path] = self._look_up(path)
+            return value
+
+    def _look_up(self, path: str) -> Value:
         getter = self._getters.get(path)
         if getter is not None:
             return getter(self._request)

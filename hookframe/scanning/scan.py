@@ -16,6 +16,7 @@ from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.named_model import NamedModel
 from hookframe.host.manager import PluginManager
+from hookframe.instrumenting.instrumented_model import InstrumentedModel
 from hookframe.scanning.functions import located
 from hookframe.scanning.past_admission import global_hooks, hooks_on_module
 from hookframe.scanning.report import FoundHook, Remark, ScanReport, Trait
@@ -30,14 +31,16 @@ def scan(model: nn.Module) -> ScanReport:
     refused is ``expired``. Nobody is told of that, and nothing is recorded. Where a hook came from by which verb is not
     kept with it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
 
-    :param model: with hook points, or any module.
+    :param model: with hook points, or any module; of one that :func:`hookframe.instrument` made, the wrapped model's
+        modules are looked at.
     """
+    body = model.wrapped if isinstance(model, InstrumentedModel) else model
     points = _points(model)
     admitted = _admitted(points)
     _look_at_places(model, admitted)
     _ask_again(model, admitted)
     _look_at_silence(model, admitted)
-    modules = dict(model.named_modules())
+    modules = dict(body.named_modules())
     return ScanReport(
         model=type(model).__name__,
         modules=len(modules),
@@ -117,9 +120,10 @@ def _admitted(points: Sequence[tuple[str, HookPoint]]) -> list[_Admitted]:
 def _look_at_places(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
     open_contexts = getattr(model, "context_level", 0)
     there = set(map(id, model.modules()))
+    in_tree = isinstance(model, NamedModel) and not isinstance(model, InstrumentedModel)
     for each in admitted:
         level = each.handle.context_level
-        if isinstance(model, NamedModel) and id(each.point) not in there:
+        if in_tree and id(each.point) not in there:
             message = "its point is no longer in the model, so nothing calls it: remove the hook, or call setup() again"
             each.remarks.append(Remark(Trait.ORPHANED, message))
         elif level is not None and level > open_contexts and not each.handle.is_permanent:

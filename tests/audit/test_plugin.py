@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -110,9 +111,13 @@ def test_an_equal_batch_is_written_once_and_other_facts_make_another(keep, journ
     plugin.hookframe_decision_made(Decision(requests))
     facts["model.class"] = "Other"  # changed in place
     plugin.hookframe_decision_made(Decision(requests))
+    for fact in (1, True):
+        facts["model.class"] = fact
+        plugin.hookframe_decision_made(Decision(requests))
     plugin.close()
-    assert text_of(journal).count('"kind":"batch"') == 3
-    assert [entry.facts for entry in decisions(journal)][3:] == [{"model.class": "Tiny"}, {"model.class": "Other"}]
+    assert text_of(journal).count('"kind":"batch"') == 5
+    assert [type(entry.facts["model.class"]) for entry in decisions(journal)[5:]] == [int, bool]
+    assert [entry.facts for entry in decisions(journal)][3:5] == [{"model.class": "Tiny"}, {"model.class": "Other"}]
 
 
 def test_facts_and_the_clock_may_come_from_elsewhere(keep, journal):
@@ -312,21 +317,39 @@ def test_a_denial_is_recorded_before_the_user_hears_of_it(keep, journal):
     assert [entry.decision.denials[0].source for entry in decisions(journal)] == ["Refuses"]
 
 
-def test_every_decision_is_raised_as_a_native_audit_event(keep):
-    heard = []
-    sys.addaudithook(lambda event, args: heard.append(args[0]) if event == "hookframe.decision" else None)
-    with use_plugins():
-        Model().add_hook("hook_x", lambda tensor, hook: None)
-    with use_plugins(Refuses()), pytest.raises(HookDenied):
-        Model().add_hook("hook_x", lambda tensor, hook: None)
-    assert [decision.allowed for decision in heard] == [True, False]
-    heard.clear()
+NATIVE = """
+import sys
+from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, hookimpl, use_plugins
 
-    class Wraps:
-        @hookimpl
-        def hookframe_wrap_hook(self, request, hook):
-            return "nothing to call"
+class Model(HookedRootModule):
+    def __init__(self):
+        super().__init__()
+        self.hook_x = HookPoint()
+        self.setup()
 
-    with use_plugins(Wraps()), pytest.raises(HookDenied):
-        Model().add_hook("hook_x", lambda tensor, hook: None)
-    assert [decision.allowed for decision in heard] == [True, False]
+class Refuses:
+    @hookimpl
+    def hookframe_check_hooks_to_add(self, requests):
+        return Objection.deny(requests[0], rule="no", message="no", remedy="go home")
+
+class Wraps:
+    @hookimpl
+    def hookframe_wrap_hook(self, request, hook):
+        return "nothing to call"
+
+heard = []
+sys.addaudithook(lambda event, args: heard.append(args[0].allowed) if event == "hookframe.decision" else None)
+for plugins in [(), (Refuses(),), (Wraps(),)]:
+    with use_plugins(*plugins) as manager:
+        try:
+            Model().add_hook("hook_x", lambda tensor, hook: None)
+        except HookDenied:
+            pass
+manager.consider([], None)
+print(heard)
+"""
+
+
+def test_every_decision_is_raised_as_a_native_audit_event():
+    done = subprocess.run([sys.executable, "-c", NATIVE], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, False, True, False]\n"  # a wrapper that fails refuses what was allowed

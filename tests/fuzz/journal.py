@@ -1,7 +1,7 @@
 """Fuzz the journal's reader and verifier with atheris; run by hand, for a bounded time.
 
 ``python tests/fuzz/journal.py -max_total_time=60`` (needs ``pip install atheris``). Anything but an entry, a problem or a
-finding is a crash. Half of the inputs are a sound segment with bytes of the fuzzer's in it, whose links are made to fit,
+finding is a crash. On a RAM disk (``TMPDIR``) it is faster. Half of the inputs are a sound segment with bytes of the fuzzer's in it, whose links are made to fit,
 so that what lies behind the chain is reached as well.
 """
 

@@ -200,13 +200,38 @@ def test_a_repeated_batch_reuses_its_objections(asking):
     assert ask() == (["deny", "deny"], 0)
 
 
-def test_an_equal_batch_of_its_own_is_decided_anew(asking, requests):
+def test_a_hook_that_was_decided_is_known_again_in_another_batch(asking, requests):
     ask = asking(BARE)
-    ask()
-    ask.batch = LazyRequests(lambda: requests.batch("hook_embed"), 1)
-    assert ask() == (["deny"], 1)
-    ask.batch = requests.batch("hook_embed")  # a plain sequence has no memory
-    assert [ask(), ask()] == [(["deny"], 1)] * 2
+    assert ask() == (["deny", "deny"], 2)
+    ask.batch = requests.batch(
+        "blocks.9.hook_new", *(request.point for request in ask.batch)
+    )  # other places in the batch
+    assert ask() == (["deny"] * 3, 1)
+    assert ask() == (["deny"] * 3, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"direction": "bwd"},
+        {"effect": "read"},
+        {"route": "torch"},
+        {"exact": False},
+        {"permanent": True},
+        {"prepend": True},
+        {"level": 3},
+        {"aliases": ("other",)},
+        {"caches": True},
+        {"function": print},
+    ],
+    ids=str,
+)
+def test_a_hook_that_differs_in_anything_is_decided_anew(change, asking, requests):
+    ask = asking(BARE)
+    ask.batch = requests.batch("hook_embed")
+    assert [ask()[1], ask()[1]] == [1, 0]
+    ask.batch = requests.batch("hook_embed", **change)
+    assert ask()[1] == 1
 
 
 def test_a_changed_flag_of_the_model_is_decided_anew(asking, model):

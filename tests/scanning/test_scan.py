@@ -271,6 +271,21 @@ def test_points_outside_of_a_hooked_model_are_found():
     assert "was not run" in hook.remarks[0].message
 
 
+def test_of_an_instrumented_model_the_modules_inside_are_looked_at():
+    body = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    with hookframe.instrument(body) as model:
+        point = next(name for name in model.hook_dict if name.startswith("0"))
+        model.add_hook(point, look)
+        model(torch.ones(1, 2))
+        report = hookframe.scan(model)
+        assert [(hook.place, hook.fired, hook.remarks) for hook in report.hooks] == [(point, 1, ())]
+        assert report.modules == 3
+        body[1].register_forward_hook(torch_hook)
+        (hook,) = hookframe.scan(model).findings
+        assert (hook.place, hook.traits) == ("1", {Trait.UNMANAGED})
+        assert hookframe.scan(body).findings == (hook,)
+
+
 def test_a_controller_that_is_no_plugin_manager_is_not_asked(model, manager):
     class Own:
         def __getattr__(self, name):

@@ -1,0 +1,139 @@
+"""``hookframe capture``: the activations of thousands of texts to shards on disk, gone on with after a kill."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hookframe.cli.sizes import SIZE, human
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from hookframe.capture.job import CaptureJob
+
+__all__ = ["command"]
+
+_INTERRUPTED = 130
+
+
+@click.command("capture")
+@click.argument("model")
+@click.option("--names", metavar="GLOB", multiple=True, required=True, help="Hook points; can be repeated.")
+@click.option(
+    "--input",
+    "texts",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Texts: one a line, or JSON Lines (.jsonl).",
+)
+@click.option("--field", default="text", show_default=True, help="Where the text is in a line of JSON.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The directory to fill.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Texts to a forward.")
+@click.option("--max-length", type=click.IntRange(1), help="Cut texts after so many tokens.")
+@click.option("--max-bytes", type=SIZE, help="Refuse to write more: 500MB, 2GiB.")
+@click.option("--shard-bytes", type=SIZE, default="32MiB", show_default=True, help="Close a shard when it is so large.")
+@click.option("--family", help="The family of the model, if hookframe cannot tell.")
+@click.option("--dry-run", is_flag=True, help="Say what would be captured, and ask admission; run and write nothing.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    model: str,
+    names: tuple[str, ...],
+    texts: Path,
+    field: str,
+    out: Path,
+    batch_size: int,
+    max_length: int | None,
+    max_bytes: int | None,
+    shard_bytes: int,
+    family: str | None,
+    dry_run: bool,
+) -> None:
+    """Write the activations of every text in a file to shards of tensors.
+
+    MODEL is a directory or name that transformers loads, module:object that gives a TextModel, or demo. Kill it at any
+    moment and call it again: it goes on where it stopped, and the shards are those of a capture that nobody interrupted.
+    """
+    from hookframe.capture.job import CaptureJob
+    from hookframe.capture.texts import TextFile
+    from hookframe.cli.text_models import open_text_model
+
+    opened = open_text_model(model, family=family, max_length=max_length)
+    job = CaptureJob(
+        model=opened,
+        names=names,
+        texts=TextFile(texts, field),
+        out=out,
+        batch_size=batch_size,
+        shard_bytes=shard_bytes,
+        max_bytes=max_bytes,
+    )
+    if dry_run or max_bytes is not None:
+        _estimate(job, show=dry_run)
+    if not dry_run:
+        ctx.exit(_run(job))
+
+
+def _estimate(job: CaptureJob, *, show: bool) -> None:
+    """Tell what the capture will come to, and refuse it if that is too much.
+
+    :raises CacheTooLarge: if it is more than ``max_bytes``.
+    :raises EstimateError: if it cannot be told, and is to be shown.
+    """
+    from hookframe.capture.captured import too_large
+    from hookframe.capture.job_estimate import estimate_job
+    from hookframe.errors import EstimateError
+
+    try:
+        estimate = estimate_job(job)
+    except EstimateError:
+        if show:
+            raise
+        return  # the bound holds while shards are written
+    if show:
+        click.echo(f"{len(estimate.points)} hook points, admitted:")
+        for name in estimate.points:
+            click.echo(f"  {name}")
+        click.echo(f"{estimate.rows:,} rows in {estimate.batches:,} forwards, {human(estimate.nbytes)} of activations")
+    if job.max_bytes is not None and estimate.nbytes > job.max_bytes:
+        raise too_large(f"the capture with {estimate.nbytes:,} bytes", 0, job.max_bytes)
+
+
+def _run(job: CaptureJob) -> int:
+    from hookframe.capture.job import Progress
+
+    last = Progress(0, 0)
+    with _bar() as bar:
+        task = bar.add_task("", total=job.survey.rows, rows=0, size=human(0))
+
+        def tell(progress: Progress) -> None:
+            nonlocal last
+            last = progress
+            bar.update(task, completed=progress.rows, rows=f"{progress.rows:,}", size=human(progress.nbytes))
+
+        try:
+            job.run(tell)
+        except KeyboardInterrupt:
+            click.echo(f"stopped after {last.rows:,} rows: call it again to go on", err=True)
+            return _INTERRUPTED
+    click.echo(f"{last.rows:,} rows, {human(last.nbytes)} of activations in {job.out}")
+    return 0
+
+
+def _bar() -> AbstractContextManager[Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(),
+        TextColumn("{task.fields[rows]} of {task.total:,} rows"),
+        TextColumn("{task.fields[size]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

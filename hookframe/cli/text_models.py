@@ -1,0 +1,113 @@
+"""What a person names on the command line as a model that reads texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookframe.capture.text_model import TextInputs, TextModel
+from hookframe.cli.points_of import load_object
+from hookframe.errors import CaptureInputError, ModelNotLoaded
+
+__all__ = ["open_text_model"]
+
+
+def open_text_model(target: str, *, family: str | None = None, max_length: int | None = None) -> TextModel:
+    """The model that ``target`` names: ``demo``, ``module:object``, or what transformers loads.
+
+    :param target: for transformers, the name or directory of a model, or a ``.gguf`` file. Code that comes with a model is
+        not run.
+    :raises click.UsageError: if ``module:object`` names no such model.
+    :raises ModelNotLoaded: if transformers is not installed, or cannot load it.
+    """
+    if target == "demo":
+        return _demo(max_length)
+    if ":" in target:
+        return _named(target)
+    return _pretrained(target, family, max_length)
+
+
+def _named(target: str) -> TextModel:
+    value = load_object(target)
+    if not isinstance(value, TextModel) and callable(value):
+        value = value()
+    if not isinstance(value, TextModel):
+        raise click.UsageError(
+            f"{target!r} is a {type(value).__name__}: name a hookframe.capture.text_model.TextModel, or a function that "
+            "makes one"
+        )
+    return value
+
+
+def _demo(max_length: int | None) -> TextModel:
+    import torch
+
+    from hookframe.demo.grammar import encode
+    from hookframe.demo.model import load_demo
+    from hookframe.demo.steering import continuation
+
+    model = load_demo()
+    most = model.cfg.n_ctx if max_length is None else min(max_length, model.cfg.n_ctx)
+
+    def inputs(texts: Sequence[str]) -> TextInputs:
+        try:
+            rows = [encode(text)[:most] for text in texts]
+        except ValueError as error:
+            raise CaptureInputError(f"the demo model cannot read a text: {error}") from error
+        longest = max(map(len, rows))
+        tokens = torch.tensor(
+            [row + [row[0]] * (longest - len(row)) for row in rows]
+        )  # causal: what is behind is unseen
+        return TextInputs(
+            {"tokens": tokens}, torch.tensor([[1] * len(r) + [0] * (longest - len(r)) for r in rows]).bool()
+        )
+
+    def generate(texts: Sequence[str], count: int) -> list[str]:
+        return [continuation(model, text, max_new_tokens=count) for text in texts]
+
+    return TextModel(root=model, encode=inputs, generate=generate)
+
+
+def _pretrained(target: str, family: str | None, max_length: int | None) -> TextModel:
+    from hookframe.instrumenting.instrument import instrument
+
+    model, tokenizer = _load(target)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    places = getattr(model.config, "max_position_embeddings", None)
+    limits = [limit for limit in (max_length, tokenizer.model_max_length, places) if limit]
+
+    def inputs(texts: Sequence[str]) -> TextInputs:
+        made = tokenizer([*texts], return_tensors="pt", padding=True, truncation=True, max_length=min(limits))
+        return TextInputs(dict(made), made["attention_mask"].bool())
+
+    def generate(texts: Sequence[str], count: int) -> list[str]:
+        tokenizer.padding_side = "left"
+        made = tokenizer([*texts], return_tensors="pt", padding=True)
+        written = model.generate(**made, max_new_tokens=count, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+        return list(tokenizer.batch_decode(written[:, made["input_ids"].shape[1] :], skip_special_tokens=True))
+
+    writes = callable(getattr(model, "can_generate", None)) and model.can_generate()
+    return TextModel(root=instrument(model, family=family), encode=inputs, generate=generate if writes else None)
+
+
+def _load(target: str) -> tuple[Any, Any]:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ModelNotLoaded(
+            f"{target!r} has to be loaded by transformers, which is not installed: install it, or name module:object"
+        ) from error
+    path = Path(target)
+    place, options = (str(path.parent), {"gguf_file": path.name}) if path.suffix == ".gguf" else (target, {})
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
+        named = transformers.AutoConfig.from_pretrained(place, **options).architectures or ()
+        writes = bool(options) or any("CausalLM" in name or "LMHead" in name for name in named)
+        kind = transformers.AutoModelForCausalLM if writes else transformers.AutoModel
+        return kind.from_pretrained(place, **options).eval(), tokenizer
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ModelNotLoaded(f"{target!r} cannot be loaded by transformers: {error}") from error

@@ -1,0 +1,237 @@
+"""``hookframe capture`` and ``hookframe run-plan``, as a person types them, on the model that ships with hookframe."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import hookframe
+from hookframe import ActivationCache, HookDenied, HookPlan, Objection, hookimpl
+from hookframe.capture.text_capture import TextCapture
+from hookframe.cli import main as command
+from hookframe.cli.sizes import SIZE, human
+from hookframe.demo.grammar import opening, write_report
+from hookframe.demo.model import load_demo
+from hookframe.demo.steering import COEFFICIENT, continuation, mood_score, mood_vector, resid_post
+from hookframe.errors import (
+    CacheTooLarge,
+    CaptureInputError,
+    EstimateError,
+    HookframeError,
+    InvalidPlan,
+    ModelNotLoaded,
+)
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def invoke(*arguments):
+        monkeypatch.setenv("COLUMNS", "120")
+        return CliRunner().invoke(command.cli, [str(argument) for argument in arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def texts(tmp_path):
+    file = tmp_path / "reports.txt"
+    file.write_text("\n".join(opening(write_report(seed, "bright")) for seed in range(10)))
+    return file
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module of a person's own, with models in it."""
+    (tmp_path / "own_models.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_models"
+    sys.modules.pop("own_models", None)
+
+
+OWN = '''
+import torch
+from hookframe import HookedRootModule, HookPoint
+from hookframe.capture.text_model import TextInputs, TextModel
+
+class Reader(HookedRootModule):
+    """Reads, and writes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.hook_in, self.hook_out = HookPoint(), HookPoint()
+        self.setup()
+
+    def forward(self, x, judge=False):
+        if judge and x.sum() > 1e9:
+            raise ValueError
+        return {"nothing": None, "out": self.hook_out(self.hook_in(x) * 2)}
+
+def encode(texts, **more):
+    x = torch.tensor([[float(len(text))] * 3 for text in texts])[..., None]
+    return TextInputs({"x": x, **more}, torch.ones(len(texts), 3, dtype=torch.bool))
+
+def reader():
+    return TextModel(root=Reader(), encode=encode)
+
+judging = TextModel(root=Reader(), encode=lambda texts: encode(texts, judge=True))
+nothing = 3
+'''
+
+
+def test_a_capture_of_the_demo(run, texts, tmp_path):
+    arguments = ["capture", "demo", "--names", "blocks.*.hook_resid_post", "--input", texts, "--out", tmp_path / "out"]
+    planned = run(*arguments, "--dry-run")
+    assert planned.exit_code == 0
+    assert "3 hook points, admitted:\n  blocks.0.hook_resid_post\n" in planned.output
+    assert "10 rows in 1 forwards" in planned.output
+    assert not (tmp_path / "out").exists()
+    done = run(*arguments, "--batch-size", 4, "--shard-bytes", "4KiB", "--max-bytes", "1GB")
+    assert done.exit_code == 0
+    assert "10 rows, " in done.stdout
+    assert "10 of 10 rows" in done.stderr
+    capture = TextCapture(tmp_path / "out", verify=True)
+    assert (len(capture), len(list((tmp_path / "out").glob("shard-*")))) == (10, 3)
+    model = load_demo()
+    from hookframe.demo.grammar import encode
+
+    for text, row in zip(texts.read_text().splitlines(), capture.rows("resid_post", 2), strict=True):
+        with torch.no_grad():
+            _, alone = model.run_with_cache(torch.tensor([encode(text)]))
+        torch.testing.assert_close(row, alone["resid_post", 2][0])
+    again = run(*arguments, "--batch-size", 4, "--shard-bytes", "4KiB")
+    assert "10 rows, " in again.stdout
+
+
+def error(result, kind, says):
+    assert isinstance(result.exception, kind), result.output
+    assert isinstance(result.exception, HookframeError)
+    assert says in str(result.exception)
+
+
+def test_what_a_capture_refuses_before_it_runs(run, texts, tmp_path, module):
+    base = ["capture", "demo", "--input", texts, "--out", tmp_path / "out", "--names"]
+    error(run(*base, "**", "--max-bytes", "1KB"), CacheTooLarge, "beyond max_bytes=1,000")
+    error(run(*base, "blocks.*.hook_nope"), hookframe.UnknownHookPoint, "hook_nope")
+    (tmp_path / "odd.txt").write_text("xylophone zebra")
+    error(
+        run(*base, "**", "--input", tmp_path / "odd.txt"),
+        CaptureInputError,
+        "'xylophone' is not in the demo vocabulary",
+    )
+
+    class Nothing:
+        @hookimpl
+        def hookframe_check_cache(self, request):
+            return [Objection.deny(request, rule="none", message="nothing is cached", remedy="ask")]
+
+    with hookframe.use_plugins(Nothing()):
+        error(run(*base, "**", "--dry-run"), HookDenied, "nothing is cached")
+        error(run(*base, "**"), HookDenied, "nothing is cached")
+    assert not list((tmp_path / "out").glob("shard-*"))
+
+
+def test_a_model_of_ones_own(run, texts, tmp_path, module):
+    base = ["--names", "hook_out", "--input", texts, "--out", tmp_path / "out"]
+    assert "10 rows, 120 B of activations" in run("capture", f"{module}:reader", *base).stdout
+    judging = ["capture", f"{module}:judging", "--names", "hook_out", "--input", texts, "--out", tmp_path / "judged"]
+    error(run(*judging, "--dry-run"), EstimateError, "fails on shapes alone")
+    error(run(*judging, "--max-bytes", "100"), CacheTooLarge, "shard 0 with 120 bytes")
+    wrong = run("capture", f"{module}:nothing", *base)
+    assert wrong.exit_code == 2
+    assert "is a int: name a hookframe.capture.text_model.TextModel" in wrong.output
+
+
+def test_a_model_that_transformers_cannot_load_says_so(run, texts, tmp_path, monkeypatch):
+    base = ["--names", "hook_out", "--input", texts, "--out", tmp_path / "out"]
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    error(run("capture", tmp_path / "gone", *base), ModelNotLoaded, "which is not installed")
+
+
+def test_an_interrupt_says_how_to_go_on(run, texts, tmp_path, monkeypatch):
+    from hookframe.capture.job import CaptureJob, Progress
+
+    def stop(self, tell):
+        tell(Progress(4, 10))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CaptureJob, "run", stop)
+    result = run("capture", "demo", "--names", "**", "--input", texts, "--out", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "stopped after 4 rows: call it again to go on" in result.stderr
+
+
+@pytest.fixture
+def plan(tmp_path):
+    point = resid_post(0)
+    made = HookPlan(
+        [
+            {"points": point, "operation": "add_vector", "vector": "mood", "coefficient": COEFFICIENT},
+            {"points": [point, "hook_embed"], "operation": "capture"},
+        ],
+        {"mood": mood_vector(load_demo(), count=8)},
+        name="brighter",
+    )
+    made.to_toml(tmp_path / "brighter.toml")
+    return tmp_path / "brighter.toml"
+
+
+def test_a_plan_on_the_demo(run, plan, tmp_path):
+    prompt = opening(write_report(4, "gloomy"))
+    shown = run("run-plan", plan, "demo", "--dry-run")
+    assert shown.exit_code == 0
+    assert "HookPlan('brighter', 2 hooks: add_vector, capture), digest sha256:" in shown.output
+    assert "  capture at blocks.0.hook_resid_post, hook_embed" in shown.output
+    result = run("run-plan", plan, "demo", "--text", prompt, "--max-new-tokens", 30, "--out", tmp_path / "kept")
+    assert result.exit_code == 0, result.exception
+    without, with_plan = (
+        line.split(maxsplit=1)[1]
+        for line in result.output.splitlines()
+        if line.startswith(("  without  ", "  with     "))
+    )
+    assert without == continuation(load_demo(), prompt, max_new_tokens=30)
+    assert mood_score(with_plan) > mood_score(without)
+    kept = ActivationCache.load(tmp_path / "kept")
+    assert f"{len(kept)} activations saved in" in result.output
+    assert len(kept.steps) > 1
+
+
+def test_a_plan_on_a_model_that_only_reads(run, tmp_path, texts, module):
+    HookPlan([{"points": "hook_out", "operation": "scale", "factor": 0.5}]).to_toml(tmp_path / "half.toml")
+    result = run("run-plan", tmp_path / "half.toml", f"{module}:reader", "--input", texts)
+    assert result.output.count("its output moved by 50.0% of its norm") == 10
+
+
+def test_what_run_plan_refuses(run, plan, tmp_path):
+    assert "no text to run" in run("run-plan", plan, "demo").output
+    (tmp_path / "bad.toml").write_text("format = 'other'")
+    error(run("run-plan", tmp_path / "bad.toml", "demo", "--dry-run"), InvalidPlan, "format")
+
+    class NoSteering:
+        @hookimpl
+        def hookframe_check_hooks_to_add(self, requests):
+            steering = [r for r in requests if r.function.qualname == "AddVector"]
+            return [Objection.deny(r, rule="no-steering", message="not steered", remedy="read") for r in steering]
+
+    with hookframe.use_plugins(NoSteering()):
+        error(run("run-plan", plan, "demo", "--dry-run"), HookDenied, "not steered")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4096", 4096), ("2GiB", 2 << 30), ("1.5 kb", 1500), ("10B", 10), ("1TiB", 1 << 40), (7, 7)],
+)
+def test_sizes_are_read(text, size):
+    assert SIZE.convert(text, None, None) == size
+
+
+def test_what_is_no_size_says_so(run, texts, tmp_path):
+    result = run("capture", "demo", "--names", "x", "--input", texts, "--out", tmp_path, "--max-bytes", "much")
+    assert result.exit_code == 2
+    assert "'much' is no number of bytes: write 4096, 500MB or 2GiB" in result.output
+
+
+def test_sizes_are_written():
+    assert [human(n) for n in (0, 1023, 1536, 5 << 20, 3 << 40)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB", "3.0 TiB"]
