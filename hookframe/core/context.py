@@ -48,10 +48,10 @@ class HookContext(Generic[Root]):
         reset_hooks_end: bool,
         clear_contexts: bool,
         route: Route,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         known: Sequence[Asked] = (),
     ) -> None:
-        if scope not in ("all", "context"):
+        if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
         self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
@@ -62,7 +62,8 @@ class HookContext(Generic[Root]):
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
-        self.scope = Scope() if scope == "context" else None
+        self.scope_name = scope
+        self.scope: Scope | None = None
         self.operation = 0
         self.level = 0
         self.attachments: list[Attachment] = []
@@ -78,6 +79,7 @@ class HookContext(Generic[Root]):
         if self._entered:
             raise HookframeError(f"{self!r} is entered already: call {self.route}(...) again for another context")
         root = self.root
+        self.scope = Scope() if (self.scope_name or root.controller.default_scope) == "context" else None
         batch = self._plan()
         admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
         self._batch = batch

@@ -43,7 +43,7 @@ class RunningVerbs(NamedModel):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
         *,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
     ) -> HookContext[Self]:
         """A context manager with temporary hooks; it yields the model.
 
@@ -52,7 +52,8 @@ class RunningVerbs(NamedModel):
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
         :param scope: ``"context"``: the functions fire only for forwards run by the thread or asyncio task that entered,
-            and for the gradients of these forwards; ``"all"``: for whoever runs the model meanwhile.
+            and for the gradients of these forwards; ``"all"``: for whoever runs the model meanwhile. None: as the policy
+            says it (``settings.scope``), else ``"all"``.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises NotSetUp: on entering, if ``setup()`` was never called.
         """
@@ -73,7 +74,7 @@ class RunningVerbs(NamedModel):
         bwd_hooks: Iterable[HookSpecification] = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         **model_kwargs: Any,
     ) -> Any:
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
