@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import torch
 
-from hookframe.core.above import above
+from hookframe.admission.above import above
 from hookframe.core.lookup import find_short, is_glob, layers_called, matching
 from hookframe.errors import ActivationShapeError, UnknownActivation
 

@@ -43,12 +43,12 @@ class Scope:
 class ScopedStep:
     """What a point runs for a hook with a scope."""
 
-    __slots__ = ("attachment", "scope")
+    __slots__ = ("attachment",)
 
-    def __init__(self, attachment: Attachment, scope: Scope) -> None:
+    def __init__(self, attachment: Attachment) -> None:
         self.attachment = attachment
-        self.scope = scope
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the hook if the caller is inside the scope; else pass the tensor on."""
-        return self.attachment.fire(point, tensor) if self.scope.active else tensor
+        scope = self.attachment.scope
+        return self.attachment.fire(point, tensor) if scope is not None and scope.active else tensor

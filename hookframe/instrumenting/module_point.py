@@ -105,8 +105,8 @@ class ModulePoint(HookPoint):
                 raise InstrumentReleased(
                     f"hook point {self.name!r} was released: call hookframe.instrument(model) again"
                 )
-            self.clock.hold()
             self.connect()
+            self.clock.hold()
         else:
             self.disconnect()
             self.clock.let_go()

@@ -476,7 +476,7 @@ def picked_up_or_a_clear_error(use):
     try:
         use()
     except HookframeError as error:
-        assert str(error)  # noqa: PT017
+        assert str(error)
         return False
     return True
 

@@ -1,0 +1,131 @@
+"""The tree of a model that hookframe may watch: changes are noticed as they happen, and what follows from it is kept.
+
+What a filter of names means, and the planned hooks of operations that are over, go with the tree when it is read anew.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from hookframe.core.batch_pool import BatchPool
+from hookframe.core.guarded_modules import GuardedModules, pin
+from hookframe.core.hook_point import HookPoint
+from hookframe.core.names import select
+from hookframe.core.selection import Selected, Selection, SweptName
+from hookframe.core.tree import ModuleTree
+
+if TYPE_CHECKING:
+    from hookframe.core.types import NamesFilter
+
+__all__ = ["KeptTree"]
+
+_KEPT_FILTERS = 128
+_children = attrgetter("_modules")
+
+
+class KeptTree(ModuleTree):
+    """What ``setup()`` read.
+
+    Reading it pins the hook points in their parents, and puts guards around the tables of children.
+
+    :ivar batches: planned hooks for operations on these points.
+    """
+
+    def __init__(self, root: nn.Module) -> None:
+        super().__init__(root)
+        self._exact = {name: Selected(name, point, True) for name, point in self.points.items()}
+        self._size = len(self.points)
+        self._everything = Selection(select(None, self.points))
+        self._kept: dict[Any, Selection] = {}
+        self._written_names: dict[str, Selection] = {}
+        self._swept_names: dict[str, Selection] = {}
+        self.batches = BatchPool()
+
+    def _watch(self, parents: list[nn.Module]) -> None:
+        root = self._root()
+        every = parents if root is None else [root, *parents]
+        for parent in every:
+            for name, child in parent._modules.items():
+                if isinstance(child, HookPoint):
+                    pin(parent, name, child)
+        tables = {id(parent): GuardedModules.guard(parent) for parent in every}
+        self._changes = GuardedModules.changes
+        self._below = [parent for parent in parents if tables[id(parent)] is not None]
+        self._tables = [tables[id(parent)] for parent in self._below]
+        self._table = None if root is None else tables[id(root)]
+        self._before = [None if table is None else dict(table) for table in (self._table, *self._tables)]
+        super()._watch([parent for parent in parents if tables[id(parent)] is None])
+
+    def is_current(self) -> bool:
+        """True if no module was added, replaced or deleted since. Nearly free as long as no model was changed at all."""
+        root = self._root()
+        if root is None or not all(map(is_, map(_children, self._below), self._tables)):
+            return False
+        table = self._table
+        if table is None or root._modules is not table:
+            return table is None and super().is_current()
+        if self._changes != GuardedModules.changes:  # somewhere in the process: look closely
+            now = GuardedModules.changes
+            if [table, *self._tables] != self._before:
+                return False
+            self._changes = now
+        return not self._children or super().is_current()
+
+    def selection(self, names_filter: NamesFilter) -> Selection:
+        """What ``names_filter`` means; a predicate is asked about each name every time.
+
+        :raises UnknownHookPoint: and what else :func:`~hookframe.core.names.select` raises.
+        """
+        if len(self.points) != self._size:  # somebody has edited the dict
+            return Selection(select(names_filter, self.points, self.modules))
+        if names_filter is None:
+            return self._everything
+        if isinstance(names_filter, str):
+            return self._named(names_filter)
+        if callable(names_filter):
+            accepted = tuple(filter(names_filter, self.points))
+            return self._swept(accepted)
+        try:
+            names = tuple(names_filter)
+            if names and type(names[0]) is str is type(names[-1]):
+                return self._remembered(names, names_filter)
+        except TypeError:  # no collection, or not one of names
+            pass
+        return self._selected(names_filter)
+
+    def _named(self, name: str) -> Selection:
+        kept = self._swept_names if type(name) is SweptName else self._written_names
+        found = kept.get(name)
+        if found is None:
+            found = kept[str(name)] = self._selected(name)
+        return found
+
+    def _remembered(self, key: Any, names_filter: NamesFilter) -> Selection:
+        found = self._kept.get(key)
+        if found is None:
+            found = self._keep(key, self._selected(names_filter))
+        return found
+
+    def _swept(self, names: tuple[str, ...]) -> Selection:
+        if len(names) == self._size:
+            return self._everything
+        found = self._kept.get((names,))
+        if found is None:
+            wanted = set(names)
+            found = self._keep((names,), self._selected(wanted.__contains__))
+        return found
+
+    def _keep(self, key: Any, selection: Selection) -> Selection:
+        if len(self._kept) >= _KEPT_FILTERS:
+            self._kept.pop(next(iter(self._kept)), None)
+        return self._kept.setdefault(key, selection)
+
+    def _selected(self, names_filter: NamesFilter) -> Selection:
+        return Selection(select(names_filter, self.points, self.modules, self._exact))
+
+    def forget(self) -> None:
+        """Plan anew from here on: a point has another name, or another model's say, than before."""
+        self.batches = BatchPool()
