@@ -33,6 +33,7 @@ def tally() -> Callable[..., None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="soak for up to two minutes instead of some seconds")
     parser.addoption("--figures", type=Path, help="write the counts of this run as JSON, for docs/figures")
 
 
