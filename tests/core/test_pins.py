@@ -202,7 +202,10 @@ def test_two_models_that_share_a_part_both_notice(outer):
 
 
 def test_a_point_that_is_added_to_a_module_without_children_is_noticed(outer):
-    leaf = torch.nn.Identity()
+    class Leaf(torch.nn.Module):
+        pass
+
+    leaf = Leaf()
     outer.leaf = leaf
     outer.run_with_cache(torch.ones(2))
     leaf.hook_new = HookPoint()
