@@ -1,141 +1,119 @@
-"""What admission costs for each point: bare, with plugins, with a policy, with a journal.
-
-``OMP_NUM_THREADS=1 python benchmarks/admission.py``; ``--smoke`` only shows that it runs. One operation is a context of
-hooks on 200 points, entered and left; the same operation is repeated, as people repeat it. The cases take turns in a
-shuffled order. The last lines say what a refusal costs, which is on the disk before it is told.
-"""
+"""What admission costs: many names, many hooks, and a platform's whole outfit."""
 
 from __future__ import annotations
 
-import argparse
-import random
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
-from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, PluginManager, hookimpl, use_plugins
-from hookframe.audit.plugin import JournalPlugin
-from hookframe.audit.sealing import new_key_pair
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from benchmarks.micro import manager_of
+from benchmarks.row import Row
+from benchmarks.stack import Bare, stack_of, weights_of
+from benchmarks.timing import interleaved
+from hookframe import HookedRootModule, HookPoint, HookRequest, PluginManager, hookimpl
 
-POINTS, RULES, PLUGINS = 200, 100, 5
-JOURNALS: list[JournalPlugin] = []
+__all__ = ["rows"]
 
 
-class Model(HookedRootModule):
-    """Hook points in blocks of ten."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            [nn.ModuleDict({f"hook_{i}": HookPoint() for i in range(10)}) for _ in range(POINTS // 10)]
-        )
-        self.setup()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-
-class Validator:
-    """Looks at each request, and finds nothing."""
+class Abstains:
+    """A validator that looks at every request, and has no objection."""
 
     @hookimpl
-    def hookframe_check_hooks_to_add(self, requests):
-        return [Objection.deny(r, rule="none", message="none", remedy="none") for r in requests if r.point == "none"]
+    def hookframe_check_hooks_to_add(self, requests: Sequence[HookRequest]) -> None:
+        """Object to nothing."""
+        for request in requests:
+            if request.permanent:
+                raise AssertionError("there are none here")
 
 
-class Refuses:
-    """Refuses everything."""
+def policy_of(rules: int) -> Any:
+    """A policy with so many rules, none of which matches here."""
+    from hookframe.policy.engine import PolicyEngine
+    from hookframe.policy.merging import merge
+    from hookframe.policy.reading import read_layer
+    from hookframe.policy.vocabulary import LayerKind
 
-    @hookimpl
-    def hookframe_check_hooks_to_add(self, requests):
-        return Objection.deny(requests[0], rule="no", message="no", remedy="none")
-
-
-def policy_engine() -> PolicyEngine:
-    rules = [
-        f'[[rules]]\nid = "rule-{n}"\npoints = ["blocks.{n % 40}.hook_{n % 10}"]\nwhen = {{ "model.cfg.width" = {n} }}\n'
-        'action = "deny"\nreason = "so"\nremedy = "otherwise"\n'
-        for n in range(RULES)
-    ]
-    text = "schema = 1\n" + "".join(rules)
-    return PolicyEngine(merge([read_layer(text.encode(), LayerKind.PROJECT, "benchmark.toml")]))
+    text = ["schema = 1"]
+    for number in range(rules):
+        text += [
+            "[[rules]]", f'id = "rule-{number}"', 'reason = "not here"', 'remedy = "none"',
+            f'points = ["other.{number}.**"]',
+        ]  # fmt: skip
+    return PolicyEngine(merge([read_layer("\n".join(text).encode(), LayerKind.PROJECT, "benchmark.toml")]))
 
 
-def journal(folder: Path, **settings: str) -> JournalPlugin:
-    JOURNALS.append(JournalPlugin(folder, **settings))
-    return JOURNALS[-1]
+def platform(directory: Path, validators: int, rules: int) -> PluginManager:
+    """So many validators, a policy, and a journal."""
+    from hookframe.audit.plugin import JournalPlugin
+
+    manager = PluginManager(*(Abstains() for _ in range(validators)))
+    manager.register(policy_of(rules))
+    manager.register(JournalPlugin(directory))
+    return manager
 
 
-def look(tensor: torch.Tensor, hook: HookPoint) -> None:
-    """A hook."""
+def rows(rounds: int) -> Iterator[Row]:
+    """Row 11, and the limits on admission itself."""
+    yield many_names(rounds)
+    yield many_hooks(rounds)
 
 
-def cases(folder: Path) -> dict[str, tuple[object, ...]]:
-    plugins = [type(f"Validator{n}", (Validator,), {})() for n in range(PLUGINS)]
-    sealed_to = new_key_pair()[1]
-    return {
-        "no plugin": (),
-        "5 plugins": (*plugins,),
-        "5 plugins, 100 rules": (*plugins, policy_engine()),
-        "5 plugins, journal": (*plugins, journal(folder / "a")),
-        "5 plugins, 100 rules, journal": (*plugins, policy_engine(), journal(folder / "b")),
-        "5 plugins, 100 rules, sealed journal": (*plugins, policy_engine(), journal(folder / "c", sealed_to=sealed_to)),
-    }  # fmt: skip
+def many_names(rounds: int) -> Row:
+    """5,000 of 10,000 names against 500 of 1,000: linear is 10."""
+    found = {}
+    for count in (1000, 10000):
+        model = manager_of(HookedRootModule, HookPoint, count)
+        half = [f"points.{index}" for index in range(0, count, 2)]
+        tree = model.kept_tree
+
+        def anew(model: Any = model, half: list[str] = half, tree: Any = tree) -> None:
+            tree._kept.clear()
+            model.selection(half)
+
+        found[count] = interleaved({"it": anew}, rounds)["it"]
+    return Row(
+        number="-", what="5,000 of 10,000 names against 500 of 1,000 (linear: 10x)",
+        seconds={"hookframe": found[10000], "500 of 1,000": found[1000]}, limits={"500 of 1,000": 15.0},
+    )  # fmt: skip
 
 
-def timed(operation: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    operation()
-    return time.perf_counter() - start
+def many_hooks(rounds: int) -> Row:
+    """1,000 hooks added and removed, with two plugins and 20 rules."""
+    model = manager_of(HookedRootModule, HookPoint, 1000)
+    manager = PluginManager(Abstains(), Abstains())
+    manager.register(policy_of(20))
+    model.admission_controller = manager
+
+    def add_and_remove() -> None:
+        for handle in model.add_hook(lambda name: True, _read):
+            handle.remove()
+
+    found = interleaved({"hookframe": add_and_remove}, max(rounds // 5, 3))
+    return Row(number="-", what="1,000 hooks added and removed, two plugins, 20 rules", seconds=found, absolute=15e-3)
 
 
-def enter(model: Model) -> None:
-    with model.hooks(fwd_hooks=[(list(model.hook_dict), look)]):
-        pass
+def whole_outfit(rounds: int, layers: int = 12, width: int = 64, heads: int = 4) -> Iterator[Row]:
+    """Row 11: cache everything under five validators, 100 rules and the journal."""
+    torch.manual_seed(0)
+    weights = weights_of(layers, width, heads)
+    hooked, bare = stack_of(HookedRootModule, HookPoint, weights), Bare(weights)
+    x = torch.randn(1, 8, width)
+    with tempfile.TemporaryDirectory() as directory, torch.no_grad():
+        hooked.admission_controller = platform(Path(directory), 5, 100)
+
+        def anew() -> None:
+            hooked.kept_tree.forget()
+            hooked.run_with_cache(x)
+
+        cases = {"hookframe": anew, "bare": lambda: bare(x)}
+        what = "tiny: cache everything, 5 validators, 100 rules and the journal"
+        yield Row(number="11", what=f"{what}, first", seconds=interleaved(cases, rounds), limits={"bare": 1.5})
+        cases = {"hookframe": lambda: hooked.run_with_cache(x), "bare": lambda: bare(x)}
+        yield Row(number="11", what=f"{what}, again", seconds=interleaved(cases, rounds), limits={"bare": 1.3})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smoke", action="store_true")
-    rounds = 3 if parser.parse_args().smoke else 200
-    with tempfile.TemporaryDirectory() as folder:
-        managers = {name: PluginManager(*plugins) for name, plugins in cases(Path(folder)).items()}
-        models = {name: Model() for name in managers}
-        times: dict[str, list[float]] = {name: [] for name in managers}
-        for _ in range(rounds):
-            for name in random.sample(list(managers), len(managers)):
-                with use_plugins(managers[name]):
-                    times[name].append(timed(lambda: enter(models[name])))  # noqa: B023  # called at once
-        for name, seconds in times.items():
-            first, median = seconds[0] / POINTS * 1e6, statistics.median(seconds) / POINTS * 1e6
-            print(f"{name:40} first {first:8.2f}   median {median:6.2f} us a point")
-        refusal("without", (), rounds)
-        refusal("with", (journal(Path(folder) / "d"),), rounds)
-        for plugin in JOURNALS:
-            plugin.close()
-
-
-def refusal(how: str, plugins: tuple[object, ...], rounds: int) -> None:
-    model = Model()
-    with use_plugins(Refuses(), *plugins):
-        seconds = [timed(lambda: refused(model)) for _ in range(rounds)]
-    print(f"a refusal {how} a journal{'':21} median {statistics.median(seconds) * 1e6:10.1f} us")
-
-
-def refused(model: Model) -> None:
-    with suppress(HookDenied):
-        enter(model)
-
-
-if __name__ == "__main__":
-    main()
+def _read(tensor: torch.Tensor, hook: Any) -> None:
+    return None
