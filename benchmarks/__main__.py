@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 import hookframe
-from benchmarks import admission, gpu, instrumented, isolation, memory, micro, tiny
+from benchmarks import gpu, instrumented, isolation, memory, micro, outfit, tiny
 from benchmarks.report import here, read, write, write_json
 from benchmarks.row import Row, show
 
@@ -34,9 +34,9 @@ def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
     elif name == "gpt2" and not smoke:
         yield from tiny.rows(max(rounds // 20, 5), width=768, heads=12, pos=32, label="GPT-2-small sized")
     elif name == "admission":
-        yield from admission.rows(max(rounds // 4, 3))
+        yield from outfit.rows(max(rounds // 4, 3))
     elif name == "platform":
-        yield from admission.whole_outfit(rounds, **small)
+        yield from outfit.whole_outfit(rounds, **small)
     elif name == "instrument":
         yield from instrumented.rows(rounds)
     elif name == "isolation":

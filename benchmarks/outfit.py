@@ -1,4 +1,4 @@
-"""What admission costs: many names, many hooks, and a platform's whole outfit."""
+"""Many names, many hooks, and a platform's whole outfit."""
 
 from __future__ import annotations
 
