@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hookframe.admission.above import above
 from hookframe.admission.controller import AdmissionController, source
-from hookframe.core.above import above
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         CannotInstrument,
         CaptureInputError,
         EstimateError,
+        ExportError,
         GradientError,
         HookDenied,
         HookDidNotFireWarning,
@@ -51,7 +52,11 @@ if TYPE_CHECKING:
         HookObjectionWarning,
         HookPointClosed,
         HookPointMoved,
+        HookRecomputedWarning,
         HookReturnError,
+        HooksExportedWarning,
+        HooksLeaked,
+        HooksLostWarning,
         HooksNotAdmitted,
         InstrumentReleased,
         InvalidDirection,
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
         JournalError,
         ModelNotLoaded,
         NestedAdmission,
+        NoopCheckFailed,
         NotAHookPoint,
         NotSetUp,
         PluginError,
@@ -84,6 +90,8 @@ if TYPE_CHECKING:
     from hookframe.instrumenting.instrument import instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
     from hookframe.plan.hook_plan import HookPlan
+    from hookframe.proving.leaks import no_leaks
+    from hookframe.proving.noop import check_noop
     from hookframe.scanning.report import ScanReport
     from hookframe.scanning.scan import scan
 
@@ -116,6 +124,8 @@ _PLACES = {
         "CacheTooLarge",
         "CaptureInputError",
         "EstimateError",
+        "ExportError",
+        "HookRecomputedWarning",
         "HookReturnError",
         "InvalidPlan",
         "UnknownActivation",
@@ -130,6 +140,9 @@ _PLACES = {
         "HookPointMoved",
         "HookframeError",
         "HookframeWarning",
+        "HooksExportedWarning",
+        "HooksLeaked",
+        "HooksLostWarning",
         "HooksNotAdmitted",
         "InstrumentReleased",
         "InvalidDirection",
@@ -142,6 +155,7 @@ _PLACES = {
         "JournalError",
         "ModelNotLoaded",
         "NestedAdmission",
+        "NoopCheckFailed",
         "NotAHookPoint",
         "NotSetUp",
         "PluginError",
@@ -159,6 +173,8 @@ _PLACES = {
     "hookframe.scanning.report": ("ScanReport",),
     "hookframe.scanning.scan": ("scan",),
     "hookframe.plan.hook_plan": ("HookPlan",),
+    "hookframe.proving.leaks": ("no_leaks",),
+    "hookframe.proving.noop": ("check_noop",),
     "hookframe.instrumenting.family": ("Family",),
     "hookframe.instrumenting.instrument": ("instrument",),
     "hookframe.instrumenting.instrumented_model": ("InstrumentedModel",),
@@ -180,6 +196,7 @@ __all__ = [
     "DeviceRequest",
     "DeviceType",
     "EstimateError",
+    "ExportError",
     "Family",
     "FunctionInfo",
     "GradientError",
@@ -194,11 +211,15 @@ __all__ = [
     "HookPoint",
     "HookPointClosed",
     "HookPointMoved",
+    "HookRecomputedWarning",
     "HookRequest",
     "HookReturnError",
     "HookedRootModule",
     "HookframeError",
     "HookframeWarning",
+    "HooksExportedWarning",
+    "HooksLeaked",
+    "HooksLostWarning",
     "HooksNotAdmitted",
     "InstrumentReleased",
     "InstrumentedModel",
@@ -216,6 +237,7 @@ __all__ = [
     "ModelNotLoaded",
     "NamesFilter",
     "NestedAdmission",
+    "NoopCheckFailed",
     "NotAHookPoint",
     "NotSetUp",
     "Objection",
@@ -235,9 +257,11 @@ __all__ = [
     "UnknownFamily",
     "UnknownHookPoint",
     "__version__",
+    "check_noop",
     "guarded",
     "hookimpl",
     "instrument",
+    "no_leaks",
     "read_only",
     "scan",
     "use_plugins",

@@ -16,7 +16,7 @@ from hookframe.errors import HookDenied, HookframeError, PluginError
 __all__ = ["cli", "main"]
 
 _VERBS = {
-    "audit": ("hookframe.cli.audit", "Read journals of what was decided, and find out whether they were changed."),
+    "audit": ("hookframe.cli.audit", "Read journals of what was decided, and verify them."),
     "can": ("hookframe.cli.can", "See which points of a model may be hooked, and what says no."),
     "capture": ("hookframe.cli.capture", "Write the activations of thousands of texts to disk."),
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),

@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hookframe.admission.controller import AdmissionController
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import HooksAdded
-from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests, Route
+from hookframe.admission.request import LazyRequests, Route
+from hookframe.core.batch import Batch
 from hookframe.core.calling import UnderAliases
 from hookframe.core.effects import ReadOnly
 from hookframe.core.handles import Attachment
-from hookframe.core.return_guard import ReturnGuard, rules_of
+from hookframe.core.return_guard import ReturnGuard
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookDenied, HookObjectionWarning
 
@@ -45,48 +46,59 @@ class Admitted:
 
     :ivar attachments: ready to attach: their functions are wrapped as admission asked.
     :ivar skipped: point name → why it was left out.
+    :ivar requests: one for each of the attachments.
     """
 
     attachments: list[Attachment]
     skipped: dict[str, str]
     requests: LazyRequests
-    kept: list[int] = field(default_factory=list)
 
     def added_event(self, root: object | None, operation: int, route: Route) -> HooksAdded:
         """What observers are told once the attachments are attached."""
-        requests = LazyRequests(lambda: [self.requests[index] for index in self.kept], len(self.kept))
         return HooksAdded(
             model=model_name(root),
             operation=operation,
             route=route,
-            requests=requests,
+            requests=self.requests,
             skipped=tuple(self.skipped),
         )
 
 
-def admit(
-    attachments: Sequence[Attachment], *, root: NamedModel | None, controller: AdmissionController, route: Route
-) -> Admitted:
+def admit(batch: Batch, *, root: NamedModel | None, controller: AdmissionController, route: Route) -> Admitted:
     """Ask everybody about a batch; nothing is attached yet.
 
     :raises HookDenied: if the controller's decision refuses the batch.
     :raises Exception: whatever the model's ``check_hooks_to_add`` raises about a point that was asked for by name.
     """
-    asked, skipped = _ask_models(attachments, root)
-    requests = LazyRequests(lambda: _requests(asked, route), len(asked))
+    asked, requests = batch.attachments, batch.requests
+    skipped: dict[str, str] = {}
+    judges = [controller]
+    if batch.shared or root is None or root.has_own_check:
+        asked, skipped = _ask_models(batch.attachments, root)
+        if skipped:
+            requests = Batch((asked,), route).requests
+        judges += _other_controllers(asked, root, controller)
     left_out: set[int] = set()
-    for judge in (controller, *_other_controllers(asked, root, controller)):
+    for judge in judges:
         decision = review_or_raise(judge.review_hooks(requests, root))
-        left_out |= decision.skipped
-        for objection in decision.skips:
-            skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
-    kept = [index for index in range(len(asked)) if index not in left_out]
+        if decision.objections:
+            left_out |= decision.skipped
+            for objection in decision.skips:
+                skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
+    kept = asked if not left_out else [a for index, a in enumerate(asked) if index not in left_out]
+    if left_out:
+        requests = _some(requests, [index for index in range(len(asked)) if index not in left_out])
     if controller.wants("wrap_hook"):
-        _wrap(asked, kept, requests, controller)
-    for index in kept:
-        _dress(asked[index])
-    _report_skipped(skipped, route, logging.INFO if kept else logging.WARNING)
-    return Admitted([asked[index] for index in kept], skipped, requests, kept)
+        _wrap(kept, requests, controller)
+    if batch.dressed:
+        _dress(kept)
+    if skipped:
+        _report_skipped(skipped, route, logging.INFO if kept else logging.WARNING)
+    return Admitted(kept, skipped, requests)
+
+
+def _some(requests: LazyRequests, kept: list[int]) -> LazyRequests:
+    return LazyRequests(lambda: [requests[index] for index in kept], len(kept))
 
 
 def _other_controllers(
@@ -102,7 +114,7 @@ def _other_controllers(
     return list(found.values())
 
 
-def _ask_models(attachments: Sequence[Attachment], root: NamedModel | None) -> tuple[list[Attachment], dict[str, str]]:
+def _ask_models(attachments: list[Attachment], root: NamedModel | None) -> tuple[list[Attachment], dict[str, str]]:
     """Ask the ``check_hooks_to_add`` overrides of the model, and of other models that share a point.
 
     What a filter swept up is left out if it is refused; but if that leaves nothing of a user's own hooks, the first
@@ -127,56 +139,29 @@ def _ask_models(attachments: Sequence[Attachment], root: NamedModel | None) -> t
     return left, skipped
 
 
-def _requests(asked: Sequence[Attachment], route: Route) -> list[HookRequest]:
-    infos = {id(attachment.user_hook): attachment.user_hook for attachment in asked}
-    described = {key: FunctionInfo.of(function) for key, function in infos.items()}
-    return [_request(i, a, route, described[id(a.user_hook)]) for i, a in enumerate(asked)]
-
-
-def _request(index: int, attachment: Attachment, route: Route, function: FunctionInfo) -> HookRequest:
-    handle = attachment.handle
-    return HookRequest(
-        index=index,
-        point=attachment.name or attachment.point.name,
-        function=function,
-        direction=attachment.direction,
-        route=route,
-        effect="read" if attachment.read_only else "edit",
-        exact=attachment.exact,
-        permanent=handle.is_permanent,
-        prepend=attachment.prepend,
-        level=handle.context_level,
-        aliases=attachment.aliases + attachment.point.synonyms(attachment.name),
-        caches=attachment.caches,
-    )
-
-
-def _wrap(asked: list[Attachment], kept: list[int], requests: LazyRequests, controller: AdmissionController) -> None:
-    for index in kept:
-        attachment = asked[index]
+def _wrap(kept: Sequence[Attachment], requests: LazyRequests, controller: AdmissionController) -> None:
+    for attachment, request in zip(kept, requests, strict=True):
         if attachment.wrappable:
-            attachment.function = controller.wrap(requests[index], attachment.function)
+            attachment.function = controller.wrap(request, attachment.function)
 
 
-def _dress(attachment: Attachment) -> None:
-    """Put what the attachment's options ask for around its function."""
-    if attachment.read_only and not attachment.caches:
-        attachment.function = ReadOnly(attachment.function, attachment.user_hook)
-    elif attachment.direction == "fwd" and attachment.wrappable:
-        attachment.function = ReturnGuard(attachment.function, rules_of(attachment.user_hook), attachment.user_hook)
-    if attachment.aliases:
-        attachment.function = UnderAliases(
-            attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"
-        )
+def _dress(kept: Sequence[Attachment]) -> None:
+    """Put what the attachments' options ask for around their functions."""
+    for attachment in kept:
+        if attachment.read_only and not attachment.caches:
+            attachment.function = ReadOnly(attachment.function, attachment.user_hook)
+        elif attachment.rules is not None and (attachment.rules.costly or attachment.aliases):
+            attachment.function = ReturnGuard(attachment.function, attachment.rules, attachment.user_hook)
+        if attachment.aliases:
+            attachment.function = UnderAliases(
+                attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"
+            )
 
 
 def _report_skipped(skipped: dict[str, str], route: Route, level: int) -> None:
-    if skipped:
-        first = ", ".join(repr(name) for name in list(skipped)[:5])
-        more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        logger.log(
-            level, "%s left out %d hook points: %s%s", route, len(skipped), first, more, extra={"skipped": skipped}
-        )
+    first = ", ".join(repr(name) for name in list(skipped)[:5])
+    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+    logger.log(level, "%s left out %d hook points: %s%s", route, len(skipped), first, more, extra={"skipped": skipped})
 
 
 def review_or_raise(decision: Decision) -> Decision:
@@ -189,9 +174,3 @@ def review_or_raise(decision: Decision) -> Decision:
     for objection in decision.warnings:
         warn_user(str(objection), HookObjectionWarning)
     return decision
-
-
-def describe(value: Any) -> str:
-    """A value in an error message: its repr, cut."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

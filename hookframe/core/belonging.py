@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.core.torch_hooks import AdmittedTorchHooks
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
 
 __all__ = ["BelongsToModels"]
+
+_PLANNED_WITH = ("name", "hook_conversion")  # what a planned hook depends on
 
 
 class BelongsToModels(AdmittedTorchHooks):
@@ -49,11 +51,24 @@ class BelongsToModels(AdmittedTorchHooks):
     def belong_to(self, root: NamedModel) -> None:
         """Remember that ``root`` named this point."""
         others = tuple(reference for reference in self._roots if reference() not in (None, root))
+        if others:
+            self._owners_forget()
         self.__dict__["_roots"] = (*others, weakref.ref(root))
+
+    def _owners_forget(self) -> None:
+        for owner in self.other_owners(None):
+            owner.forget_plans()
 
     def be_named(self, name: str) -> None:
         """Take ``name``, as a model's ``setup()`` gives it."""
+        if name != self.name:
+            self._owners_forget()
         self.__dict__.update(name=name, given_name=name)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        super().__setattr__(attribute, value)
+        if attribute in _PLANNED_WITH and "_roots" in self.__dict__:
+            self._owners_forget()
 
     def name_in(self, name: str | None) -> str | None:
         """What hook functions of a model that calls this point ``name`` see as its name: that, unless a user renamed it."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hookframe.admission.events import CacheFinished, CacheStarted
 from hookframe.admission.request import Route
 from hookframe.core.activation_cache import ActivationCache, cached_bytes
 from hookframe.core.admitting import model_name
-from hookframe.core.cache_sink import CacheSink, CachingAttachment, GradientCachingAttachment
+from hookframe.core.cache_sink import CacheSink, CachingAttachment, CachingFunction
 from hookframe.core.devices import device_in_force
 from hookframe.core.handles import Attachment
 from hookframe.core.warning_place import warn_user
@@ -17,23 +18,31 @@ from hookframe.errors import StaleActivationWarning
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
+    from hookframe.core.types import HookFunction
+
+_caches = attrgetter("caches")
 
 __all__ = ["report_caches", "sinks_of", "tell_started"]
 
 
-def sinks_of(attachments: Sequence[Attachment]) -> list[CacheSink]:
-    """The sinks that the caching hooks among ``attachments`` feed, each once."""
-    caching = [a for a in attachments if isinstance(a, (CachingAttachment, GradientCachingAttachment))]
-    return list({id(attachment.sink): attachment.sink for attachment in caching}.values())
+def sinks_of(functions: Iterable[HookFunction]) -> list[CacheSink]:
+    """The sinks that the caching functions among ``functions`` feed, each once."""
+    return list({id(f.sink): f.sink for f in functions if isinstance(f, CachingFunction)}.values())
 
 
-def tell_started(root: NamedModel, attachments: Sequence[Attachment], operation: int, route: Route) -> None:
+def _feeding(sink: CacheSink, attachments: Sequence[Attachment]) -> list[CachingAttachment]:
+    return [a for a in attachments if a.caches and a.function.sink is sink]  # type: ignore[attr-defined,misc]
+
+
+def tell_started(
+    root: NamedModel, sinks: Sequence[CacheSink], attachments: Sequence[Attachment], operation: int, route: Route
+) -> None:
     """Tell observers that caching hooks are attached, one event for each sink."""
     controller = root.controller
-    if not controller.wants("cache_started"):
+    if not sinks or not controller.wants("cache_started"):
         return
-    for sink in sinks_of(attachments):
-        feeding = [a for a in attachments if getattr(a, "sink", None) is sink]
+    for sink in sinks:
+        feeding = _feeding(sink, attachments)
         device = device_in_force(root, sink.options.device)
         event = CacheStarted(
             model=model_name(root),
@@ -47,7 +56,13 @@ def tell_started(root: NamedModel, attachments: Sequence[Attachment], operation:
 
 
 def report_caches(
-    root: NamedModel, sinks: Sequence[CacheSink], skipped: Mapping[str, str], operation: int, *, warn: bool
+    root: NamedModel,
+    sinks: Sequence[CacheSink],
+    attachments: Sequence[Attachment],
+    skipped: Mapping[str, str],
+    operation: int,
+    *,
+    warn: bool,
 ) -> int:
     """Warn of values that went stale, and tell observers what was cached.
 
@@ -55,8 +70,9 @@ def report_caches(
     :returns: the bytes cached, 0 if nobody wants to know.
     """
     controller, total = root.controller, 0
+    only = len(sinks) == 1 and all(map(_caches, attachments))
     for sink in sinks:
-        stale = tuple(sink.stale())
+        stale = (*sink.stale(), *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
         if isinstance(sink.cache, ActivationCache):
             sink.cache.stale = stale
         if stale and warn:

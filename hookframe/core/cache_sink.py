@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.compiler import is_dynamo_compiling
 
-from hookframe.core.gradients import GradientAttachment
+from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
+from hookframe.core.host_copies import HostCopier
 from hookframe.core.slicing import Slice
 from hookframe.core.types import CloneMode, DeviceType
 from hookframe.errors import ActivationTypeError, ReplicaCacheError
@@ -47,13 +49,15 @@ class CacheSink:
     """Stores what caching hooks see.
 
     :ivar cache: key → detached tensor, in order of execution.
+    :ivar copier: copies from a GPU to the CPU, for somebody who looks at the cache only once it has finished.
     :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors.
     """
 
-    __slots__ = ("as_is", "cache", "clone", "options", "references")
+    __slots__ = ("as_is", "cache", "clone", "copier", "options", "references")
 
-    def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions) -> None:
+    def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions, copier: HostCopier | None = None) -> None:
         self.cache = cache
+        self.copier = copier
         self.options = options
         self.as_is = options.as_is
         self.clone = options.clone
@@ -104,6 +108,8 @@ class CacheSink:
         if owned:
             value = value.clone()  # a view would keep the whole activation alive
         if options.device is not None:
+            if self.copier is not None and value.is_cuda and not is_dynamo_compiling():
+                return self.copier.copy(value, owned=owned), True
             moved = value.to(options.device)
             return moved, owned or moved is not value
         return value, owned
@@ -144,70 +150,133 @@ class CachingFunction:
 
     :ivar sink: where it stores.
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
+    :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
+    :ivar private: True if no user can have it, so that what it stores in may be exchanged.
     """
 
-    __slots__ = ("sink", "suffix")
+    __slots__ = ("at_once", "private", "sink", "suffix")
 
-    def __init__(self, sink: CacheSink, suffix: str = "") -> None:
-        self.sink = sink
+    def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False) -> None:
         self.suffix = suffix
+        self.private = private
+        self.store_in(sink)
+
+    def store_in(self, sink: CacheSink) -> None:
+        """Store in ``sink`` from here on."""
+        self.sink = sink
+        self.at_once = sink.cache if sink.as_is and sink.clone == "never" else None
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
         """Store ``tensor`` under the name of ``hook``."""
         self.sink.store(f"{hook.name}{self.suffix}", hook, tensor)
 
 
-class CachingAttachment(Attachment):
-    """A caching hook on the activation."""
+class _Caching(Attachment):
+    """What caching hooks have in common.
 
-    __slots__ = ("key", "sink")
+    :ivar key: the key in the cache.
+    :ivar last: the tensor that was stored last, if it is the model's own; None if it cannot go stale.
+    :ivar version: how often that had been changed in place by then.
+    """
+
+    __slots__ = ("key", "last", "version")
     caches = True
     wrappable = False
+    function: CachingFunction
 
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)
-        self.sink = function.sink
         self.key = f"{point.name_in(self.name)}{function.suffix}"
+        self.last: torch.Tensor | None = None
+        self.version = 0
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.
 
         :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
+        :raises ActivationTypeError: if it is no tensor.
         """
         if is_dynamo_compiling():
             self.fired = 1
-        else:
-            self.fired += 1
-            if point is not self.point:
-                raise _replica(self.key)
-        conversion = point.hook_conversion
-        self.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
-        return tensor
-
-
-class GradientCachingAttachment(GradientAttachment):
-    """A caching hook on the gradient."""
-
-    __slots__ = ("key", "sink")
-    caches = True
-    wrappable = False
-
-    def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
-        super().__init__(point, function, **options)
-        self.sink = function.sink
-        self.key = f"{point.name_in(self.name)}{function.suffix}"
-
-    def fire(self, point: HookPoint, gradient: Any) -> Any:
-        """Store ``gradient``; return it.
-
-        :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
-        """
+            return self._store(point, tensor)
         self.fired += 1
         if point is not self.point:
             raise _replica(self.key)
+        cache = self.function.at_once
+        if cache is None or not self.plain:
+            return self._store(point, tensor)
+        try:
+            value = tensor.detach() if tensor.requires_grad else tensor
+            self.version = value._version
+        except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
+            return self._store(point, tensor)
+        cache[self.key] = self.last = value
+        return tensor
+
+    def _store(self, point: HookPoint, tensor: Any) -> Any:
+        self.last = None
         conversion = point.hook_conversion
-        self.sink.store(self.key, point, gradient if conversion is None else conversion.convert(gradient))
-        return gradient
+        self.function.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
+        return tensor
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: Any) -> None:
+        """Let them store with ``function``."""
+        own: CachingFunction = attachments[0].function
+        if own.private and function.private:
+            own.store_in(function.sink)
+            return
+        for attachment in attachments:
+            attachment.function = attachment.user_hook = function
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Let go of the cache and of what was stored."""
+        own: CachingFunction = attachments[0].function
+        if own.private:
+            own.store_in(_NOWHERE)
+        else:
+            for attachment in attachments:
+                attachment.function = attachment.user_hook = RESTING
+        for attachment in attachments:
+            attachment.fired = 0
+            attachment.last = None
+
+    @staticmethod
+    def stale(attachments: Sequence[Any]) -> list[str]:
+        """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
+        changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
+        return [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
+
+
+class CachingAttachment(_Caching):
+    """A caching hook on the activation."""
+
+    __slots__ = ()
+
+
+class GradientCachingAttachment(_Caching, GradientAttachment):
+    """A caching hook on the gradient."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: Any) -> None:
+        """Let them store with ``function``; the graphs of operations that are over call them no more."""
+        _Caching.arm(attachments, function)
+        begin_run(attachments)
+
+
+class _Nowhere(dict[str, torch.Tensor]):
+    """A cache that keeps nothing."""
+
+    def __setitem__(self, key: str, value: torch.Tensor) -> None:
+        pass
+
+
+_NOWHERE = CacheSink(_Nowhere(), CacheOptions())
+RESTING = CachingFunction(_NOWHERE)
+"""What a caching hook stores with while no operation uses it."""
 
 
 def _replica(key: str) -> ReplicaCacheError:

@@ -10,16 +10,19 @@ import torch
 
 from hookframe.admission.request import CacheRequest, Direction, Route
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import describe, next_operation, review_or_raise
+from hookframe.core.admitting import next_operation, review_or_raise
+from hookframe.core.batch import Asked
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
+from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
+from hookframe.core.host_copies import HostCopier
 from hookframe.core.named_model import NamedModel
-from hookframe.core.names import Selected, SweptName
 from hookframe.core.planning import plan_attachment
 from hookframe.core.scope import ScopeName
+from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 
@@ -57,7 +60,7 @@ class CachingVerbs(NamedModel):
         :raises UnknownHookPoint: if a name is not there.
         :raises HookDenied: if a plugin refuses the device.
         """
-        selection = self.select_points(names_filter)
+        selection = self.selection(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
         hooks: dict[Direction, list[HookSpecification]] = {
@@ -83,7 +86,7 @@ class CachingVerbs(NamedModel):
 
         :raises HookDenied: if the admission refuses; nothing was attached.
         """
-        selection = self.select_points(names_filter)
+        selection = self.selection(names_filter)
         options = _options(device, remove_batch_dim, None, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
         planned = [
@@ -93,7 +96,7 @@ class CachingVerbs(NamedModel):
         ]
         operation = next_operation()
         admitted = attach(planned, root=self, route="add_caching_hooks", operation=operation)
-        tell_started(self, admitted.attachments, operation, "add_caching_hooks")
+        tell_started(self, [sink], admitted.attachments, operation, "add_caching_hooks")
         if isinstance(sink.cache, ActivationCache):
             sink.cache.skipped.update(admitted.skipped)
         return sink.cache
@@ -109,13 +112,15 @@ class CachingVerbs(NamedModel):
         clear_contexts: bool = False,
         pos_slice: Slice | SliceInput = None,
         clone: CloneMode = "never",
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         **model_kwargs: Any,
     ) -> tuple[Any, ActivationCache]:
         """Run the model and cache activations.
 
         The parameters are those of :meth:`get_caching_hooks`, and:
 
+        :param device: where to store; values that come from a GPU to ``"cpu"`` are copied into pinned memory beside what
+            the model does, as far as there may be pinned memory.
         :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, and cache gradients as well.
         :param reset_hooks_end: remove the caching hooks afterwards, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point afterwards.
@@ -127,24 +132,30 @@ class CachingVerbs(NamedModel):
         """
         if remove_batch_dim:
             _check_batch_of_one(model_args)
-        selection = self.select_points(names_filter)
+        selection = self.selection(names_filter)
         options = _options(device, remove_batch_dim, pos_slice, clone)
         cache = ActivationCache().came_from(self)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
-        hooks = {direction: [(selected, f) for selected in selection] for direction, f in _functions(sink, incl_bwd)}
+        if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
+            sink.copier = HostCopier()  # nobody sees the cache before this returns
         context = HookContext(
             self,
-            hooks["fwd"],
-            hooks.get("bwd", ()),
+            (),
+            (),
             reset_hooks_end=reset_hooks_end,
             clear_contexts=clear_contexts,
             route="run_with_cache",
             scope=scope,
+            known=[Asked(d, selection, function) for d, function in _functions(sink, incl_bwd, private=True)],
         )
-        with context:
-            output = self(*model_args, **model_kwargs)
-            if incl_bwd:
-                output.backward()
+        try:
+            with context:
+                output = self(*model_args, **model_kwargs)
+                if incl_bwd:
+                    output.backward()
+        finally:
+            if sink.copier is not None:
+                sink.copier.finish()
         return output, cache
 
     def cache_all(self, cache: dict[str, torch.Tensor] | None, **options: Any) -> None:
@@ -158,14 +169,16 @@ class CachingVerbs(NamedModel):
         self.add_caching_hooks(names_filter=names, cache=cache, **options)
 
 
-def _functions(sink: CacheSink, gradients: bool) -> list[tuple[Direction, CachingFunction]]:
-    forward: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink))]
-    return [*forward, ("bwd", CachingFunction(sink, "_grad"))] if gradients else forward
+def _functions(sink: CacheSink, gradients: bool, *, private: bool = False) -> list[tuple[Direction, CachingFunction]]:
+    found: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink, private=private))]
+    if gradients:
+        found.append(("bwd", CachingFunction(sink, "_grad", private=private)))
+    return found
 
 
 def _prepare(
     root: NamedModel,
-    selection: list[Selected],
+    selection: Selection,
     options: CacheOptions,
     *,
     gradients: bool,

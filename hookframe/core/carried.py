@@ -56,8 +56,8 @@ def carry(attachments: Iterable[Attachment]) -> list[CarriedHook]:
             function=attachment.user_hook,
             direction=attachment.direction,
             name=attachment.name,
-            permanent=attachment.handle.is_permanent,
-            level=attachment.handle.context_level,
+            permanent=attachment.permanent,
+            level=attachment.level,
             aliases=attachment.aliases,
         )
         for attachment in attachments

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
 from hookframe.admission.request import FunctionInfo, Route, RunRequest
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import Admitted, describe, model_name, next_operation, review_or_raise
+from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
+from hookframe.core.batch import Asked, Batch, kind_of
+from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
+from hookframe.core.describing import describe
 from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
-from hookframe.core.hook_point import attach
-from hookframe.core.names import Selected
-from hookframe.core.planning import plan_attachment
+from hookframe.core.hook_point import attach, take_off
 from hookframe.core.removing import detach_all, tell_removed
 from hookframe.core.scope import Scope, ScopeName
 from hookframe.core.unmanaged import unmanaged_modules
@@ -25,11 +26,10 @@ from hookframe.errors import HookframeError, InvalidHookFunction
 if TYPE_CHECKING:
     from hookframe.admission.request import Direction
     from hookframe.core.named_model import NamedModel
-    from hookframe.core.types import HookFunction, HookSpecification
+    from hookframe.core.types import HookSpecification
 
 __all__ = ["HookContext"]
 
-Planned: TypeAlias = "HookSpecification | tuple[Selected, HookFunction]"
 Root = TypeVar("Root", bound="NamedModel")
 
 
@@ -42,30 +42,36 @@ class HookContext(Generic[Root]):
     def __init__(
         self,
         root: Root,
-        fwd_hooks: Iterable[Planned],
-        bwd_hooks: Iterable[Planned],
+        fwd_hooks: Iterable[HookSpecification],
+        bwd_hooks: Iterable[HookSpecification],
         *,
         reset_hooks_end: bool,
         clear_contexts: bool,
         route: Route,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
+        known: Sequence[Asked] = (),
     ) -> None:
-        if scope not in ("all", "context"):
+        if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
-        self.specifications: tuple[tuple[Direction, list[Planned]], ...] = (
+        self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
             ("fwd", _listed(fwd_hooks, "fwd_hooks")),
             ("bwd", _listed(bwd_hooks, "bwd_hooks")),
         )
+        self.known = known  # hooks whose points are known already; then there are no others
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
-        self.scope = Scope() if scope == "context" else None
+        self.scope_name = scope
+        self.scope: Scope | None = None
         self.operation = 0
         self.level = 0
         self.attachments: list[Attachment] = []
         self.skipped: dict[str, str] = {}
         self.sinks: list[CacheSink] = []
+        self._batch: Batch | None = None
+        self._kind: Hashable = None
+        self._pool: BatchPool | None = None
         self._entered = False
         self._ran_before = False
 
@@ -73,14 +79,15 @@ class HookContext(Generic[Root]):
         if self._entered:
             raise HookframeError(f"{self!r} is entered already: call {self.route}(...) again for another context")
         root = self.root
-        planned = self._plan()
-        admitted: Admitted = attach(planned, root=root, route=self.route, operation=self.operation)
+        self.scope = Scope() if (self.scope_name or root.controller.default_scope) == "context" else None
+        batch = self._plan()
+        admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
+        self._batch = batch
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
-        self.sinks = sinks_of(planned)
         for sink in self.sinks:
-            if isinstance(sink.cache, ActivationCache):
+            if self.skipped and isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
-        self._entered, root.context_level = True, self.level
+        self._entered, root.__dict__["context_level"] = True, self.level  # not setattr: torch's costs microseconds
         if self.scope is not None:
             self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
@@ -93,7 +100,7 @@ class HookContext(Generic[Root]):
 
     def _tell_entered(self) -> None:
         controller = self.root.controller
-        tell_started(self.root, self.attachments, self.operation, self.route)
+        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route)
         if controller.wants("context_entered"):
             event = ContextEntered(
                 model=model_name(self.root),
@@ -104,17 +111,40 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
 
-    def _plan(self) -> list[Attachment]:
+    def _plan(self) -> Batch:
+        """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
         self.operation = next_operation()
         self.level = self.root.context_level + 1
-        return [
-            plan_attachment(
-                point, hook, direction=direction, name=name, exact=exact, level=self.level, owner=self, scope=self.scope
-            )
-            for direction, specifications in self.specifications
-            for names, hook in specifications
-            for name, point, exact in ([names] if isinstance(names, Selected) else self.root.select_points(names))
-        ]
+        asked = self._asked()
+        self.sinks = sinks_of(function for _, _, function in asked)
+        tree = self.root.kept_tree
+        if tree is None:
+            return Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+        self._kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
+        self._pool = tree.batches
+        batch = self._pool.take(self._kind)
+        if batch is None:
+            batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+            batch.keep(natures, self.root)
+        batch.arm([function for _, _, function in asked], self.scope)
+        return batch
+
+    def _asked(self) -> Sequence[Asked]:
+        if self.known:
+            return self.known
+        hooks = [(d, names, hook) for d, specifications in self.specifications for names, hook in specifications]
+        meant = self.root.selections([names for _, names, _ in hooks])
+        return [Asked(d, selection, hook) for (d, _, hook), selection in zip(hooks, meant, strict=True)]
+
+    def _give_back(self) -> None:
+        """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
+        batch, pool, self._batch, self._pool = self._batch, self._pool, None, None
+        if batch is None or pool is None or not self.reset or len(self.attachments) != len(batch.attachments):
+            return
+        self.attachments = []
+        tree = self.root.kept_tree
+        if tree is not None and tree.batches is pool and batch.rest():
+            pool.give_back(self._kind, batch)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -125,7 +155,8 @@ class HookContext(Generic[Root]):
         controller = root.controller
         gone, ran = self._leave()
         tell_removed(gone, root, controller, self.route)
-        tell_failures(root, attachments)
+        if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
+            tell_failures(root, attachments)
         if controller.wants("context_exited"):
             event = ContextExited(
                 model=model_name(root),
@@ -137,27 +168,34 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if ran:
-            self._report_run(error)
+            self._report_run(error, gone)
+        self._give_back()
 
     def _leave(self) -> tuple[list[Attachment], bool]:
         """Take the hooks off and close the level, before anybody is told; says which went, and if the model ran."""
-        root, attachments = self.root, self.attachments
-        gone = detach_all(attachments) if self.reset else []
-        for attachment in attachments:
-            attachment.owner = None  # what stays is an ordinary hook from here on
+        root, attachments, batch = self.root, self.attachments, self._batch
+        gone: list[Attachment] = []
+        if not self.reset:
+            for attachment in attachments:
+                attachment.owner = None  # what stays is an ordinary hook from here on
+        elif batch is not None and len(attachments) == len(batch.attachments):
+            gone = take_off(batch)
+        else:
+            gone = detach_all(attachments)
         self._entered = False
         if self.scope is not None:
             self.scope.close()
-        root.context_level -= 1
+        root.__dict__["context_level"] -= 1
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
+        ran = ran or root.must_have_run(attachments)
         root.__dict__["_ran"] = ran or self._ran_before
         return gone, ran
 
-    def _report_run(self, error: BaseException | None) -> None:
+    def _report_run(self, error: BaseException | None, gone: Sequence[Attachment]) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = report_caches(self.root, self.sinks, self.skipped, self.operation, warn=error is None)
+        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None)
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),
@@ -169,9 +207,13 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if error is None:
-            silent = silent_hooks(attachments, backward_too=self.reset and self.route != "run_with_hooks")
+            exact = self._batch is not None and self._batch.exact
+            backward_too = self.reset and self.route != "run_with_hooks"
+            stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
+            silent = silent_hooks(stayed, backward_too=backward_too) if exact else []
             self._review_run(silent, cached)
-            warn_of_silence(self.root, silent, attachments)
+            if silent:
+                warn_of_silence(self.root, silent, attachments)
 
     def _review_run(self, silent: Sequence[Attachment], cached: int) -> None:
         controller = self.root.controller
@@ -192,8 +234,11 @@ def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
     """Tell observers of the functions that raised, each once."""
     controller = root.controller
     for attachment in attachments:
-        error, attachment.error = attachment.error, None
-        if error is not None and controller.wants("hook_failed"):
+        error = attachment.error
+        if error is None:
+            continue
+        attachment.error = None
+        if controller.wants("hook_failed"):
             event = HookFailed(
                 model=model_name(root),
                 point=attachment.label,
@@ -205,7 +250,7 @@ def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
             controller.notify(event)
 
 
-def _listed(hooks: Iterable[Planned], what: str) -> list[Planned]:
+def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
     listed = list(hooks)
     for item in listed:
         if not isinstance(item, (tuple, list)) or len(item) != 2:

@@ -10,8 +10,7 @@ __all__ = ["directions", "fits"]
 
 def fits(attachment: Attachment, including_permanent: bool, level: int | None) -> bool:
     """True if the hook is one that a call with these arguments means."""
-    handle = attachment.handle
-    return (including_permanent or not handle.is_permanent) and (level is None or handle.context_level == level)
+    return (including_permanent or not attachment.permanent) and (level is None or attachment.level == level)
 
 
 def directions(direction: str) -> tuple[str, ...]:

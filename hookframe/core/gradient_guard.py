@@ -10,8 +10,8 @@ used afterwards. The gradient then leaves that change out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,8 +20,7 @@ from hookframe.errors import GradientError
 __all__ = ["GradientGuard"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Placement:
+class _Placement(NamedTuple):
     """Where a view lies in its base."""
 
     size: torch.Size
@@ -41,6 +40,11 @@ class _Placement:
         return laid_out.copy_(total).as_strided(self.size, self.stride, self.offset)
 
 
+@functools.cache
+def _empty(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    return torch.empty(0, dtype=dtype, device=device)
+
+
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     """True if all elements are equal, or both not a number."""
     return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
@@ -57,7 +61,7 @@ class GradientGuard:
     def __init__(self, tensor: torch.Tensor, point: str | None) -> None:
         self.point = point
         self._probe = tensor.detach()
-        self._probe.data = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        self._probe.data = _empty(tensor.dtype, tensor.device)
         self._version: int = tensor._version
         self._passed: torch.Tensor | None = None
         base = tensor._base if tensor._is_view() and tensor._base is not None else tensor
@@ -80,7 +84,8 @@ class GradientGuard:
         """
         if self.leaf and self.changed:
             raise self._error("it is a leaf of the graph")
-        self._passed = gradient
+        if not self.leaf:
+            self._passed = gradient
 
     def _check(self, total: torch.Tensor | None) -> None:
         """Compare all gradients of the tensor that went in with what the hooks passed on.

@@ -11,9 +11,12 @@ object; such a gradient is refused by :mod:`hookframe.core.gradient_guard` inste
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.gradient_guard import GradientGuard
 from hookframe.core.handles import Attachment
@@ -21,6 +24,7 @@ from hookframe.errors import ActivationTypeError
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import HookFunction
 
 __all__ = ["TAP", "GradientAttachment", "ScaledGradient"]
 
@@ -48,16 +52,32 @@ class ScaledGradient(torch.Tensor):
         return total * self.scale if total.dim() == 0 else total
 
 
+def begin_run(attachments: Sequence[Attachment]) -> None:
+    """Give backward hooks a number of their own for the operation that begins."""
+    run = next(_runs)
+    for attachment in attachments:
+        attachment.run = run
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, ScaledGradient):
         return value.as_subclass(torch.Tensor)
     return value
 
 
+_runs = itertools.count(2)
+
+
 class GradientAttachment(Attachment):
     """A backward hook: called with the gradient with respect to the point's output."""
 
     __slots__ = ()
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: HookFunction) -> None:
+        """Put ``function`` into them; the graphs of operations that are over call them no more."""
+        Attachment.arm(attachments, function)
+        begin_run(attachments)
 
     def fire(self, point: HookPoint, gradient: Any) -> Any:
         """Run the function on ``gradient``, of the shape of the point's output; return what goes on."""
@@ -93,26 +113,33 @@ class _GradientTap:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
-        attachments = tuple(a for a in point.backward_attachments if a.scope is None or a.scope.active)
-        if not attachments:
+        listening = [(a, a.run) for a in point.backward_attachments if a.scope is None or a.scope.active]
+        if not listening:
             return tensor
-        listener = _GradientListener(point, attachments)
-        return _Alias.apply(tensor, listener, GradientGuard(tensor, point.name))  # type: ignore[no-untyped-call]  # torch
+        listener = _Listener(point, listening, GradientGuard(tensor, point.name))
+        if is_dynamo_compiling() or _in_functorch():
+            return _Alias.apply(tensor, listener)  # type: ignore[no-untyped-call]  # torch
+        return _apply(tensor, listener)
 
 
-class _GradientListener:
-    """Passes one gradient through the backward hooks that were attached when the model ran forward."""
+class _Listener:
+    """Passes one gradient through the backward hooks that were attached when the model ran forward.
 
-    __slots__ = ("attachments", "point")
+    A hook that has gone since, or has come again for another operation, is left out.
+    """
 
-    def __init__(self, point: HookPoint, attachments: tuple[Attachment, ...]) -> None:
+    __slots__ = ("guard", "listening", "point")
+
+    def __init__(self, point: HookPoint, listening: list[tuple[Attachment, int]], guard: GradientGuard) -> None:
         self.point = point
-        self.attachments = attachments
+        self.listening = listening
+        self.guard = guard
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
-        state = gradient
-        for attachment in [a for a in self.attachments if not a.detached]:
-            state = attachment.fire(self.point, state)
+        state, point = gradient, self.point
+        for attachment in [a for a, run in self.listening if a.run == run]:  # one that goes meanwhile runs once more
+            state = attachment.fire(point, state)
+        self.guard.passes(state)
         return state
 
 
@@ -120,15 +147,16 @@ class _Alias(torch.autograd.Function):
     """The identity; its backward is the listener."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, listener: _GradientListener, guard: GradientGuard) -> torch.Tensor:
-        ctx.listener, ctx.guard = listener, guard
+    def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:
+        ctx.listener = listener
         return tensor.detach()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        passed_on = ctx.listener(gradient)
-        ctx.guard.passes(passed_on)
-        return passed_on, None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return ctx.listener(gradient), None
 
 
+# torch's own apply looks for functorch's wrappers first, which costs as much as the rest; the compiler needs it whole
+_in_functorch: Any = torch._C._are_functorch_transforms_active
+_apply: Any = super(torch.autograd.Function, _Alias).apply
 TAP = _GradientTap()

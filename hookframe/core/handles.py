@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from torch.compiler import is_dynamo_compiling
 
 from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.recomputing import look_for_recomputing
+from hookframe.core.return_guard import ReturnRules, check_return
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.scope import Scope
     from hookframe.core.types import HookFunction
 
-__all__ = ["Attachment", "HandleList", "HookHandle"]
+__all__ = ["Attachment", "HandleList", "HookHandle", "Owner"]
 
 
 @dataclass(eq=False)
@@ -50,36 +53,58 @@ class HandleList(list[HookHandle]):
         return list, (list(self),)
 
 
+class Owner:
+    """The operation that attachments belong to, as far as they know it.
+
+    :ivar held: True if somebody may hold on to a handle of one of them.
+    :ivar failed: True if one of them has an error that nobody has reported.
+    """
+
+    __slots__ = ("failed", "held")
+
+    def __init__(self) -> None:
+        self.failed = self.held = False
+
+
 class Attachment:
     """One function at one hook point: what the point runs, and what is known about it.
 
     The subclasses say how a tensor passes through (:meth:`fire`).
 
     :ivar function: what is called; the user's function unless a plugin or an option wrapped it.
+    :ivar user_hook: the function, as the user gave it.
+    :ivar plain: True if the function gets the tensor and the point as they are.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
     :ivar error: the exception that it raised last, until somebody has reported it.
-    :ivar detached: True once it was removed.
-    :ivar owner: the context or operation that made it, if any.
+    :ivar rules: what has to hold of a tensor that the function returns; None if that is its own affair.
+    :ivar run: which of its operations it is at work for, as a number; 0 once it was removed.
+    :ivar owner: the operation that it belongs to, if any.
     :ivar scope: who sees it: None for everybody.
     """
 
     __slots__ = (
         "__weakref__",
+        "_handle",
         "aliases",
-        "detached",
         "direction",
         "error",
         "exact",
         "fired",
         "function",
-        "handle",
+        "level",
         "name",
         "owner",
+        "permanent",
+        "plain",
         "point",
         "prepend",
         "read_only",
+        "recomputed",
+        "rules",
+        "run",
         "scope",
+        "user_hook",
         "view",
     )
 
@@ -101,34 +126,57 @@ class Attachment:
         prepend: bool = False,
         aliases: tuple[str, ...] = (),
         read_only: bool = False,
-        owner: object | None = None,
+        owner: Owner | None = None,
         scope: Scope | None = None,
     ) -> None:
         self.point = point
         self.function = function
+        self.user_hook = function
         self.direction: Direction = direction
         self.name = name
         self.exact = exact
+        self.permanent = permanent
+        self.level = level
         self.prepend = prepend
         self.aliases = aliases
         self.read_only = read_only
         self.owner = owner
         self.scope = scope
         self.view: Any = None
+        self.plain = point.hook_conversion is None
+        self.rules: ReturnRules | None = None
         self.fired = 0
+        self.recomputed = False
         self.error: BaseException | None = None
-        self.detached = False
-        self.handle = HookHandle(self, permanent, level, function)
+        self.run = 1
+        self._handle: HookHandle | None = None
+
+    @property
+    def handle(self) -> HookHandle:
+        """What the user holds; made when somebody first asks for it."""
+        handle = self._handle
+        if handle is None:
+            if self.owner is not None:
+                self.owner.held = True
+            handle = self._handle = HookHandle(self, self.permanent, self.level, self.user_hook)
+        return handle
+
+    @property
+    def attachment(self) -> Attachment:
+        """Itself: among what a point runs, the steps that stand for a hook say which."""
+        return self
+
+    @property
+    def dressed(self) -> bool:
+        """True if something goes around the function, such as a check that it only reads."""
+        return (
+            bool(self.aliases) or (self.read_only and not self.caches) or (self.rules is not None and self.rules.costly)
+        )
 
     @property
     def label(self) -> str:
         """The point's name for messages."""
         return self.name or self.point.name or "?"
-
-    @property
-    def user_hook(self) -> HookFunction:
-        """The function, as the user gave it."""
-        return self.handle.user_hook  # type: ignore[return-value]  # only user-made handles go without
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""
@@ -136,20 +184,54 @@ class Attachment:
             self.fired = 1  # counting would make dynamo compile anew for each number
         else:
             self.fired += 1
-        conversion = point.hook_conversion
         try:
-            seen = tensor if conversion is None else conversion.convert(tensor)
-            result = self.function(seen, hook=self.view or point)
-            if result is None:
-                return tensor
-            return result if conversion is None else conversion.revert(result)
+            if self.plain:
+                result = self.function(tensor, hook=point)
+                if result is None:
+                    if self.fired > 1:
+                        look_for_recomputing(self)
+                    return tensor
+                if self.rules is not None:
+                    check_return(self.rules, tensor, result, self.user_hook, point)
+                return result
+            return self._fire_converted(point, tensor)
         except BaseException as error:
             self.note(error)
             raise
 
+    def _fire_converted(self, point: HookPoint, tensor: Any) -> Any:
+        conversion, shown = point.hook_conversion, self.view or point
+        seen = tensor if conversion is None else conversion.convert(tensor)
+        result = self.function(seen, hook=shown)
+        if result is None:
+            return tensor
+        if self.rules is not None:
+            check_return(self.rules, seen, result, self.user_hook, shown)
+        return result if conversion is None else conversion.revert(result)
+
+    def converts(self, conversion: object | None) -> None:
+        """The point has another conversion, or none, from here on."""
+        self.plain = conversion is None and self.view is None
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: HookFunction) -> None:
+        """Put ``function`` into attachments of this kind, for an operation that begins."""
+        for attachment in attachments:
+            attachment.function = attachment.user_hook = function
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Take the functions out again: nobody uses the attachments for a while."""
+        for attachment in attachments:
+            attachment.function = attachment.user_hook = _nothing
+            attachment.fired = 0
+            attachment.recomputed = False
+
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""
         self.error = error
+        if self.owner is not None:
+            self.owner.failed = True
         where = f"raised by the {self.direction} hook {FunctionInfo.of(self.user_hook)} at hook point {self.label!r}"
         if where not in getattr(error, "__notes__", ()):
             error.add_note(where)
@@ -160,3 +242,7 @@ class Attachment:
 
     def __repr__(self) -> str:
         return f"<{self.direction} attachment of {FunctionInfo.of(self.user_hook).qualname} at {self.label!r}>"
+
+
+def _nothing(tensor: Any, *, hook: Any) -> None:
+    """Do nothing: called in the moment after an operation ended, by another thread that was about to call its function."""

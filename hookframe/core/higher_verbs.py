@@ -10,7 +10,7 @@ from typing import Any, Self, overload
 
 from torch import nn
 
-from hookframe.core.above import above
+from hookframe.admission.above import above
 from hookframe.core.named_model import NamedModel
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, NamesFilter

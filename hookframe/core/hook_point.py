@@ -7,7 +7,7 @@ point runs, and everything :func:`attach` adds has passed one admission.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from torch.compiler import is_dynamo_compiling
@@ -15,29 +15,29 @@ from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
-from hookframe.core.admitting import Admitted, admit, describe, next_operation
-from hookframe.core.belonging import BelongsToModels
+from hookframe.core.admitting import Admitted, admit, next_operation
+from hookframe.core.batch import Batch, Places
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
-from hookframe.core.fitting import directions, fits
-from hookframe.core.gradients import TAP
-from hookframe.core.handles import Attachment, HandleList, HookHandle
+from hookframe.core.describing import describe
+from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.planning import plan_attachment
-from hookframe.core.removing import detach_all, review_removal, tell_removed
-from hookframe.core.scope import ScopedStep
+from hookframe.core.point_removing import RemovablePoint
+from hookframe.core.removing import detach_all
+from hookframe.core.steps import MODULE_CALL, attachments_in, steps_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
-    from hookframe.core.types import HookConversion, HookFunction
+    from hookframe.core.types import HookFunction
 
-__all__ = ["HookPoint", "attach"]
+__all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_TRANSIENT = ("_plan", "_fwd", "_bwd", "_roots")
+_TRANSIENT = ("_plan", "_bwd", "_roots")
 
 
-class HookPoint(BelongsToModels):
+class HookPoint(RemovablePoint):
     """A named place in a model: ``x = self.hook_mlp_out(x)`` returns ``x`` unless a hook function replaces it.
 
     :ivar name: the dotted name that the model's ``setup()`` gave; None before.
@@ -47,14 +47,8 @@ class HookPoint(BelongsToModels):
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
 
-    ctx: dict[Any, Any]
-    hook_conversion: HookConversion | None
-    _plan: tuple[Any, ...] | None  # what a call runs; None: nothing
-    _fwd: tuple[Attachment, ...]
-    _bwd: tuple[Attachment, ...]
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
     _listens: ClassVar[bool] = False  # a subclass wants to know when it gets something to run
-    _call_module: bool  # torch's own hooks, or a subclass's forward, have to run as well
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -72,7 +66,7 @@ class HookPoint(BelongsToModels):
         self._start_empty()
 
     def _start_empty(self) -> None:
-        self.__dict__.update(_roots=())
+        self.__dict__.update(_roots=(), _plan=None)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -80,15 +74,15 @@ class HookPoint(BelongsToModels):
         plan = self._plan
         if plan is None:
             return x
-        return self._run(plan, x)
-
-    def _run(self, plan: tuple[Any, ...], x: Any) -> Any:
-        if self._call_module:
-            x = super().__call__(x)
-            if not is_dynamo_compiling() and not (self._own_forward or self._has_torch_hooks()):
-                self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
         for step in plan:
             x = step.fire(self, x)
+        return x
+
+    def call_module(self, x: Any) -> Any:
+        """Run what torch runs: its own hooks, and a subclass's ``forward``."""
+        x = super().__call__(x)
+        if not is_dynamo_compiling() and not (self._own_forward or self._has_torch_hooks()):
+            self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
         return x
 
     def forward(self, x: Any) -> Any:
@@ -133,60 +127,18 @@ class HookPoint(BelongsToModels):
         """Attach ``hook`` as a permanent one; see :meth:`add_hook`."""
         return self.add_hook(hook, dir=dir, is_permanent=True)
 
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        super().__setattr__(attribute, value)
+        if attribute == "hook_conversion":
+            for attachment in self._attachments() if "_bwd" in self.__dict__ else ():
+                attachment.converts(value)
+
     def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         if not callable(hook):
             raise InvalidHookFunction(f"{describe(hook)} cannot be called: torch's hooks are functions")
         attachment = TorchAttachment(self, hook, method, options)
         attach([attachment], root=self.owner, route="torch", operation=next_operation())
         return cast("RemovableHandle", attachment.installed)
-
-    @property
-    def fwd_hooks(self) -> list[HookHandle]:
-        """Handles of the forward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._fwd])
-
-    @property
-    def bwd_hooks(self) -> list[HookHandle]:
-        """Handles of the backward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._bwd])
-
-    @property
-    def backward_attachments(self) -> tuple[Attachment, ...]:
-        """The backward hooks themselves; a tuple that never changes, a new one takes its place."""
-        return self._bwd
-
-    def has_hooks(
-        self,
-        dir: Literal["fwd", "bwd", "both"] = "both",
-        including_permanent: bool = True,
-        level: int | None = None,
-    ) -> bool:
-        """True if a hook is attached that fits; ``level=None`` means any level."""
-        return any(fits(attachment, including_permanent, level) for attachment in self._attachments(directions(dir)))
-
-    def _attachments(self, directions: Sequence[str] = ("fwd", "bwd")) -> Iterator[Attachment]:
-        for direction in directions:
-            yield from self.__dict__["_" + direction]
-
-    def remove_hooks(
-        self,
-        dir: Literal["fwd", "bwd", "both"] = "fwd",
-        including_permanent: bool = False,
-        level: int | None = None,
-    ) -> None:
-        """Remove the hooks that fit; ``level=None`` means any level.
-
-        :raises HookDenied: if a plugin refuses to let go of permanent hooks or of those of an open context; all stay.
-        """
-        fitting = self.fitting(dir, including_permanent, level)
-        root = self.owner
-        controller = self.controller
-        review_removal(fitting, root, controller, "remove_hooks")
-        tell_removed(detach_all(fitting), root, controller, "remove_hooks")
-
-    def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Attachment]:
-        """The attachments that a removal with these arguments would take."""
-        return [a for a in self._attachments(directions(dir)) if fits(a, including_permanent, level)]
 
     def detach(self, attachment: Attachment) -> bool:
         """Take one hook off this point; False if it was not there. Asks and tells nobody."""
@@ -201,33 +153,33 @@ class HookPoint(BelongsToModels):
             else:
                 return False
             self._replace(fwd, bwd)
-            attachment.detached = True
+            attachment.run = 0
         return True
 
-    def release(self, attachment: Attachment) -> None:
-        """Remove one hook by its handle, and tell observers."""
-        root = self.owner
-        tell_removed(detach_all([attachment]), root, self.controller, "handle")
-
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = tuple(a if a.scope is None else ScopedStep(a, a.scope) for a in fwd)
-        plan: tuple[Any, ...] | None = (*steps, TAP) if bwd else steps
-        call_module = self._own_forward or self._has_torch_hooks()
-        if not plan and not call_module:
-            plan = None
-        turns = self._listens and (self.__dict__.get("_plan") is None) is not (plan is None)
+        steps = steps_for(fwd, bool(bwd))
+        plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
+        turns = self._listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        # not setattr: torch's costs microseconds
-        self.__dict__.update(_fwd=fwd, _bwd=bwd, _plan=plan, _call_module=call_module)
+        self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
+
+    def plan_for(self, attachments: Sequence[Attachment]) -> tuple[Any, ...] | None:
+        """What an idle point would run for ``attachments``; None if more has to be done than to say so."""
+        fwd = tuple(a for a in attachments if a.direction == "fwd")
+        return None if self._listens else steps_for(fwd, len(fwd) < len(attachments))
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
 
         What it raises on ``"active"`` reaches whoever attaches; nothing was attached.
         """
+
+    def why_silent(self) -> str | None:
+        """What is known about why functions here may never run; subclasses may know something."""
+        return None
 
     def synonyms(self, name: str | None) -> tuple[str, ...]:
         """Other names of what is at this point than ``name``; subclasses may have some."""
@@ -239,37 +191,12 @@ class HookPoint(BelongsToModels):
             attachment.install()
             self._replace(fwd, bwd)
             return
+        attachment.converts(self.hook_conversion)
         if attachment.direction == "fwd":
             fwd = (attachment, *fwd) if attachment.prepend else (*fwd, attachment)
         else:
             bwd = (attachment, *bwd) if attachment.prepend else (*bwd, attachment)
         self._replace(fwd, bwd)
-
-    def layer(self) -> int:
-        """The layer: the number in the second dotted part of the name (``blocks.3.hook_mlp_out`` → 3).
-
-        :raises ValueError: if the point has no name, or none with a number in second place.
-        """
-        if self.name is None:
-            raise ValueError("this hook point has no name, so no layer: call setup() on its model first")
-        parts = self.name.split(".")
-        if len(parts) < 2 or not parts[1].isdigit():
-            raise ValueError(f"hook point {self.name!r} has no number in the second part of its name, so no layer")
-        return int(parts[1])
-
-    def clear_context(self) -> None:
-        """Give the point a fresh, empty ``ctx``."""
-        self.ctx = {}
-
-    def enable_reshape(self, conversion: HookConversion | None = None) -> None:
-        """Let hook functions see ``conversion.convert(tensor)``, and what they return through ``revert``."""
-        self.hook_conversion = conversion
-
-    def __repr__(self) -> str:
-        counts = ((len(self._fwd), "fwd"), (len(self._bwd), "bwd"))
-        parts = [f"name={self.name!r}"] if self.name is not None else []
-        parts += [f"{count} {direction}" for count, direction in counts if count]
-        return f"HookPoint({', '.join(parts)})"
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key not in _TRANSIENT}
@@ -297,7 +224,7 @@ class HookPoint(BelongsToModels):
 
 
 def attach(
-    attachments: Sequence[Attachment],
+    batch: Batch | Sequence[Attachment],
     *,
     root: NamedModel | None,
     route: Route,
@@ -309,17 +236,65 @@ def attach(
     :raises HookDenied: if the batch is refused; nothing was attached.
     :raises BaseException: whatever stops the attaching half-way; what was attached so far is off again.
     """
+    if not isinstance(batch, Batch):
+        batch = Batch((batch,), route)
     controller = current_controller() if root is None else root.controller
-    admitted = admit(attachments, root=root, controller=controller, route=route)
-    done: list[Attachment] = []
+    admitted = admit(batch, root=root, controller=controller, route=route)
+    attachments = admitted.attachments
     try:
         with _lock:
-            for attachment in admitted.attachments:
-                attachment.point._add(attachment)
-                done.append(attachment)
-        if done and controller.wants("hooks_added"):
+            if batch.places is not None and len(attachments) == len(batch.attachments):
+                _put(batch.places)
+            else:
+                for attachment in attachments:
+                    attachment.point._add(attachment)
+        if attachments and controller.wants("hooks_added"):
             controller.notify(admitted.added_event(root, operation, route))
     except BaseException:
-        detach_all(done)
+        detach_all(attachments)
         raise
     return admitted
+
+
+def _put(places: Places) -> None:
+    """Put a batch where it belongs. The loops are as short as they can be: everything that is cached runs through them."""
+    others = [*places.others]
+    for own, plan in places.forward:
+        if own["_plan"] is None:
+            own["_plan"] = plan
+        else:
+            others += attachments_in(plan)
+    for own, plan, bwd in places.both:
+        if own["_plan"] is None:
+            own["_bwd"] = bwd
+            own["_plan"] = plan
+        else:
+            others += attachments_in(plan, bwd)
+    for attachment in others:
+        attachment.point._add(attachment)
+
+
+def take_off(batch: Batch) -> list[Attachment]:
+    """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
+    places = batch.places
+    if places is None:
+        return detach_all(batch.attachments)
+    others = [*places.others]
+    with _lock:
+        for own, plan in places.forward:
+            if own["_plan"] is plan:  # else somebody has changed something at this point meanwhile
+                own["_plan"] = None
+            else:
+                others += attachments_in(plan)
+        for own, plan, bwd in places.both:
+            if own["_plan"] is plan:
+                own["_plan"] = None
+                own["_bwd"] = ()
+                for attachment in bwd:
+                    attachment.run = 0
+            else:
+                others += attachments_in(plan, bwd)
+    if not others:
+        return batch.attachments
+    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
+    return [attachment for attachment in batch.attachments if id(attachment) not in left]

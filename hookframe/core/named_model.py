@@ -12,10 +12,12 @@ from hookframe.admission.controller import AdmissionController, current_controll
 from hookframe.admission.request import Direction
 from hookframe.core.admitting import next_operation
 from hookframe.core.devices import AdmittedMoves
+from hookframe.core.evidence import warn_of_lost
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import HookPoint, attach
-from hookframe.core.names import Selected, select
-from hookframe.core.tree import ModuleTree
+from hookframe.core.kept_tree import KeptTree
+from hookframe.core.names import select
+from hookframe.core.selection import Selected, Selection
 from hookframe.errors import NotSetUp
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["NamedModel"]
 
 logger = logging.getLogger("hookframe")
-
-_FEW = 16  # up to so many names are looked up one by one instead of comparing the whole tree
 
 
 class NamedModel(AdmittedMoves):
@@ -68,12 +68,15 @@ class NamedModel(AdmittedMoves):
 
     def setup(self) -> None:
         """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again."""
-        tree = ModuleTree.read(self)
+        before: KeptTree | None = self.__dict__.get("_tree")
+        tree = KeptTree(self)
         tree.give_names()
         self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
         for point in self.hook_points():
             point.belong_to(self)
         self._admit_carried()
+        if before is not None:
+            warn_of_lost(before, tree)
 
     def hook_points(self) -> Iterable[HookPoint]:
         """Every hook point once, in the model's order."""
@@ -86,8 +89,12 @@ class NamedModel(AdmittedMoves):
 
     def name_of(self, point: nn.Module) -> str | None:
         """The name of ``point`` in this model; None if it is not there."""
-        tree: ModuleTree | None = self.__dict__.get("_tree")
+        tree: KeptTree | None = self.__dict__.get("_tree")
         return None if tree is None else tree.names.get(id(point))
+
+    def synonyms_of(self, name: str) -> tuple[str, ...]:
+        """Other names of the point called ``name``; none if there is no such point. Subclasses may have some."""
+        return ()
 
     def _points(self) -> dict[str, HookPoint]:
         try:
@@ -96,6 +103,10 @@ class NamedModel(AdmittedMoves):
             raise NotSetUp(
                 f"{type(self).__name__} has no hook points yet: call self.setup() at the end of its __init__"
             ) from None
+
+    def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
+        """True if an operation with these hooks that saw no run of the model has to be reported; subclasses may say so."""
+        return False
 
     def select_points(self, names_filter: NamesFilter) -> list[Selected]:
         """The hook points that ``names_filter`` means, in the model's order.
@@ -106,28 +117,55 @@ class NamedModel(AdmittedMoves):
         :raises NotAHookPoint: if a name is another kind of module's.
         :raises NotSetUp: if ``setup()`` was never called.
         """
-        self.refresh(names_filter)
-        selection = select(names_filter, self._points(), self.__dict__.get("mod_dict"))
-        if not selection and callable(names_filter):
+        return list(self.selection(names_filter))
+
+    def selection(self, names_filter: NamesFilter) -> Selection:
+        """As :meth:`select_points`; the same object for the same points, while the tree is the same."""
+        return self.selections([names_filter])[0]
+
+    def selections(self, filters: Sequence[NamesFilter]) -> list[Selection]:
+        """What each of ``filters`` means, after one look at whether the tree has changed."""
+        if len(filters) == 1:
+            self.refresh(filters[0])
+        elif filters:
+            self.refresh()
+        return [self._meaning(names_filter) for names_filter in filters]
+
+    def _meaning(self, names_filter: NamesFilter) -> Selection:
+        tree = self.kept_tree
+        if tree is None:
+            selection = Selection(select(names_filter, self._points(), self.__dict__.get("mod_dict")))
+        else:
+            selection = tree.selection(names_filter)
+        if not selection.entries and callable(names_filter):
             logger.warning("no hook point of %s has a name that the predicate accepts", type(self).__name__)
         return selection
 
-    def refresh(self, names_filter: NamesFilter = None) -> None:
-        """Read the tree again if it has changed, as far as ``names_filter`` depends on it.
+    @property
+    def kept_tree(self) -> KeptTree | None:
+        """The tree as ``setup()`` read it last; None if ``hook_dict`` is not what it read."""
+        tree: KeptTree | None = self.__dict__.get("_tree")
+        return tree if tree is not None and tree.points is self._points() else None
 
-        A ``hook_dict`` that somebody else has set is left alone.
-        """
-        tree: ModuleTree | None = self.__dict__.get("_tree")
-        ours = tree is not None and tree.points is self._points()
-        if ours and tree is not None and not self._is_current(tree, names_filter):
+    def refresh(self, names_filter: NamesFilter = None) -> None:
+        """Read the tree again if it has changed. A ``hook_dict`` that somebody else has set is left alone."""
+        tree = self.kept_tree
+        if tree is not None and not tree.is_current():
             NamedModel.setup(self)
 
-    def _is_current(self, tree: ModuleTree, names_filter: NamesFilter) -> bool:
-        if isinstance(names_filter, str):
-            return tree.still_has(self, names_filter)
-        if isinstance(names_filter, Sequence) and len(names_filter) <= _FEW:
-            return all(isinstance(name, str) and tree.still_has(self, name) for name in names_filter)
-        return tree.is_current()
+    def forget_plans(self) -> None:
+        """Plan hooks anew from here on: a point has another name, or another model's say, than before."""
+        tree: KeptTree | None = self.__dict__.get("_tree")
+        if tree is not None:
+            tree.forget()
+
+    @property
+    def has_own_check(self) -> bool:
+        """True if a subclass, or this model alone, has an opinion on what is attached."""
+        return (
+            type(self).ask_own_check is not NamedModel.ask_own_check
+            or getattr(self.check_hooks_to_add, "__func__", None) is not NamedModel.check_hooks_to_add
+        )
 
     def check_hooks_to_add(
         self,
@@ -148,13 +186,12 @@ class NamedModel(AdmittedMoves):
         """Ask :meth:`check_hooks_to_add` about one planned attachment, if a subclass has an opinion."""
         check = self.check_hooks_to_add
         if getattr(check, "__func__", None) is not NamedModel.check_hooks_to_add:
-            handle = attachment.handle
             check(
                 attachment.point,
                 name,
                 attachment.user_hook,
                 dir=attachment.direction,
-                is_permanent=handle.is_permanent,
+                is_permanent=attachment.permanent,
                 prepend=attachment.prepend,
             )
 

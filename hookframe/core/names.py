@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from hookframe.core.admitting import describe
+from hookframe.core.describing import describe
+from hookframe.core.selection import Selected, SweptName
 from hookframe.errors import InvalidNamesFilter, NotAHookPoint, UnknownHookPoint
 
 if TYPE_CHECKING:
@@ -16,60 +17,50 @@ if TYPE_CHECKING:
 __all__ = ["Selected", "SweptName", "select", "unknown_point"]
 
 
-class SweptName(str):
-    """A name that a filter swept up, as against one that the user wrote."""
-
-    __slots__ = ()
-
-
-class Selected(NamedTuple):
-    """One hook point that a filter means.
-
-    :ivar exact: True if it was asked for by this name.
-    """
-
-    name: str
-    point: HookPoint
-    exact: bool
-
-
 def select(
-    names_filter: NamesFilter, points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None = None
+    names_filter: NamesFilter,
+    points: Mapping[str, HookPoint],
+    modules: Mapping[str, Any] | None = None,
+    exact: Mapping[str, Selected] | None = None,
 ) -> list[Selected]:
     """The points that ``names_filter`` means, in the order of ``points``, each point once.
 
     :param points: name → hook point.
     :param modules: name → module, for a better error when a name is no hook point's.
+    :param exact: name → what is found for a name that a user wrote, if that is known.
     :raises UnknownHookPoint: if a name is not there; with the nearest names that are.
     :raises NotAHookPoint: if a name is that of another kind of module.
     :raises InvalidNamesFilter: if it is none of a name, names, a predicate and None.
     """
     if isinstance(names_filter, str):
-        exact = not isinstance(names_filter, SweptName)
-        return [Selected(str(names_filter), _find(names_filter, points, modules), exact)]
+        written = not isinstance(names_filter, SweptName)
+        return [Selected(str(names_filter), _find(names_filter, points, modules), written)]
     if names_filter is None:
         return _once(Selected(name, point, False) for name, point in points.items())
     if callable(names_filter):
         wanted: Callable[[str], bool] = names_filter
         return _once([Selected(name, point, False) for name, point in points.items() if wanted(name)])
     if isinstance(names_filter, Collection) and all(isinstance(name, str) for name in names_filter):
-        return _named(names_filter, points, modules)
+        return _named(names_filter, points, modules, exact)
     raise InvalidNamesFilter(
         f"names_filter {describe(names_filter)} is none of a name, a list of names, a predicate on names, and None"
     )
 
 
 def _named(
-    names: Collection[str], points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None
+    names: Collection[str],
+    points: Mapping[str, HookPoint],
+    modules: Mapping[str, Any] | None,
+    exact: Mapping[str, Selected] | None,
 ) -> list[Selected]:
-    wanted = {str(name): not isinstance(name, SweptName) for name in names}
-    for name in wanted:
-        if name not in points:
+    swept = {name for name in names if isinstance(name, SweptName)}
+    wanted = set(names)
+    if not wanted <= points.keys():
+        for name in names:
             _find(name, points, modules)
-    if len(wanted) * 4 < len(points):  # few of many: look them up, and put them in the model's order
-        order = {name: place for place, name in enumerate(points)}
-        return [Selected(name, points[name], wanted[name]) for name in sorted(wanted, key=order.__getitem__)]
-    return [Selected(name, point, wanted[name]) for name, point in points.items() if name in wanted]
+    if exact is not None and not swept:
+        return [exact[name] for name in points if name in wanted]
+    return [Selected(name, point, name not in swept) for name, point in points.items() if name in wanted]
 
 
 def _once(selection: Iterable[Selected]) -> list[Selected]:

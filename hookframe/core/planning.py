@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hookframe.admission.request import Direction
-from hookframe.core.admitting import describe
-from hookframe.core.cache_sink import CachingAttachment, CachingFunction, GradientCachingAttachment
+from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.cache_sink import RESTING, CachingAttachment, CachingFunction, GradientCachingAttachment
+from hookframe.core.describing import describe
 from hookframe.core.effects import is_read_only
 from hookframe.core.gradients import GradientAttachment
 from hookframe.core.handles import Attachment
 from hookframe.core.point_view import PointView
+from hookframe.core.return_guard import ReturnRules, rules_of
 from hookframe.errors import InvalidDirection, InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["plan_attachment"]
+__all__ = ["Nature", "nature_of", "plan_attachment"]
 
 _KINDS = {
     ("fwd", False): Attachment,
@@ -42,7 +43,32 @@ def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Directio
     caches = isinstance(hook, CachingFunction)
     kind: Any = _KINDS[direction, caches]
     attachment: Attachment = kind(point, hook, direction=direction, read_only=caches or is_read_only(hook), **options)
+    if direction == "fwd" and not attachment.read_only:
+        attachment.rules = rules_of(hook)
     shown = point.name_in(attachment.name)
     if shown is not None and shown != point.name:
         attachment.view = PointView(point, shown)
+        attachment.plain = False
     return attachment
+
+
+class Nature(NamedTuple):
+    """What is planned alike for two functions that agree in it.
+
+    :ivar stores: for caching hooks, what they add to the names of points; None for others.
+    """
+
+    info: FunctionInfo
+    read_only: bool
+    stores: str | None
+    rules: ReturnRules | None
+
+
+def nature_of(function: HookFunction) -> Nature:
+    """What ``function`` is to whoever plans."""
+    if isinstance(function, CachingFunction):
+        return Nature(_CACHING, True, function.suffix, None)
+    return Nature(FunctionInfo.of(function), is_read_only(function), None, rules_of(function))
+
+
+_CACHING = FunctionInfo.of(RESTING)

@@ -43,9 +43,9 @@ def review_removal(
     """
     if not controller.wants("check_reset"):
         return
-    protected = [a for a in attachments if a.handle.is_permanent or a.owner is not None]
+    protected = [a for a in attachments if a.permanent or a.owner is not None]
     if protected:
-        permanent = sum(attachment.handle.is_permanent for attachment in protected)
+        permanent = sum(attachment.permanent for attachment in protected)
         request = ResetRequest(
             points=tuple(attachment.label for attachment in protected),
             permanent=permanent,

@@ -14,7 +14,7 @@ from hookframe.admission.request import FunctionInfo
 from hookframe.core.types import HookFunction
 from hookframe.errors import HookReturnError
 
-__all__ = ["ReturnGuard", "ReturnRules", "guarded", "rules_of"]
+__all__ = ["ReturnGuard", "ReturnRules", "check_return", "guarded", "rules_of"]
 
 F = TypeVar("F", bound=HookFunction)
 
@@ -110,33 +110,12 @@ class ReturnGuard:
         looks = rules.costly and isinstance(tensor, torch.Tensor) and not is_dynamo_compiling()
         before = float(_norm(tensor)) if looks and rules.norm_ratio is not None else 0.0
         result = self.function(tensor, hook=hook)
-        if result is not None and isinstance(tensor, torch.Tensor):
-            self._check(tensor, result, hook)
+        if result is not None:
+            check_return(rules, tensor, result, self.named, hook)
         changed = tensor if result is None else result
         if looks and isinstance(changed, torch.Tensor):
             self._look(changed, before, hook)
         return result
-
-    def _check(self, tensor: torch.Tensor, result: Any, hook: Any) -> None:
-        rules = self.rules
-        if not isinstance(result, torch.Tensor):
-            if rules.tensor:
-                what = f"{type(result).__module__}.{type(result).__qualname__}"
-                raise self._refusal(f"returned a {what}", tensor, hook, "tensor")
-            return
-        if rules.shape and result.shape != tensor.shape:
-            raise self._refusal(f"returned a tensor of shape {list(result.shape)}", tensor, hook, "shape")
-        if rules.dtype and result.dtype != tensor.dtype:
-            raise self._refusal(f"returned a tensor of dtype {result.dtype}", tensor, hook, "dtype")
-        if rules.device and result.device != tensor.device:
-            raise self._refusal(f"returned a tensor of device {result.device}", tensor, hook, "device")
-
-    def _refusal(self, what: str, tensor: torch.Tensor, hook: Any, kind: str) -> HookReturnError:
-        return HookReturnError(
-            f"the hook {FunctionInfo.of(self.named)} {what} at {hook.name!r}, in place of {list(tensor.shape)} "
-            f"{tensor.dtype} on {tensor.device}: return None, or a tensor like the one it was given; "
-            f"if it is meant, attach guarded(function, {kind}=False)"
-        )
 
     def _look(self, value: torch.Tensor, before: float, hook: Any) -> None:
         where = f"the hook {FunctionInfo.of(self.named)} at {hook.name!r}"
@@ -149,6 +128,34 @@ class ReturnGuard:
                 f"{where} took the norm from {before:.4g} to {after:.4g}, and norm_ratio={ratio:g} allows "
                 f"{before / ratio:.4g} to {before * ratio:.4g}"
             )
+
+
+def check_return(rules: ReturnRules, tensor: Any, result: Any, function: HookFunction, hook: Any) -> None:
+    """See that ``result``, which ``function`` returned, can take the place of ``tensor``; at no cost but a look at it.
+
+    :raises HookReturnError: if it cannot.
+    """
+    if not isinstance(tensor, torch.Tensor):
+        return
+    if not isinstance(result, torch.Tensor):
+        if rules.tensor:
+            what = f"{type(result).__module__}.{type(result).__qualname__}"
+            raise _refusal(f"returned a {what}", tensor, function, hook, "tensor")
+        return
+    if rules.shape and result.shape != tensor.shape:
+        raise _refusal(f"returned a tensor of shape {list(result.shape)}", tensor, function, hook, "shape")
+    if rules.dtype and result.dtype != tensor.dtype:
+        raise _refusal(f"returned a tensor of dtype {result.dtype}", tensor, function, hook, "dtype")
+    if rules.device and result.device != tensor.device:
+        raise _refusal(f"returned a tensor of device {result.device}", tensor, function, hook, "device")
+
+
+def _refusal(what: str, tensor: torch.Tensor, function: HookFunction, hook: Any, kind: str) -> HookReturnError:
+    return HookReturnError(
+        f"the hook {FunctionInfo.of(function)} {what} at {hook.name!r}, in place of {list(tensor.shape)} "
+        f"{tensor.dtype} on {tensor.device}: return None, or a tensor like the one it was given; "
+        f"if it is meant, attach guarded(function, {kind}=False)"
+    )
 
 
 def _norm(tensor: torch.Tensor) -> torch.Tensor:

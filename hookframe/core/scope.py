@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from hookframe.admission.controller import ScopeName
 
 if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
     from hookframe.core.hook_point import HookPoint
 
 __all__ = ["Scope", "ScopeName", "ScopedStep"]
-
-ScopeName: TypeAlias = Literal["all", "context"]
-"""``"all"``: hooks fire for whoever runs the model; ``"context"``: for the thread or task that entered alone."""
 
 _open_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("hookframe_scopes", default=())
 
@@ -43,12 +42,12 @@ class Scope:
 class ScopedStep:
     """What a point runs for a hook with a scope."""
 
-    __slots__ = ("attachment", "scope")
+    __slots__ = ("attachment",)
 
-    def __init__(self, attachment: Attachment, scope: Scope) -> None:
+    def __init__(self, attachment: Attachment) -> None:
         self.attachment = attachment
-        self.scope = scope
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the hook if the caller is inside the scope; else pass the tensor on."""
-        return self.attachment.fire(point, tensor) if self.scope.active else tensor
+        scope = self.attachment.scope
+        return self.attachment.fire(point, tensor) if scope is not None and scope.active else tensor

@@ -1,9 +1,10 @@
-"""A model's modules by name: read once in ``setup()``, and compared with the model before it is relied on."""
+"""A model's modules by name: read once, and compared with the model before that is relied on."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Self
 
 from torch import nn
 
@@ -14,43 +15,45 @@ __all__ = ["ModuleTree"]
 _GIVEN = "_hookframe_name"  # the name that hookframe gave a module, to tell it from a name of the module's own
 
 
-@dataclass(frozen=True, slots=True)
 class ModuleTree:
-    """What ``setup()`` read.
+    """What is below one module. Reading it changes nothing.
 
     :ivar modules: dotted name → module, the root left out, in the model's order. A module that is registered under two
         names is there twice.
     :ivar points: the hook points among them.
     :ivar names: id of a point → its first name here.
-    :ivar children: each module with children, and its children as they were.
     """
 
-    modules: dict[str, nn.Module]
-    points: dict[str, HookPoint]
-    names: dict[int, str]
-    children: tuple[tuple[nn.Module, dict[str, nn.Module | None]], ...]
+    def __init__(self, root: nn.Module) -> None:
+        self._root = weakref.ref(root)  # it holds the tree, which must not hold it
+        self.modules: dict[str, nn.Module] = dict(_walk(root, "", ()))
+        points = {name: module for name, module in self.modules.items() if isinstance(module, HookPoint)}
+        self.points: dict[str, HookPoint] = points
+        self.names: dict[int, str] = {}
+        for name, point in points.items():
+            self.names.setdefault(id(point), name)
+        self._watch(self._parents())
 
     @classmethod
-    def read(cls, root: nn.Module) -> ModuleTree:
-        """Read the modules below ``root``; changes nothing."""
-        modules = dict(_walk(root, "", ()))
-        points = {name: module for name, module in modules.items() if isinstance(module, HookPoint)}
-        names: dict[int, str] = {}
-        for name, point in points.items():
-            names.setdefault(id(point), name)
-        parents = {id(module): module for module in (root, *modules.values()) if module._modules}
-        return cls(modules, points, names, tuple((m, dict(m._modules)) for m in parents.values()))
+    def read(cls, root: nn.Module) -> Self:
+        """Read the modules below ``root``."""
+        return cls(root)
+
+    def _parents(self) -> list[nn.Module]:
+        """The modules with children, the root apart."""
+        return list({id(module): module for module in self.modules.values() if module._modules}.values())
+
+    def _watch(self, parents: list[nn.Module]) -> None:
+        self._children = [(parent, dict(parent._modules)) for parent in parents]
+        root = self._root()
+        self._of_root = {} if root is None else dict(root._modules)
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since. Linear in the modules, but for hook points."""
-        return all(module._modules == children for module, children in self.children)
-
-    def still_has(self, root: nn.Module, name: str) -> bool:
-        """True if ``name`` still leads to the same hook point. Linear in the depth alone."""
-        module: nn.Module | None = root
-        for part in name.split("."):
-            module = None if module is None else module._modules.get(part)
-        return module is not None and module is self.points.get(name)
+        root = self._root()
+        if root is None or root._modules != self._of_root:
+            return False
+        return all(parent._modules == children for parent, children in self._children)
 
     def give_names(self) -> None:
         """Set ``.name`` on each module: its first name here. A ``name`` that is the module's own stays."""

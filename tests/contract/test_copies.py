@@ -251,7 +251,7 @@ def replica_of(model):
     for module in modules:
         replica = replicas[id(module)]
         for name, child in module._modules.items():
-            replica._modules[name] = None if child is None else replicas[id(child)]
+            setattr(replica, name, replicas[id(child)])
         for name, parameter in module._parameters.items():
             replica._parameters[name] = parameter
     return replicas[id(model)]

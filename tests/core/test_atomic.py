@@ -9,6 +9,7 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied, HookPoint, Objection, hookimpl
+from hookframe.core import hook_point
 
 POINTS = ["hook_embed", "blocks.0.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.2.hook_mlp_out"]
 
@@ -50,7 +51,7 @@ def test_a_denial_of_one_request_refuses_all(batch, place, model, tables):
 @pytest.mark.parametrize("place", range(len(POINTS)))
 @pytest.mark.parametrize("batch", BATCHES)
 def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, model, tables, monkeypatch):
-    before, add, done = tables(model), HookPoint._add, []
+    before, add, put, done = tables(model), HookPoint._add, hook_point._put, []
 
     def faulty(point, attachment):
         if len(done) == place:
@@ -58,12 +59,20 @@ def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, mode
         done.append(attachment)
         add(point, attachment)
 
+    def faulty_put(places):
+        places.forward[place:] = []
+        put(places)
+        done.extend(plan[0] for _, plan in places.forward)
+        raise error("injected")
+
     monkeypatch.setattr(HookPoint, "_add", faulty)
+    monkeypatch.setattr(hook_point, "_put", faulty_put)
     with pytest.raises(error, match="injected"):
         BATCHES[batch](model, hook)
     assert tables(model) == before
     assert model.context_level == 0
-    assert all(attachment.detached for attachment in done)
+    assert bool(done) == bool(place)
+    assert all(attachment.run == 0 for attachment in done)
 
 
 def test_a_refused_batch_keeps_nothing_alive(model):

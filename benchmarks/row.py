@@ -1,0 +1,66 @@
+"""One line of the report: what was measured, against what, and what must be reached."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Row"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """Times of one piece of work, done by hookframe and by others.
+
+    :ivar number: the target that it belongs to; ``"-"`` for none.
+    :ivar what: the work.
+    :ivar seconds: system → seconds, or bytes for memory. ``"hookframe"`` is always there.
+    :ivar limits: system → how many times as long as it hookframe may take.
+    :ivar absolute: so many seconds hookframe may take at most, None for no such limit.
+    :ivar unit: ``"s"`` or ``"bytes"``.
+    :ivar per: what the figures are divided by, for a time for each point.
+    """
+
+    number: str
+    what: str
+    seconds: dict[str, float]
+    limits: dict[str, float] = field(default_factory=dict)
+    absolute: float | None = None
+    unit: str = "s"
+    per: int = 1
+    threads: str = "1"
+    note: str = ""
+
+    def ratio(self, other: str) -> float:
+        """How many times as long as ``other`` hookframe takes."""
+        return self.seconds["hookframe"] / self.seconds[other]
+
+    @property
+    def reached(self) -> bool | None:
+        """True if every target is; None if there is none that could be measured."""
+        known = [self.ratio(other) <= limit for other, limit in self.limits.items() if other in self.seconds]
+        if self.absolute is not None:
+            known.append(self.seconds["hookframe"] / self.per <= self.absolute)
+        return all(known) if known else None
+
+    @property
+    def targets(self) -> str:
+        """The targets in words."""
+        parts = [f"≤ {limit:g}x {other}" for other, limit in self.limits.items()]
+        if self.absolute is not None:
+            parts.append(f"≤ {show(self.absolute, self.unit)}")
+        return ", ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for a file."""
+        return asdict(self) | {"reached": self.reached}
+
+
+def show(value: float, unit: str) -> str:
+    """A figure with its unit."""
+    if unit == "bytes":
+        return f"{value / 2**20:.1f} MiB"
+    for size, name in ((1e-6, "ns"), (1e-3, "µs"), (1.0, "ms")):
+        if value < size:
+            return f"{value / size * 1e3:.3g} {name}"
+    return f"{value:.3g} s"

@@ -1,0 +1,195 @@
+"""A stack of transformer blocks with 17 points a block: with points, without any, and with the lines written by hand.
+
+The three forwards do the same arithmetic on the same parameter tensors. Shapes: ``[batch, pos, d_model]`` in and out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import gelu
+
+__all__ = ["NAMES", "Bare", "Block", "Inline", "stack_of"]
+
+NAMES = (
+    "hook_resid_pre", "hook_scale_1", "hook_normalized_1", "hook_q", "hook_k", "hook_v", "hook_attn_scores",
+    "hook_pattern", "hook_z", "hook_attn_out", "hook_resid_mid", "hook_scale_2", "hook_normalized_2", "hook_pre",
+    "hook_post", "hook_mlp_out", "hook_resid_post",
+)  # fmt: skip
+
+
+class Weights(nn.Module):
+    """The parameters of one block, and its arithmetic between the points."""
+
+    mask: torch.Tensor
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        self.norm_1, self.norm_2 = (nn.Parameter(torch.ones(width)) for _ in range(2))
+        self.to_q, self.to_k, self.to_v, self.to_out = (nn.Linear(width, width) for _ in range(4))
+        self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def split(self, x: torch.Tensor) -> torch.Tensor:
+        """``[batch, pos, d_model]`` to ``[batch, head, pos, d_head]``."""
+        return x.view(*x.shape[:2], self.heads, self.size).transpose(1, 2)
+
+    def join(self, z: torch.Tensor) -> torch.Tensor:
+        """The other way round."""
+        return self.to_out(z.transpose(1, 2).flatten(2))
+
+    def scale(self, x: torch.Tensor) -> torch.Tensor:
+        """Root mean square of each vector."""
+        return (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+
+    def scores(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        """``[batch, head, query, key]``."""
+        return q @ k.transpose(-1, -2) * self.size**-0.5
+
+
+class Block(nn.Module):
+    """One block with a point at each of 17 places."""
+
+    def __init__(self, weights: Weights, point: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.w = weights
+        for name in NAMES:
+            setattr(self, name, point())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        w = self.w
+        before = self.hook_resid_pre(x)
+        normal = self.hook_normalized_1(before / self.hook_scale_1(w.scale(before)) * w.norm_1)
+        q = self.hook_q(w.split(w.to_q(normal)))
+        k = self.hook_k(w.split(w.to_k(normal)))
+        v = self.hook_v(w.split(w.to_v(normal)))
+        scores = self.hook_attn_scores(w.scores(q, k))
+        z = self.hook_z(self.hook_pattern(scores.softmax(-1)) @ v)
+        middle = self.hook_resid_mid(before + self.hook_attn_out(w.join(z)))
+        normal = self.hook_normalized_2(middle / self.hook_scale_2(w.scale(middle)) * w.norm_2)
+        post = self.hook_post(gelu(self.hook_pre(w.inner(normal))))
+        return self.hook_resid_post(middle + self.hook_mlp_out(w.outer(post)))
+
+
+class BareBlock(nn.Module):
+    """The same block without points."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        self.w = weights
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        w = self.w
+        normal = x / w.scale(x) * w.norm_1
+        q = w.split(w.to_q(normal))
+        k = w.split(w.to_k(normal))
+        v = w.split(w.to_v(normal))
+        z = w.scores(q, k).softmax(-1) @ v
+        middle = x + w.join(z)
+        normal = middle / w.scale(middle) * w.norm_2
+        return middle + w.outer(gelu(w.inner(normal)))
+
+
+class InlineBlock(nn.Module):
+    """The same block with ``cache[name] = x.detach()`` written out 17 times: the floor of caching everything."""
+
+    cache: dict[str, torch.Tensor]
+
+    def __init__(self, weights: Weights, index: int) -> None:
+        super().__init__()
+        self.w = weights
+        self.n = tuple(f"blocks.{index}.{name}" for name in NAMES)
+
+    def forward(self, x: torch.Tensor, cache: dict[str, torch.Tensor]) -> torch.Tensor:  # written out, on purpose
+        w, n = self.w, self.n
+        cache[n[0]] = x.detach()
+        scale = w.scale(x)
+        cache[n[1]] = scale.detach()
+        normal = x / scale * w.norm_1
+        cache[n[2]] = normal.detach()
+        q = w.split(w.to_q(normal))
+        cache[n[3]] = q.detach()
+        k = w.split(w.to_k(normal))
+        cache[n[4]] = k.detach()
+        v = w.split(w.to_v(normal))
+        cache[n[5]] = v.detach()
+        scores = w.scores(q, k)
+        cache[n[6]] = scores.detach()
+        pattern = scores.softmax(-1)
+        cache[n[7]] = pattern.detach()
+        z = pattern @ v
+        cache[n[8]] = z.detach()
+        out = w.join(z)
+        cache[n[9]] = out.detach()
+        middle = x + out
+        cache[n[10]] = middle.detach()
+        scale = w.scale(middle)
+        cache[n[11]] = scale.detach()
+        normal = middle / scale * w.norm_2
+        cache[n[12]] = normal.detach()
+        pre = w.inner(normal)
+        cache[n[13]] = pre.detach()
+        post = gelu(pre)
+        cache[n[14]] = post.detach()
+        out = w.outer(post)
+        cache[n[15]] = out.detach()
+        x = middle + out
+        cache[n[16]] = x.detach()
+        return x
+
+
+class Bare(nn.Module):
+    """The stack without points."""
+
+    def __init__(self, weights: list[Weights]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([BareBlock(w) for w in weights])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Inline(nn.Module):
+    """The stack with the caching lines written by hand; returns the output and the cache."""
+
+    def __init__(self, weights: list[Weights]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([InlineBlock(w, index) for index, w in enumerate(weights)])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        cache: dict[str, torch.Tensor] = {}
+        for block in self.blocks:
+            x = block(x, cache)
+        return x, cache
+
+
+def weights_of(layers: int, width: int, heads: int) -> list[Weights]:
+    """Weights for so many blocks, the same ones for the same seed."""
+    return [Weights(width, heads) for _ in range(layers)]
+
+
+def stack_of(root: Any, point: Callable[[], nn.Module], weights: list[Weights]) -> Any:
+    """The stack with points of one kind, under a root of the same system."""
+
+    class Stack(root):  # type: ignore[misc]  # the system decides
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList([Block(w, point) for w in weights])
+            self.setup()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    return Stack()
+
+
+def names_in(layers: int) -> Iterator[str]:
+    """The names of all points, in order of execution."""
+    return (f"blocks.{index}.{name}" for index in range(layers) for name in NAMES)

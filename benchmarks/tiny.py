@@ -1,0 +1,119 @@
+"""A model so small that the hooks are what costs: 12 blocks with 17 points each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.micro import manager_of
+from benchmarks.peers import transformer_lens
+from benchmarks.row import Row
+from benchmarks.stack import NAMES, Bare, Inline, names_in, stack_of, weights_of
+from benchmarks.timing import interleaved
+from hookframe import HookedRootModule, HookPoint
+
+__all__ = ["rows"]
+
+Cases = dict[str, Callable[[], object]]
+
+
+def stacks(layers: int, width: int, heads: int) -> dict[str, Any]:
+    """The stack of each system, on the same weights."""
+    torch.manual_seed(0)
+    weights = weights_of(layers, width, heads)
+    found: dict[str, Any] = {"hookframe": stack_of(HookedRootModule, HookPoint, weights), "bare": Bare(weights)}
+    found["inline"] = Inline(weights)
+    lens = transformer_lens()
+    if lens is not None:
+        found["TransformerLens"] = stack_of(lens.HookedRootModule, lens.HookPoint, weights)
+    return found
+
+
+def rows(
+    rounds: int, *, layers: int = 12, width: int = 64, heads: int = 4, pos: int = 8, label: str = "tiny"
+) -> Iterator[Row]:
+    """Rows 3, 4 and 6, and what idle points cost."""
+    models = stacks(layers, width, heads)
+    x = torch.randn(1, pos, width)
+    systems = {name: model for name, model in models.items() if name not in ("bare", "inline")}
+    bare: Cases = {"bare": lambda: models["bare"](x)}
+    with torch.no_grad():
+        cases: Cases = {s: lambda m=m: m(x) for s, m in systems.items()}
+        yield Row(number="-", what=f"{label}: idle points", seconds=interleaved(cases | bare, rounds))
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            how = "with" if grad else "without"
+            cases = {s: lambda m=m: m.run_with_cache(x) for s, m in systems.items()}
+            inline: Cases = {"inline": lambda: models["inline"](x)}
+            yield Row(
+                number="3", what=f"{label}: run_with_cache, all, {how} gradients",
+                seconds=interleaved(cases | bare | inline, rounds), limits={"bare": 1.25, "inline": 1.10},
+            )  # fmt: skip
+    with torch.no_grad():
+        yield from few(systems, bare, x, rounds, layers, label)
+    yield backward(systems, models["bare"], x, rounds, label)
+
+
+def few(systems: dict[str, Any], bare: Cases, x: torch.Tensor, rounds: int, layers: int, label: str) -> Iterator[Row]:
+    """Row 4: few of the points."""
+    out = [f"blocks.{index}.hook_resid_post" for index in range(layers)]
+    cases: Cases = {s: lambda m=m: m.run_with_cache(x, names_filter=out) for s, m in systems.items()}
+    yield Row(
+        number="4", what=f"{label}: cache {layers} of {layers * len(NAMES)}",
+        seconds=interleaved(cases | bare, rounds), limits={"bare": 1.10},
+    )  # fmt: skip
+    hooks = [(out[layers // 2], _read)]
+    cases = {s: lambda m=m: m.run_with_hooks(x, fwd_hooks=hooks) for s, m in systems.items()}
+    yield Row(
+        number="4", what=f"{label}: one read hook", seconds=interleaved(cases | bare, rounds), limits={"bare": 1.10}
+    )
+
+
+def backward(systems: dict[str, Any], bare: torch.nn.Module, x: torch.Tensor, rounds: int, label: str) -> Row:
+    """Row 6: every activation and every gradient."""
+
+    x = x.clone().requires_grad_()
+
+    def plain() -> None:
+        bare(x).sum().backward()
+        bare.zero_grad()
+
+    def all_of(model: Any) -> None:
+        cache, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
+        with model.hooks(fwd_hooks=fwd, bwd_hooks=bwd):
+            model(x).sum().backward()
+        model.zero_grad()
+        assert len(cache) == 2 * len([*names_in(len(model.blocks))])
+
+    cases: Cases = {s: lambda m=m: all_of(m) for s, m in systems.items()}
+    return Row(
+        number="6", what=f"{label}: all activations and gradients, forward and backward",
+        seconds=interleaved(cases | {"bare": plain}, max(rounds // 3, 3)), limits={"bare": 1.40},
+    )  # fmt: skip
+
+
+def fixed_cost(rounds: int) -> Row:
+    """Row 4: what a run costs that caches 12 points, with 200 and with 4,000 in the model, less the calls of the points."""
+    found: dict[str, float] = {}
+    for count in (200, 4000):
+        model = manager_of(HookedRootModule, HookPoint, count)
+        names = [f"points.{index}" for index in range(0, 192, 16)]
+        x = torch.randn(4)
+        got = interleaved(
+            {
+                "run": lambda m=model, n=names, x=x: m.run_with_cache(x, names_filter=n),
+                "idle": lambda m=model, x=x: m(x),
+            },
+            rounds,
+        )
+        found[str(count)] = got["run"] - got["idle"]
+    return Row(
+        number="4", what="fixed cost of caching 12 points: 4,000 against 200 in the model",
+        seconds={"hookframe": max(found["4000"], 1e-9), "of 200 points": found["200"]}, limits={"of 200 points": 2.0},
+    )  # fmt: skip
+
+
+def _read(tensor: torch.Tensor, hook: Any) -> None:
+    return None

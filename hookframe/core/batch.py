@@ -1,0 +1,179 @@
+"""The planned hooks of one operation; when it is over, the next operation of the same kind can have them.
+
+Planning costs more than firing. What is planned depends on the route, on which points are meant, and on where the
+functions come from; the functions themselves are put in when an operation begins, and taken out when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
+from hookframe.core.handles import Attachment, Owner
+from hookframe.core.planning import Nature, nature_of, plan_attachment
+
+if TYPE_CHECKING:
+    from hookframe.core.named_model import NamedModel
+    from hookframe.core.scope import Scope
+    from hookframe.core.selection import Selection
+    from hookframe.core.types import HookFunction
+
+__all__ = ["Asked", "Batch", "Places", "kind_of"]
+
+
+class Asked(NamedTuple):
+    """One function for the points of one selection."""
+
+    direction: Direction
+    selection: Selection
+    function: HookFunction
+
+
+class Places:
+    """What a batch wants of each of its points, ready to be put there if the point is idle.
+
+    :ivar forward: pairs of a point's ``__dict__`` and what the point would run, for points that get forward hooks alone.
+    :ivar both: the same for points that get backward hooks as well, and these as third.
+    :ivar others: attachments at points where more has to be done than to say what runs there.
+    """
+
+    __slots__ = ("both", "forward", "others")
+
+    def __init__(self, attachments: Iterable[Attachment]) -> None:
+        self.forward: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
+        self.both: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Attachment, ...]]] = []
+        self.others: list[Attachment] = []
+        by_point: dict[int, list[Attachment]] = {}
+        for attachment in attachments:
+            by_point.setdefault(id(attachment.point), []).append(attachment)
+        for there in by_point.values():
+            point = there[0].point
+            bwd = tuple(attachment for attachment in there if attachment.direction == "bwd")
+            plan = point.plan_for(there)
+            if plan is None:
+                self.others += there
+            elif bwd:
+                self.both.append((point.__dict__, plan, bwd))
+            else:
+                self.forward.append((point.__dict__, plan))
+
+
+class Batch:
+    """Planned attachments, in the order in which they were asked for.
+
+    :ivar requests: what an admission is asked; the same object as long as the batch is.
+    :ivar owner: what the attachments know of their operation; None if they belong to none.
+    :ivar places: the attachments by point, for a batch that can be used again; else None.
+    :ivar dressed: True if something goes around one of the functions, such as a check that it only reads.
+    :ivar shared: True if one of the points belongs to other models as well, which have a say too.
+    :ivar exact: True if one of the points was asked for by its name.
+    """
+
+    __slots__ = ("_infos", "_parts", "attachments", "dressed", "exact", "owner", "places", "requests", "shared")
+
+    def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, owner: Owner | None = None) -> None:
+        self._parts = parts
+        self._infos: list[FunctionInfo] = []
+        self.owner = owner
+        self.attachments = [attachment for part in parts for attachment in part]
+        self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
+        self.exact = any(attachment.exact for attachment in self.attachments)
+        self.dressed = any(attachment.dressed for attachment in self.attachments)
+        self.places: Places | None = None
+        self.shared = True
+
+    @classmethod
+    def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:
+        """Plan the attachments of an operation; nothing is attached.
+
+        :param options: those of :class:`~hookframe.core.handles.Attachment` that are the same for all.
+        """
+        owner = Owner()
+        parts = [
+            [
+                plan_attachment(point, function, direction=direction, name=name, exact=exact, owner=owner, **options)
+                for name, point, exact in selection
+            ]
+            for direction, selection, function in asked
+        ]
+        return cls(parts, route, owner)
+
+    def keep(self, natures: Iterable[Nature], root: NamedModel) -> None:
+        """Prepare for being used again, by operations with ``root`` whose functions are of these natures."""
+        self._infos[:] = [nature.info for nature in natures]
+        self.places = Places(self.attachments)
+        self.shared = any(attachment.point.other_owners(root) for attachment in self.attachments)
+
+    def arm(self, functions: Iterable[HookFunction], scope: Scope | None) -> None:
+        """Put the functions of a new operation in, one for each part that was asked for."""
+        if self.owner is not None:
+            self.owner.failed = False
+        for part, function in zip(self._parts, functions, strict=True):
+            if part:
+                part[0].arm(part, function)
+        if scope is not None:
+            for attachment in self.attachments:
+                attachment.scope = scope
+
+    def rest(self) -> bool:
+        """Let go of the functions and of all that was seen; False if somebody may still hold on to an attachment."""
+        if self.owner is None or self.owner.held:
+            return False
+        for part in self._parts:
+            if part:
+                part[0].disarm(part)
+        return True
+
+
+def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route) -> list[HookRequest]:
+    found: dict[int, FunctionInfo] = {}
+    made: list[HookRequest] = []
+    for place, part in enumerate(parts):
+        for attachment in part:
+            info = infos[place] if infos else _info(attachment.user_hook, found)
+            made.append(_request(len(made), attachment, route, info))
+    return made
+
+
+def _info(function: HookFunction, found: dict[int, FunctionInfo]) -> FunctionInfo:
+    info = found.get(id(function))
+    if info is None:
+        info = found[id(function)] = FunctionInfo.of(function)
+    return info
+
+
+def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, list[Nature]]:
+    """What makes two operations alike, and what each of the functions is.
+
+    Two functions with the same source, of which one may have been made anew, are alike; a selection is like itself alone.
+    """
+    found: dict[int, Nature] = {}
+    for _, _, function in asked:
+        if id(function) not in found:
+            found[id(function)] = nature_of(function)
+    natures = [found[id(function)] for _, _, function in asked]
+    if len(asked) == 1:
+        return (facts, *asked[0][:2], natures[0]), natures
+    numbers = {nature: number for number, nature in enumerate(dict.fromkeys(found.values()))}
+    number = {key: numbers[nature] for key, nature in found.items()}
+    parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])
+    return (facts, parts, tuple(numbers)), natures
+
+
+def _request(index: int, attachment: Attachment, route: Route, function: FunctionInfo) -> HookRequest:
+    return HookRequest(
+        index=index,
+        point=attachment.name or attachment.point.name,
+        function=function,
+        direction=attachment.direction,
+        route=route,
+        effect="read" if attachment.read_only else "edit",
+        exact=attachment.exact,
+        permanent=attachment.permanent,
+        prepend=attachment.prepend,
+        level=attachment.level,
+        aliases=attachment.aliases + attachment.point.synonyms(attachment.name),
+        caches=attachment.caches,
+    )
