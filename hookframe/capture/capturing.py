@@ -73,11 +73,11 @@ class Capture:
         cache.pos_dims = {s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None}
         with ExitStack() as stack:
             _, hooks, _ = self.root.get_caching_hooks(names_of(selected), cache=cache, **self.options)
+            stack.push(self._finish)
+            stack.enter_context(self.root.hooks(fwd_hooks=hooks, scope="context"))
             if self.spill is not None:
                 self._spool = Spool(self.spill, cache.put)
                 self._spool.open()
-            stack.push(self._finish)
-            stack.enter_context(self.root.hooks(fwd_hooks=hooks, scope="context"))
             clock = Clock(self._begin)
             stack.callback(clock.stop)
             clock.start(self.module)
