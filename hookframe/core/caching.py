@@ -112,7 +112,7 @@ class CachingVerbs(NamedModel):
         clear_contexts: bool = False,
         pos_slice: Slice | SliceInput = None,
         clone: CloneMode = "never",
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         **model_kwargs: Any,
     ) -> tuple[Any, ActivationCache]:
         """Run the model and cache activations.

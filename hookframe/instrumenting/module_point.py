@@ -131,6 +131,23 @@ class ModulePoint(HookPoint):
         self.site.points.discard(self)
         self.__dict__["_released"] = True
 
+    def why_silent(self) -> str | None:
+        """What is known of modules that are used without being called."""
+        parent = None if self._parent is None else self._parent[0]()
+        if not self.module_name:
+            return (
+                "it waits for a call of the model itself: call model(...) inside; model.forward(...) called directly, and "
+                "a run of another model, pass it by"
+            )
+        if isinstance(parent, nn.MultiheadAttention):
+            outer = self.module_name.rpartition(".")[0]
+            place = f"{outer}.hook_out" if outer else "hook_out"
+            return (
+                f"torch's MultiheadAttention uses the weight of {self.module_name!r} without calling it: hook {place!r}, "
+                "which is what comes out of it"
+            )
+        return None
+
     # ---- several names, several instruments --------------------------------------------------------------------------
 
     def synonyms(self, name: str | None) -> tuple[str, ...]:
@@ -189,6 +206,15 @@ class ModulePoint(HookPoint):
         seen = take_part(whole, part, self.heads or 1)
         edited = self(seen)
         return whole if edited is seen else put_part(whole, part, self.heads or 1, edited)
+
+    def check_place(self) -> None:
+        """Say so if the point's module is no longer where it was.
+
+        :raises HookPointMoved: then.
+        """
+        module = self.site.module
+        if module is not None:
+            self._still_there(module)
 
     def _still_there(self, module: nn.Module) -> None:
         if self._parent is not None:

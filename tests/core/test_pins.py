@@ -199,3 +199,11 @@ def test_two_models_that_share_a_part_both_notice(outer):
     del outer.inner.hook_a
     assert [name for name, _, _ in outer.select_points(None)] == ["inner.hook_b", "hook_c"]
     assert [name for name, _, _ in other.select_points(None)] == ["shared.hook_b"]
+
+
+def test_a_point_that_is_added_to_a_module_without_children_is_noticed(outer):
+    leaf = torch.nn.Identity()
+    outer.leaf = leaf
+    outer.run_with_cache(torch.ones(2))
+    leaf.hook_new = HookPoint()
+    assert "leaf.hook_new" in {name for name, _, _ in outer.select_points(None)}

@@ -16,6 +16,8 @@ DELEGATING = stacks(layers=["machine", "organisation"])
 WEAK = stacks(layers=["project", "user", "session"])
 quick = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
+many = settings(quick, max_examples=250)
+
 
 def decided(policy, seed):
     chance = chance_of(seed)
@@ -92,7 +94,7 @@ documents = st.fixed_dictionaries(
 )
 
 
-@quick
+@many
 @given(written=st.dictionaries(st.sampled_from(LAYERS), documents, min_size=1), cut=st.integers(1, 4))
 def test_values_that_tighten_never_loosen_and_locked_ones_stay(written, cut):
     strong = {layer: document for layer, document in written.items() if LAYERS.index(layer) < cut}
@@ -117,7 +119,7 @@ def test_values_that_tighten_never_loosen_and_locked_ones_stay(written, cut):
     assert one.allow is None or (other.allow is not None and other.allow <= one.allow)
 
 
-@quick
+@many
 @given(written=st.dictionaries(st.sampled_from(LAYERS), documents, min_size=1))
 def test_no_value_of_a_weaker_layer_is_in_force_behind_a_lock(written):
     policy = merged(written)
