@@ -87,10 +87,12 @@ class BareBlock(nn.Module):
         q = w.split(w.to_q(normal))
         k = w.split(w.to_k(normal))
         v = w.split(w.to_v(normal))
-        z = w.scores(q, k).softmax(-1) @ v
+        scores = w.scores(q, k)
+        z = scores.softmax(-1) @ v
         middle = x + w.join(z)
         normal = middle / w.scale(middle) * w.norm_2
-        return middle + w.outer(gelu(w.inner(normal)))
+        post = gelu(w.inner(normal))
+        return middle + w.outer(post)
 
 
 class InlineBlock(nn.Module):

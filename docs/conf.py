@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+from click.testing import CliRunner
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -14,9 +15,11 @@ from sphinx.util.docutils import SphinxDirective
 
 import hookframe
 from hookframe import hookspecs
+from hookframe.cli.main import cli
 from hookframe.policy.vocabulary import FACTS, PLACES
 
 sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-hooks"))
+sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-families"))
 
 project = "hookframe"
 author = "the hookframe authors"
@@ -94,7 +97,26 @@ class FactReference(SphinxDirective):
         return self.parse_text_to_nodes(StringList(lines, source="hookframe/policy/vocabulary.py"))
 
 
+class CommandHelp(SphinxDirective):
+    """``.. command:: policy check``: what this verb's ``--help`` prints; without a verb, that of the command itself."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar[dict[str, object]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Ask the command."""
+        words = self.arguments[0].split() if self.arguments else []
+        command = " ".join(["hookframe", *words, "--help"])
+        done = CliRunner().invoke(cli, [*words, "--help"], prog_name="hookframe", terminal_width=80)
+        if done.exit_code:
+            raise self.error(f"{command} failed: {done.output}")
+        text = f"$ {command}\n{done.output}"
+        return [nodes.literal_block(text, text, language="console")]
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx calls this."""
     app.add_directive("specs", SpecReference)
     app.add_directive("facts", FactReference)
+    app.add_directive("command", CommandHelp)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hookframe.admission.above import above
 from hookframe.admission.controller import AdmissionController, source
-from hookframe.core.above import above
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision

@@ -319,6 +319,9 @@ class UnknownActivation(HookframeError, KeyError):
 
     code = "unknown-activation"
 
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr of its message
+
 
 class CannotInstrument(HookframeError, TypeError):
     """Something that hook points cannot be put on from outside; it was left as it was."""

@@ -70,7 +70,8 @@ class Decision:
             head = f"{len(self.requests)} requests admitted with {len(self.objections)} objections"
             return "\n".join([head, *_lines(self.objections)])
         route = getattr(self.requests[0], "route", "?") if len(self.requests) else "?"
-        head = f"{route} refused ({len(self.denials)} of {len(self.requests)} requests); nothing was changed"
+        refused = len({objection.request.index for objection in self.denials})
+        head = f"{route} refused ({refused} of {len(self.requests)} requests); nothing was changed"
         return "\n".join([head, *_lines(self.denials)])
 
 

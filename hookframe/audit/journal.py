@@ -92,19 +92,33 @@ class Journal:
             self._fork()  # by a way that Python did not see
         if not self._ends_well:
             self._end_well()
+        if durable and len(self._waiting) >= _KEPT:
+            self._make_room()
         with self._lock:
             if self._closed:
                 raise JournalError("the journal is closed: nothing can be recorded in it any more")
             if len(self._waiting) < _KEPT:
                 self._waiting.append((body, values))
             else:
-                self.lost += 1
-                self._unwritten += 1
+                self._give_up()
             full = len(self._waiting) >= self.settings.flush_records and self.failure is None
         if durable or full:
             self.flush(durable=durable)
         elif not self._flusher.wake():
             self.flush()
+
+    def _make_room(self) -> None:
+        """Write what waits, so that one more has its place; without it, that one is given up here."""
+        try:
+            self.flush()
+        except JournalError:
+            with self._lock:
+                self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        self.lost += 1
+        self._unwritten += 1
 
     def _end_well(self) -> None:
         """Close the journal also where Python's own exit functions are not called: in a child of multiprocessing."""
@@ -212,6 +226,9 @@ class Journal:
             self.flush()
         except JournalError:
             return True  # it is known, and logged
+        except Exception as error:  # noqa: BLE001  # whatever it is, the thread has to come again
+            self.failed(error)
+            return True
         return False
 
     def _fork(self) -> None:

@@ -94,7 +94,7 @@ def decision_body(decision: Decision, batch: Value, clock: float, now: float) ->
         "batch": batch.digest,
     }
     if decision.objections:
-        table = table_of(OBJECTION_FIELDS, [*map(_objection, decision.objections)])
+        table = table_of(OBJECTION_FIELDS, [_objection(o, decision.requests) for o in decision.objections])
         value = Value.of("objections", table)
         if len(value.body) > _FEW:
             facts["objections"], values = value.digest, (batch, value)
@@ -105,9 +105,9 @@ def decision_body(decision: Decision, batch: Value, clock: float, now: float) ->
     return body_of(facts), values
 
 
-def _objection(objection: Objection) -> tuple[Any, ...]:
+def _objection(objection: Objection, requests: Sequence[Request]) -> tuple[Any, ...]:
     return (
-        objection.request.index,
+        _place(objection.request.index, requests),
         objection.source,
         objection.rule,
         str(objection.action),
@@ -117,6 +117,13 @@ def _objection(objection: Objection) -> tuple[Any, ...]:
         objection.origin,
         objection.exception,
     )
+
+
+def _place(index: int, requests: Sequence[Request]) -> int:
+    """Where the request with this index is; a decision may be about one request out of a batch."""
+    if index < len(requests) and requests[index].index == index:
+        return index
+    return next(place for place, request in enumerate(requests) if request.index == index)
 
 
 def _cut(text: str) -> str:

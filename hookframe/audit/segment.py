@@ -12,7 +12,9 @@ from hookframe.audit.values import Value
 __all__ = ["SUFFIX", "Segment"]
 
 SUFFIX = ".jsonl"
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+for _flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY"):  # not every platform has each of them
+    _FLAGS |= getattr(os, _flag, 0)
 _MANY = 100_000  # so many values are remembered as written; then they are written again
 
 _sync = getattr(os, "fdatasync", os.fsync)

@@ -16,19 +16,21 @@ from hookframe.errors import HookDenied, HookframeError, PluginError
 __all__ = ["cli", "main"]
 
 _VERBS = {
-    "audit": ("hookframe.cli.audit", "Read journals of what was decided, and find out whether they were changed."),
+    "audit": ("hookframe.cli.audit", "Read journals of what was decided, and verify them."),
     "can": ("hookframe.cli.can", "See which points of a model may be hooked, and what says no."),
     "capture": ("hookframe.cli.capture", "Write the activations of thousands of texts to disk."),
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
     "doctor": ("hookframe.cli.doctor", "See how much the policy promises on this machine, and why it is not more."),
     "explain": ("hookframe.cli.explain", "Explain why a request is allowed, warned of or refused."),
+    "families": ("hookframe.cli.families", "See what the installed plugins know of model families."),
+    "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
+    "points": ("hookframe.cli.points", "See the hook points of a model."),
     "policy": ("hookframe.cli.policy", "See which policy is in force, and work on one."),
     "replay": ("hookframe.cli.replay", "See what another policy would have decided about what a journal recorded."),
     "run": ("hookframe.cli.run", "Run a script under the policy, with a report at the end."),
     "run-plan": ("hookframe.cli.run_plan", "Run texts through a model with a plan of hooks."),
     "scan": ("hookframe.cli.scan", "See every hook on a model, and those that nobody admitted."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
-    "plugins": ("hookframe.cli.plugins", "See which plugins are installed, and what became of them."),
 }
 
 

@@ -92,6 +92,10 @@ class NamedModel(AdmittedMoves):
         tree: KeptTree | None = self.__dict__.get("_tree")
         return None if tree is None else tree.names.get(id(point))
 
+    def synonyms_of(self, name: str) -> tuple[str, ...]:
+        """Other names of the point called ``name``; none if there is no such point. Subclasses may have some."""
+        return ()
+
     def _points(self) -> dict[str, HookPoint]:
         try:
             return self.__dict__["hook_dict"]  # type: ignore[no-any-return]  # an instance's dict is untyped

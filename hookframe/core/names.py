@@ -40,7 +40,7 @@ def select(
     if callable(names_filter):
         wanted: Callable[[str], bool] = names_filter
         return _once([Selected(name, point, False) for name, point in points.items() if wanted(name)])
-    if isinstance(names_filter, Collection) and all(isinstance(name, str) for name in names_filter):
+    if isinstance(names_filter, Collection) and all(issubclass(kind, str) for kind in set(map(type, names_filter))):
         return _named(names_filter, points, modules, exact)
     raise InvalidNamesFilter(
         f"names_filter {describe(names_filter)} is none of a name, a list of names, a predicate on names, and None"
@@ -53,7 +53,7 @@ def _named(
     modules: Mapping[str, Any] | None,
     exact: Mapping[str, Selected] | None,
 ) -> list[Selected]:
-    swept = {name for name in names if isinstance(name, SweptName)}
+    swept = {name for name in names if isinstance(name, SweptName)} if SweptName in set(map(type, names)) else set()
     wanted = set(names)
     if not wanted <= points.keys():
         for name in names:

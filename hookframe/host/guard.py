@@ -12,12 +12,23 @@ from hookframe.admission.request import Request
 from hookframe.errors import JournalError, PluginError
 from hookframe.hookspecs import VALIDATORS
 
-__all__ = ["TRIP_AFTER", "GuardedImpl"]
+__all__ = ["TRIP_AFTER", "FailedElsewhere", "GuardedImpl"]
 
 logger = logging.getLogger("hookframe.plugins")
 
 TRIP_AFTER = 5
 """So many failures in a row leave an observer out."""
+
+
+class FailedElsewhere(PluginError):
+    """An implementation failed in another process, which says so as its guard would here.
+
+    :ivar rule: the rule under which the failure is an objection.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class GuardedImpl:
@@ -82,6 +93,10 @@ class GuardedImpl:
             return []
         try:
             answer = self.call(facts)
+        except FailedElsewhere as error:
+            logger.warning("validator %s of plugin %r failed in its process: %s", self.spec, self.plugin, error)
+            errors.append(error)
+            return [self._failed(requests, error.rule, str(error))]
         except (Exception, SystemExit) as error:
             logger.warning("validator %s of plugin %r raised", self.spec, self.plugin, exc_info=error)
             errors.append(error)

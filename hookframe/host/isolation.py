@@ -24,7 +24,7 @@ from hookframe.admission.request import Request
 from hookframe.admission.wire import objection_from_json, request_to_json
 from hookframe.errors import PluginError, PluginRejected
 from hookframe.hookspecs import VALIDATORS
-from hookframe.host.guard import GuardedImpl
+from hookframe.host.guard import FailedElsewhere, GuardedImpl
 
 __all__ = ["IsolatedPlugin", "isolated_impl"]
 
@@ -63,6 +63,7 @@ class IsolatedPlugin:
     def ask(self, spec: str, requests: Sequence[Request]) -> list[Objection]:
         """Put ``requests`` to one validator.
 
+        :raises FailedElsewhere: if it raised, or gave something else than objections; its process is there.
         :raises PluginError: if it does not answer in time, ends, or answers something else. Its process is then gone.
         """
         question = {"spec": spec, "requests": [request_to_json(request) for request in requests]}
@@ -75,6 +76,8 @@ class IsolatedPlugin:
                 self._kill()
                 raise
         try:
+            if "failure" in answer:
+                raise FailedElsewhere(str(answer["failure"]["rule"]), str(answer["failure"]["message"]))
             return [objection_from_json(objection, requests) for objection in answer["objections"]]
         except (KeyError, TypeError, ValueError) as error:
             raise PluginError(f"the isolated plugin {self.name!r} answered no objections: {error}") from error

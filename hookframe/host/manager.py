@@ -26,9 +26,15 @@ from hookframe.host.rules import LoadingRules
 from hookframe.host.selection import Selection
 from hookframe.host.treatment import Treatment
 
-__all__ = ["PluginManager"]
+__all__ = ["PluginManager", "is_considering"]
 
+_considering: contextvars.ContextVar[bool] = contextvars.ContextVar("hookframe_considering", default=False)
 _deciding: contextvars.ContextVar[str | None] = contextvars.ContextVar("hookframe_deciding", default=None)
+
+
+def is_considering() -> bool:
+    """True while a validator is asked what it would say, and nothing is going to follow from its answer."""
+    return _considering.get()
 
 
 class PluginManager(HeldPlugins):
@@ -116,8 +122,12 @@ class PluginManager(HeldPlugins):
         return self._review("check_hooks_to_add", requests, {"requests": requests, "model": model})
 
     def consider(self, requests: Sequence[HookRequest], model: Any) -> Decision:
-        """What :meth:`review_hooks` would decide; nobody is told of it."""
-        return self._decide("check_hooks_to_add", requests, {"requests": requests, "model": model})
+        """What :meth:`review_hooks` would decide; nobody is told of it, and nothing follows from it."""
+        token = _considering.set(True)
+        try:
+            return self._decide("check_hooks_to_add", requests, {"requests": requests, "model": model})
+        finally:
+            _considering.reset(token)
 
     def review_cache(self, request: CacheRequest, model: Any) -> Decision:
         """Ask every ``check_cache``."""

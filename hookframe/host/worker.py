@@ -30,16 +30,22 @@ def serve(manager: PluginManager, asked: TextIO, answers: TextIO) -> None:
         question = json.loads(line)
         requests = [request_from_json(request) for request in question["requests"]]
         found = [impl for spec, impl in _impls(manager) if spec == question["spec"]]
-        _write(answers, {"objections": _answer(found[0], requests)})
+        _write(answers, _answer(found[0], requests))
 
 
 def _impls(manager: PluginManager) -> list[tuple[str, GuardedImpl]]:
     return [(impl.spec, impl) for impl in manager.implementations()]
 
 
-def _answer(impl: GuardedImpl, requests: Sequence[Request]) -> list[dict[str, Any]]:
+def _answer(impl: GuardedImpl, requests: Sequence[Request]) -> dict[str, Any]:
+    """The objections; or the failure, about which the parent knows what the operator wants done."""
     facts = {"requests": tuple(requests), "request": requests[0]}
-    return [objection_to_json(objection) for objection in impl.validate(requests, facts)]
+    failures = impl.failures
+    objections = impl.validate(requests, facts)
+    if impl.failures > failures:
+        (failed,) = objections
+        return {"failure": {"rule": failed.rule, "message": failed.message}}
+    return {"objections": [objection_to_json(objection) for objection in objections]}
 
 
 def _write(answers: TextIO, value: object) -> None:

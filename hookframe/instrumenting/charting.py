@@ -8,13 +8,13 @@ from typing import Any, Literal
 from torch import nn
 
 from hookframe.core.hook_point import HookPoint
-from hookframe.core.tree import ModuleTree
 from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family
-from hookframe.instrumenting.module_point import ModulePoint
+from hookframe.instrumenting.module_point import ModulePoint, pos_dim_of
 from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.site import site_of
+from hookframe.instrumenting.snapshot import Snapshot
 
 __all__ = ["Chart"]
 
@@ -23,7 +23,6 @@ class Chart:
     """Name → point for one model, in the order in which the modules lie in it.
 
     :ivar points: every name; a point with several names is there under each.
-    :ivar modules: name → module, the model itself under ``""``.
     """
 
     def __init__(self, model: nn.Module, family: Family | None, clock: Clock) -> None:
@@ -31,13 +30,17 @@ class Chart:
         self.family = family
         self.clock = clock
         self.points: dict[str, ModulePoint] = {}
-        self.modules: dict[str, nn.Module] = {}
-        self._tree: ModuleTree | None = None
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Name → module, the model itself under ``""``; empty before the model was read."""
+        return {} if self._snapshot is None else self._snapshot.modules
 
     @property
     def is_current(self) -> bool:
-        """True if no module was added, replaced or deleted since the tree was read."""
-        return self._tree is not None and self._tree.is_current()
+        """True if no module was added, replaced or deleted since the model was read."""
+        return self._snapshot is not None and self._snapshot.is_current
 
     def compiled_above(self, point: ModulePoint) -> str | None:
         """The name of a compiled module that the point's module lies inside of; None if there is none."""
@@ -50,13 +53,12 @@ class Chart:
         return None
 
     def read(self) -> dict[str, ModulePoint]:
-        """Read the tree. Points keep their functions, and move to the modules that are found under their names now.
+        """Read the model. Points keep their functions, and move to the modules that are found under their names now.
 
         :returns: the points that have no module any more, by name; nothing passes them again.
         """
         before = self.points
-        self._tree = ModuleTree.read(self.model)
-        self.modules = {"": self.model, **self._tree.modules}
+        self._snapshot = Snapshot(self.model)
         self.points = dict(self._drawn(before))
         names: dict[ModulePoint, list[str]] = {}
         for name, point in self.points.items():
@@ -78,7 +80,7 @@ class Chart:
             plain = [entry.name for entry in entries if _is_plain(entry)]
             point = by_module.get((id(module), side)) or self._point([*plain, own], before, name, side, None)
             by_module[id(module), side] = point
-            point.pos_dim = next((entry.at.pos_dim for entry in entries if _is_plain(entry)), point.pos_dim)
+            point.pos_dim = next((pos_dim_of(entry.at) for entry in entries if _is_plain(entry)), point.pos_dim)
             for known_as in (*plain, own):
                 yield known_as, point
             for entry in entries:

@@ -138,6 +138,11 @@ class InstrumentedModel(HookedRootModule):
         """The wrapped model: its ``generate`` calls it, and not this object."""
         return self.wrapped
 
+    def synonyms_of(self, name: str) -> tuple[str, ...]:
+        """Other names of the point called ``name``; none if there is no such point."""
+        point = self._chart.points.get(name)
+        return () if point is None else tuple(other for other in point.names if other != name)
+
     @property
     def active_points(self) -> tuple[str, ...]:
         """Names of the points that have something to run now; their modules carry a torch hook, and no others do."""

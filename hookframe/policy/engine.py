@@ -13,6 +13,7 @@ from hookframe.admission.family import ModelFamily
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import HookRequest, LazyRequests, Request
 from hookframe.hookspecs import PREFIX, hookimpl
+from hookframe.host.manager import is_considering
 from hookframe.policy.decide import Match, decide
 from hookframe.policy.ending import ExemptedHooks
 from hookframe.policy.facts import ModelFacts, RequestFacts
@@ -114,7 +115,8 @@ class PolicyEngine:
     def check_batch(self, requests: Sequence[HookRequest], model: Any) -> list[Objection]:
         """Objections to a batch of hooks; those to a batch that was decided before, as long as nothing else has changed."""
         day = self._clock()
-        self._exempted.end(model, day)
+        if not is_considering():
+            self._exempted.end(model, day)
         about = self._facts(model)
         if self._recorded and isinstance(requests, LazyRequests):
             requests.memo[_FACTS] = about.recorded(self.policy.paths_at("add"))
@@ -138,7 +140,7 @@ class PolicyEngine:
         known, found = self._rulings.world(depends), []
         for request in requests:
             for match in self._rulings.matches(known, request, decided):
-                if match.exemption is not None:
+                if match.exemption is not None and not is_considering():
                     self._exempted.remember(model, request, match.exemption)
                 found.append(objection_for(match, request))
         return found

@@ -217,6 +217,7 @@ _POINTS: dict[str, Callable[[Any], Value]] = {
     "request.points": lambda r: r.points,
     "request.points_count": lambda r: len(r.points),
 }
+# Flags are made so: whoever passes 1 for True means it, and a rule on permanent = true is to see that.
 _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     HookRequest: _ROUTE
     | {
@@ -224,11 +225,11 @@ _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
         "request.layer": _layer,
         "request.direction": lambda r: r.direction,
         "request.effect": lambda r: r.effect,
-        "request.permanent": lambda r: r.permanent,
-        "request.prepend": lambda r: r.prepend,
-        "request.exact": lambda r: r.exact,
+        "request.permanent": lambda r: bool(r.permanent),
+        "request.prepend": lambda r: bool(r.prepend),
+        "request.exact": lambda r: bool(r.exact),
         "request.level": lambda r: r.level,
-        "request.caches": lambda r: r.caches,
+        "request.caches": lambda r: bool(r.caches),
         "request.function.name": lambda r: f"{r.function.module}.{r.function.qualname}",
         "request.function.module": lambda r: r.function.module,
         "request.function.qualname": lambda r: r.function.qualname,
@@ -239,7 +240,7 @@ _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     | _DEVICE
     | _POINTS
     | {
-        "request.gradients": lambda r: r.gradients,
+        "request.gradients": lambda r: bool(r.gradients),
         "request.estimated_bytes": lambda r: r.estimated_bytes,
     },
     DeviceRequest: _ROUTE | _DEVICE | {"request.purpose": lambda r: r.purpose},

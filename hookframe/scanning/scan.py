@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.objection import Objection
-from hookframe.admission.request import HookRequest, Route
+from hookframe.admission.request import FunctionInfo, HookRequest, Route
 from hookframe.core.evidence import explain_silence
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.hook_point import HookPoint
@@ -38,19 +38,27 @@ def scan(model: nn.Module) -> ScanReport:
     points = _points(model)
     admitted = _admitted(points)
     _look_at_places(model, admitted)
-    _ask_again(model, admitted)
-    _look_at_silence(model, admitted)
     modules = dict(body.named_modules())
+    of_torch = [hook for name, module in modules.items() for hook in hooks_on_module(name, module)]
+    asked = [*map(_Admitted.request, admitted), *(_torch_request(hook) for hook in of_torch if not hook.remarks)]
+    said = _ask_again(model, asked)
+    for each in admitted:
+        each.remarks += next(said)
+    _look_at_silence(model, admitted)
     return ScanReport(
         model=type(model).__name__,
         modules=len(modules),
         points=len(points),
         hooks=(
             *(each.found() for each in admitted),
-            *(hook for name, module in modules.items() for hook in hooks_on_module(name, module)),
+            *(hook if hook.remarks else replace(hook, remarks=tuple(next(said))) for hook in of_torch),
             *global_hooks(),
         ),
     )
+
+
+def _torch_request(hook: FoundHook) -> HookRequest:
+    return HookRequest(index=0, point=hook.place, function=hook.function, direction=hook.direction, route="torch")
 
 
 @dataclass(slots=True)
@@ -63,12 +71,12 @@ class _Admitted:
     attachment: Attachment
     remarks: list[Remark] = field(default_factory=list)
 
-    def request(self, index: int) -> HookRequest:
+    def request(self) -> HookRequest:
         attachment, handle = self.attachment, self.handle
         return HookRequest(
-            index=index,
+            index=0,
             point=self.place or None,
-            function=located(attachment.user_hook),
+            function=FunctionInfo.of(attachment.user_hook),
             direction=attachment.direction,
             route=self._route,
             effect="read" if attachment.read_only else "edit",
@@ -131,14 +139,15 @@ def _look_at_places(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
             each.remarks.append(Remark(Trait.ORPHANED, message))
 
 
-def _ask_again(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
+def _ask_again(model: nn.Module, asked: Sequence[HookRequest]) -> Iterator[list[Remark]]:
+    """What is remarked about each of these requests, in order, if it were made now."""
+    requests = [replace(request, index=index) for index, request in enumerate(asked)]
+    remarks: list[list[Remark]] = [[] for _ in requests]
     controller = getattr(model, "admission_controller", None) or current_controller()
-    if not admitted or not isinstance(controller, PluginManager):
-        return
-    requests = [each.request(index) for index, each in enumerate(admitted)]
-    for objection in controller.consider(requests, model).objections:
-        each = admitted[objection.request.index]
-        each.remarks += _remarks_of(objection)
+    if requests and isinstance(controller, PluginManager):
+        for objection in controller.consider(requests, model).objections:
+            remarks[objection.request.index] += _remarks_of(objection)
+    return iter(remarks)
 
 
 def _remarks_of(objection: Objection) -> Iterator[Remark]:

@@ -88,6 +88,19 @@ def test_what_goes_beyond_the_limit_is_counted_in_the_journal(small_files, keep,
     assert plugin.journal.lost == lost.facts["records"] > 0
 
 
+def test_a_refusal_finds_its_place_also_behind_all_that_waits(small_files, keep, journal, monkeypatch):
+    monkeypatch.setattr("hookframe.audit.journal._KEPT", 20)
+    plugin = keep(flush_seconds=60)
+    for number in range(60):
+        plugin.hookframe_decision_made(denied(str(number)))
+    given_up = plugin.journal.lost
+    assert given_up > 0
+    small_files()
+    plugin.hookframe_decision_made(denied("last"))
+    assert decisions(journal)[-1].requests[0].point == "last"
+    assert plugin.journal.lost == given_up
+
+
 def test_a_required_journal_that_cannot_be_written_refuses_with_a_rule_and_a_remedy(small_files, keep, journal):
     with use_plugins(keep(required=True, flush_seconds=60, flush_records=1)):
         refused = None
@@ -362,6 +375,30 @@ def test_without_threads_everything_is_written_at_once(keep, journal, monkeypatc
     monkeypatch.setattr("threading.Thread.start", cannot)
     plugin.hookframe_decision_made(allowed("a"))
     assert len(decisions(journal)) == 1
+
+
+def test_the_thread_survives_whatever_goes_wrong(keep, journal, monkeypatch):
+    from hookframe.audit.segment import Segment
+
+    def fails(segment, bodies):
+        raise RuntimeError("nobody thought of that")
+
+    plugin = keep(flush_seconds=0.02)
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "append", fails)
+        plugin.hookframe_decision_made(allowed("a"))
+        deadline = time.monotonic() + 20
+        while plugin.journal.failures < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    while not decisions_or_none(journal):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert plugin.journal.failure is None or "nobody thought" in str(plugin.journal.failure)
+
+
+def decisions_or_none(journal):
+    return decisions(journal) if list(journal.glob("*.jsonl")) else []
 
 
 def test_a_fork_that_python_did_not_see_is_noticed(keep, journal):

@@ -317,6 +317,21 @@ def test_a_denial_is_recorded_before_the_user_hears_of_it(keep, journal):
     assert [entry.decision.denials[0].source for entry in decisions(journal)] == ["Refuses"]
 
 
+def test_a_wrapper_that_fails_refuses_and_is_recorded(keep, journal):
+    class Wraps:
+        @hookimpl
+        def hookframe_wrap_hook(self, request, hook):
+            return "nothing to call" if request.index == 1 else None
+
+    plugin, model = keep(), TinyModel()
+    with use_plugins(plugin, Wraps()), pytest.raises(HookDenied, match="cannot be called"):
+        model.add_hook(lambda name: name.endswith("hook_z"), lambda tensor, hook: None)
+    plugin.close()
+    _, refused = decisions(journal)
+    assert [request.point for request in refused.requests] == ["blocks.1.attn.hook_z"]
+    assert refused.objections[0].request is refused.requests[0]
+
+
 NATIVE = """
 import sys
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, hookimpl, use_plugins

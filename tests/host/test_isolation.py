@@ -12,7 +12,9 @@ import pytest
 import hookframe
 from hookframe import FunctionInfo, HookDenied, HookedRootModule, HookPoint, HookRequest, PluginManager, PluginRejected
 from hookframe.errors import PluginError
+from hookframe.host.guard import TRIP_AFTER
 from hookframe.host.isolation import IsolatedPlugin
+from hookframe.host.treatment import Treatment
 
 SOUND = """
     from hookframe import Objection, hookimpl
@@ -76,6 +78,29 @@ def test_the_objections_are_the_same_in_and_out_of_process(module, isolate):
     outside = manager.review_hooks(batch, None)
     assert inside.objections == outside.objections
     assert [o.request.index for o in outside.denials] == [0, 2]
+    manager.close()
+
+
+@pytest.mark.parametrize("body", ["raise ZeroDivisionError('division')", "return 7"])
+def test_a_failure_is_the_same_objection_in_and_out_of_process(body, module):
+    name = module(validator(body))
+    inside = PluginManager(__import__(name)).review_hooks((request(),), None)
+    manager = PluginManager()
+    manager.register_isolated(name, name=name)
+    outside = manager.review_hooks((request(),), None)
+    assert inside.objections == outside.objections
+    assert not outside.allowed
+    manager.close()
+
+
+def test_a_lenient_one_that_keeps_failing_is_warned_of_and_then_left_out(module):
+    manager = PluginManager(treatments={"acme": Treatment(failure="warn")})
+    manager.register_isolated(module(validator("raise ZeroDivisionError('division')")), name="acme", limit=20.0)
+    decisions = [manager.review_hooks((request(),), None) for _ in range(TRIP_AFTER + 1)]
+    assert all(decision.allowed for decision in decisions)
+    assert [len(decision.warnings) for decision in decisions] == [1] * TRIP_AFTER + [0]
+    (record,) = manager.records
+    assert (record.state, record.reason) == ("tripped", "check_hooks_to_add failed too often and is left out")
     manager.close()
 
 

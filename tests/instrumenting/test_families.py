@@ -105,9 +105,12 @@ def test_a_family_without_its_anchor_gives_no_names(model):
 
 
 def test_a_place_without_positions_is_stored_whole(model, tokens):
-    family = replace(SMALL, names={"flat": out("embed", item=None, pos_dim=None, heads="n_heads")})
-    _, cache = instrument(model, family=family).run_with_cache(tokens, names_filter="flat", pos_slice=0)
-    assert cache["flat"].shape == (2, 3, 2, 4)
+    names = {"split": out("embed", pos_dim=None, heads="n_heads"), "flat": out("embed", pos_dim=None)}
+    hooked = instrument(model, family=replace(SMALL, names=names))
+    _, cache = hooked.run_with_cache(tokens, names_filter=[*names, "layers.0.hook_out"], pos_slice=0)
+    assert cache["split"].shape == (2, 3, 2, 4)
+    assert cache["flat"].shape == (2, 3, 8)
+    assert cache["layers.0.hook_out"].shape == (2, 1, 8)
 
 
 # ---- gates ----------------------------------------------------------------------------------------------------------
@@ -241,3 +244,18 @@ def test_the_input_of_a_probe_goes_by_the_family():
     model.config = SimpleNamespace()
     with pytest.raises(hookframe.HookframeError, match="no vocab_size"):
         probe_input(model, None)
+
+
+def test_a_check_that_cannot_compute_with_what_it_got_is_a_finding(large):
+    """Shapes that do not fit are the usual sign of a wrong name."""
+    wrong = replace(CHECKED, checks=(Applies(("hook_embed", "blocks.0.attn.hook_pattern"), "layers.0.mlp.0"),))
+    tried = probe(instrument(large, family=wrong), {"tokens": probe_input(large, wrong)["input_ids"]})
+    assert [str(finding) for finding in tried.findings] == [
+        "Applies(hook_embed, blocks.0.attn.hook_pattern): shapes that do not fit (tolerance 0.0001)"
+    ]
+
+
+def test_a_family_that_is_not_found_in_the_model_has_nothing_to_check(large):
+    elsewhere = replace(CHECKED, anchor="nowhere")
+    tried = probe(instrument(large, family=elsewhere), {"tokens": probe_input(large, elsewhere)["input_ids"]})
+    assert (tried.checked, tried.findings) == (0, ())

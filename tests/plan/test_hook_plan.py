@@ -116,7 +116,7 @@ BY_HAND = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("hook", "by_hand"), BY_HAND, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("hook", "by_hand"), BY_HAND, ids=lambda value: None if callable(value) else str(value)[:60])
 def test_an_operation_does_what_the_same_edit_by_hand_does(model, x, hook, by_hand):
     plan = HookPlan([{"points": OUT, **hook}], PARAMETERS)
     expected = model.run_with_hooks(x, fwd_hooks=[(OUT, lambda t, hook: by_hand(t).clone())])
@@ -244,7 +244,7 @@ def test_a_plan_is_applied_once_at_a_time_and_leaves_after_an_error(model, x):
 @pytest.mark.parametrize(
     ("hooks", "says"),
     [
-        ([], "at least 1 item"),
+        ([], "a plan has 1 to 1000 hooks, and this one 0"),
         ([{"points": OUT, "operation": "explode"}], "does not match any of the expected tags"),
         ([{"points": OUT}], "operation"),
         ([{"points": "", "operation": "zero"}], "at least 1 character"),

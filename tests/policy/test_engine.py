@@ -117,6 +117,17 @@ def test_only_the_places_with_rules_are_implemented(policy):
     assert all(everything.wants(spec) for spec in engines._SPECS.values())
 
 
+@pytest.mark.parametrize("true", [True, 1, "yes"])
+def test_a_flag_that_was_passed_as_a_number_is_a_flag(policy, model, true):
+    text = BARE + "permanent = true"
+    with hookframe.use_plugins(PolicyEngine(policy(text))), pytest.raises(HookDenied):
+        model.add_hook("hook_embed", look, is_permanent=true)
+    text = BARE + 'where = "cache"\nwhen = { request.gradients = true }'
+    with hookframe.use_plugins(PolicyEngine(policy(text))), pytest.raises(HookDenied):
+        model.get_caching_hooks(incl_bwd=true)
+        model.add_caching_hooks(incl_bwd=true)
+
+
 def test_refusals_come_before_rules_and_once_for_a_batch(policy, model, requests):
     refusal = Refusal(rule="broken", message="m", remedy="r", origin="here")
     manager = hookframe.PluginManager(PolicyEngine(policy(BARE), refusals=[refusal]))
@@ -322,3 +333,18 @@ def test_what_an_engine_asks(policy):
     assert not engine.asks(policy(machine=BARE + "# x"), [])
     assert not engine.asks(policy(organisation=BARE), [])
     assert not PolicyEngine(policy(machine=BARE)).asks(policy(machine=BARE), [refusal])
+
+
+def test_a_recording_engine_hands_the_facts_of_each_decision_to_a_journal(policy, requests, model):
+    model.cfg.secret = object()
+    engine = PolicyEngine(policy(BARE + 'families = ["gpt2"]'), recorded=True)
+    manager = hookframe.PluginManager(engine)
+    assert all(manager.wants(spec) for spec in engines._SPECS.values())
+    batch = LazyRequests(lambda: requests.batch("hook_embed"), 1)
+    facts = engine.facts_of(manager.review_hooks(batch, model))
+    assert (facts["model.class"], facts["model.cfg.n_layers"], facts["family"]) == ("TinyModel", 2, ())
+    assert "model.cfg.secret" not in facts
+    first = manager.review_device(requests.device(), model)
+    assert engine.facts_of(first)["device.type"] == "cpu"
+    manager.review_run(requests.run(), model)
+    assert engine.facts_of(first) is None  # it is no longer the last one

@@ -181,9 +181,11 @@ def excepted(policy, model):
     def make(on_end, **options):
         engine, clock = engine_of(policy, on_end)
         held = hookframe.use_plugins(engine)
-        with held, pytest.warns(HookObjectionWarning):
-            model.add_hook("blocks.1.hook_mlp_out", look, **options)
-            model.add_hook("blocks.1.attn.hook_q", read_only(lambda tensor, hook: None), dir="bwd")
+        with held:
+            with pytest.warns(HookObjectionWarning):
+                model.add_hook("blocks.1.hook_mlp_out", look, **options)
+            with pytest.warns(HookObjectionWarning):
+                model.add_hook("blocks.1.attn.hook_q", read_only(lambda tensor, hook: None), dir="bwd")
 
         def ask():
             with held, pytest.raises(HookDenied):
@@ -265,3 +267,14 @@ def test_a_point_without_a_model_can_be_excepted(policy):
     with hookframe.use_plugins(engine), pytest.warns(HookObjectionWarning, match="study"):
         point.add_hook(look)
     assert len(point.fwd_hooks) == 1
+
+
+def test_looking_ends_nothing(excepted, model, caplog):
+    engine, clock, ask = excepted("remove")
+    clock.day += timedelta(days=1)
+    with hookframe.use_plugins(engine):
+        report = hookframe.scan(model)
+    assert len(attached(model)) == 2
+    assert {hook.place for hook in report.hooks} == {"blocks.1.hook_mlp_out", "blocks.1.attn.hook_q"}
+    ask()
+    assert attached(model) == []

@@ -75,6 +75,6 @@ def test_any_pattern_can_be_asked(pattern, name):
     ],
 )
 def test_matching_takes_bounded_time(pattern, name):
-    start = time.perf_counter()
+    start = time.process_time()
     assert not Glob(pattern).matches(name)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookframe.policy.decide import decide
 from hookframe.policy.facts import RecordedFacts
-from tests.policy.documents import PLACES, TODAY, facts_at, merged, stacks
+from tests.policy.documents import PLACES, TODAY, chance_of, facts_at, merged, stacks
 from tests.policy.oracle import verdict
 
 POLICIES, REQUESTS = 200, 50
@@ -19,7 +17,7 @@ _seen = {"pairs": 0, "verdicts": set(), "exceptions": 0}
 @settings(max_examples=POLICIES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stack=stacks(), seed=st.integers(0, 2**32))
 def agrees(stack, seed):
-    policy, chance = merged(stack), random.Random(seed)
+    policy, chance = merged(stack), chance_of(seed)
     for number in range(REQUESTS):
         place = PLACES[number % 5] if number % 2 else "add"
         facts = facts_at(place, chance)
@@ -35,4 +33,4 @@ def test_ten_thousand_decisions_are_those_of_the_oracle():
     agrees()
     assert _seen["pairs"] >= POLICIES * REQUESTS == 10_000
     assert _seen["verdicts"] == {"allow", "deny", "skip", "warn", "audit"}
-    assert _seen["exceptions"] > 50
+    assert _seen["exceptions"] > 5

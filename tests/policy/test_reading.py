@@ -283,14 +283,14 @@ def test_a_long_file_of_mistakes_tells_the_first_hundred_in_order():
 
 
 def test_a_key_of_any_length_is_refused_at_once():
-    start = time.perf_counter()
+    start = time.process_time()
     for key in (b"a." * 500_000 + b"a = 1", b"'a'. " * 200_000 + b"a = 1", b"[" + b"a." * 500_000 + b"a]"):
         with pytest.raises(PolicyError, match="nested more than 32 deep"):
             read_layer(key, LayerKind.USER, "p.toml")
     for other in (b"a" * LARGEST, b'"' * LARGEST, b"a = '" + b"x " * 500_000 + b"'", b"'a' \t" * 200_000):
         with pytest.raises(PolicyError):
             read_layer(other, LayerKind.USER, "p.toml")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_policy_in_a_table_of_a_shared_file():

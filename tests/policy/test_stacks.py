@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hookframe.policy.decide import decide
 from hookframe.policy.facts import RecordedFacts
 from hookframe.policy.vocabulary import LayerKind
-from tests.policy.documents import PLACES, TODAY, facts_at, merged, stacks
+from tests.policy.documents import PLACES, TODAY, chance_of, facts_at, merged, stacks
 from tests.policy.oracle import ACTIONS, LAYERS
 
 STRONG = stacks(layers=["machine", "organisation"], delegates=False)
@@ -18,9 +16,11 @@ DELEGATING = stacks(layers=["machine", "organisation"])
 WEAK = stacks(layers=["project", "user", "session"])
 quick = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
+many = settings(quick, max_examples=250)
+
 
 def decided(policy, seed):
-    chance = random.Random(seed)
+    chance = chance_of(seed)
     for number in range(40):
         place = PLACES[number % 5] if number % 2 else "add"
         yield decide(policy, place, RecordedFacts(facts_at(place, chance)), TODAY)
@@ -94,7 +94,7 @@ documents = st.fixed_dictionaries(
 )
 
 
-@quick
+@many
 @given(written=st.dictionaries(st.sampled_from(LAYERS), documents, min_size=1), cut=st.integers(1, 4))
 def test_values_that_tighten_never_loosen_and_locked_ones_stay(written, cut):
     strong = {layer: document for layer, document in written.items() if LAYERS.index(layer) < cut}
@@ -119,7 +119,7 @@ def test_values_that_tighten_never_loosen_and_locked_ones_stay(written, cut):
     assert one.allow is None or (other.allow is not None and other.allow <= one.allow)
 
 
-@quick
+@many
 @given(written=st.dictionaries(st.sampled_from(LAYERS), documents, min_size=1))
 def test_no_value_of_a_weaker_layer_is_in_force_behind_a_lock(written):
     policy = merged(written)

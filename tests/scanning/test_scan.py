@@ -220,14 +220,20 @@ def test_a_hook_that_would_be_refused_now_is_expired_and_nobody_is_told(model):
         with pytest.warns(hookframe.HookObjectionWarning, match="let through"):
             model.add_hook("hook_embed", look)
         model.add_hook("blocks.0.hook_resid_pre", hookframe.read_only(look))
+        with pytest.warns(hookframe.HookObjectionWarning, match="let through"):
+            model.hook_dict["blocks.0.hook_resid_mid"].register_forward_hook(torch_hook)
         model(TOKENS)
         report = hookframe.scan(model)
-        assert traits(report) == {"hook_embed": {"excepted"}, "blocks.0.hook_resid_pre": set()}
+        assert traits(report) == {
+            "hook_embed": {"excepted"},
+            "blocks.0.hook_resid_pre": set(),
+            "blocks.0.hook_resid_mid": {"excepted"},
+        }
         assert report.findings == ()
         rule.refusing = True
         before = len(told)
         report = hookframe.scan(model)
-        assert traits(report) == {"hook_embed": {"expired"}, "blocks.0.hook_resid_pre": set()}
+        assert [hook.place for hook in report.with_trait("expired")] == ["hook_embed", "blocks.0.hook_resid_mid"]
         assert "not any more [Refuses: no]; read" in report.findings[0].remarks[0].message
         assert len(told) == before
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 import click
 import pytest
@@ -18,7 +19,10 @@ from hookframe.testing.conformance.card import merged
 from hookframe.testing.conformance.catalogue import CHECKS, NAMES
 from hookframe.testing.fake_installations import ABSTAINS
 
-FIRST_PARTY = ("hookframe-log", "hookframe-mps")
+PLUGINS = Path(__file__).parents[2] / "plugins"
+FIRST_PARTY = sorted(
+    file.parent.name for file in PLUGINS.glob("*/pyproject.toml") if "hookframe.plugins" in file.read_text()
+)
 
 
 def pytest_in(directory, *arguments):

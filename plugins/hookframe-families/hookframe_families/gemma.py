@@ -23,7 +23,11 @@ GEMMA = Family(
     model_types=("gemma",),
     names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP,
     gates=(EAGER_ATTENTION,),
-    checks=(*llama.checks(shift=1.0), *eq.norm(*_SECOND, f"{LAYER}.post_attention_layernorm", shift=1.0)),
+    checks=(
+        *llama.checks(shift=1.0),
+        *llama.gated_mlp(),
+        *eq.norm(*_SECOND, f"{LAYER}.post_attention_layernorm", shift=1.0),
+    ),
 )
 
 _FOUR_NORMS = llama.STREAM | {
@@ -59,7 +63,8 @@ _CAPPED = CappedScores(_MET, ATTN)
 def _checks(*, normed_heads: bool) -> tuple[Check, ...]:
     first, second = f"{LAYER}.post_attention_layernorm", f"{LAYER}.post_feedforward_layernorm"
     return (
-        *llama.checks(shift=1.0, normed_heads=normed_heads, attn_out="attn.hook_out", mlp_out="mlp.hook_out"),
+        *llama.checks(shift=1.0, normed_heads=normed_heads, attn_out="attn.hook_out"),
+        *llama.gated_mlp("mlp.hook_out"),
         *eq.norm(*_SECOND, f"{LAYER}.pre_feedforward_layernorm", shift=1.0),
         eq.projected(f"{BLOCK}.ln1_post.hook_normalized", f"{BLOCK}.attn.hook_out", first),
         eq.projected(f"{BLOCK}.ln2_post.hook_normalized", f"{BLOCK}.mlp.hook_out", second),

@@ -22,6 +22,7 @@ __all__ = [
     "SECOND_NORM",
     "STREAM",
     "checks",
+    "gated_mlp",
 ]
 
 LAYER, ATTN, MLP = "layers.{i}", "layers.{i}.self_attn", "layers.{i}.mlp"
@@ -58,16 +59,14 @@ GATED_MLP = {
 }
 
 
-def checks(
-    *, shift: float = 0.0, normed_heads: bool = False, attn_out: str = "hook_attn_out", mlp_out: str = "hook_mlp_out"
-) -> tuple[Check, ...]:
-    """What holds in a decoder of this layout.
+def checks(*, shift: float = 0.0, normed_heads: bool = False, attn_out: str = "hook_attn_out") -> tuple[Check, ...]:
+    """What holds in a decoder of this layout, its MLP left out.
 
     :param shift: what its norms add to their weight.
     :param normed_heads: True if queries and keys pass a norm of their own.
-    :param attn_out: the point with what the attention module returns, ``mlp_out`` with what the MLP does.
+    :param attn_out: the point with what the attention module returns.
     """
-    attn, mlp = f"{BLOCK}.attn", f"{BLOCK}.mlp"
+    attn = f"{BLOCK}.attn"
     met = ("q_norm.hook_normalized", "k_norm.hook_normalized") if normed_heads else ("hook_q", "hook_k")
     return (
         Sums(("blocks.0.hook_resid_pre", "hook_embed")),
@@ -77,7 +76,20 @@ def checks(
         *(eq.projected(f"{attn}.hook_{x}", f"{BLOCK}.ln1.hook_normalized", f"{ATTN}.{x}_proj") for x in "qkv"),
         *eq.attention(attn, f"{BLOCK}.{attn_out}", f"{ATTN}.o_proj"),
         *eq.rotated(attn, *met),
-        *(eq.per_head(f"{attn}.{x}_norm.hook_normalized", f"{attn}.hook_{x}", f"{ATTN}.{x}_norm") for x in "qk"),
+        *(
+            eq.per_head(f"{attn}.{x}_norm.hook_normalized", f"{attn}.hook_{x}", f"{ATTN}.{x}_norm")
+            for x in ("qk" if normed_heads else "")
+        ),
+    )
+
+
+def gated_mlp(mlp_out: str = "hook_mlp_out") -> tuple[Check, ...]:
+    """What holds in its MLP.
+
+    :param mlp_out: the point with what the MLP returns.
+    """
+    mlp = f"{BLOCK}.mlp"
+    return (
         eq.projected(f"{mlp}.hook_pre", f"{BLOCK}.ln2.hook_normalized", f"{MLP}.gate_proj"),
         eq.projected(f"{mlp}.hook_pre_linear", f"{BLOCK}.ln2.hook_normalized", f"{MLP}.up_proj"),
         eq.Gates((f"{mlp}.hook_post", f"{mlp}.hook_pre", f"{mlp}.hook_pre_linear"), f"{MLP}.act_fn"),
@@ -92,12 +104,12 @@ LLAMA = Family(
     model_types=("llama", "mistral", "qwen2", "smollm3"),
     names=OUTSIDE | STREAM | ATTENTION | GATED_MLP,
     gates=(EAGER_ATTENTION,),
-    checks=(*checks(), *SECOND_NORM),
+    checks=(*checks(), *gated_mlp(), *SECOND_NORM),
 )
 QWEN3 = Family(
     name="qwen3",
     model_types=("qwen3",),
     names=OUTSIDE | STREAM | ATTENTION | NORMED_HEADS | GATED_MLP,
     gates=(EAGER_ATTENTION,),
-    checks=(*checks(normed_heads=True), *SECOND_NORM),
+    checks=(*checks(normed_heads=True), *gated_mlp(), *SECOND_NORM),
 )

@@ -27,6 +27,8 @@ _NAMES = {
     _WEIGHTS: out(f"{MLP}.gate", item=1, pos_dim=None),
     _INDICES: out(f"{MLP}.gate", item=2, pos_dim=None),
     _EXPERTS: out(f"{MLP}.experts", pos_dim=None),
+}
+_SHARED_NAMES = {
     _SHARED: out(f"{MLP}.shared_expert", pos_dim=None),
     _SHARE: out(f"{MLP}.shared_expert_gate", pos_dim=None),
 }
@@ -84,8 +86,8 @@ MIXTURES = (
     Family(
         name="qwen2_moe",
         model_types=("qwen2_moe",),
-        names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP | _NAMES,
+        names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP | _NAMES | _SHARED_NAMES,
         gates=(EAGER_ATTENTION,),
-        checks=(*_CHECKS, AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS, _SHARED, _SHARE))),
+        checks=(*_CHECKS, *llama.gated_mlp(), AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS, _SHARED, _SHARE))),
     ),
 )

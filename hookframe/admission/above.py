@@ -1,6 +1,6 @@
-"""What classes of the core can do only with rooms above it: the top of the package says where, the first use imports it.
+"""What lower rooms can do only with rooms above them: the top of the package says where, the first use imports it.
 
-So the core imports nothing from above, and a program that never saves a cache never loads what saves it.
+So they import nothing from above, and a program that never saves a cache never loads what saves it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,139 @@
+"""``hookframe points``: the hook points of a model, as a tree of its modules."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookframe.cli.any_models import open_any_model
+from hookframe.cli.plugins import asking
+
+if TYPE_CHECKING:
+    from hookframe.instrumenting.probing import Probing
+
+__all__ = ["command"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One point.
+
+    :ivar gate: why it is closed, and what opens it; None if it is open.
+    :ivar fired: whether it did on the probe; None without one.
+    """
+
+    point: str
+    names: tuple[str, ...]
+    module: str
+    kind: str
+    gate: str | None
+    fired: bool | None
+    shape: list[int] | None
+    dtype: str | None
+
+
+@click.command("points")
+@click.argument("model")
+@click.option("--family", metavar="NAME", help="The model's family; found out from its configuration if not given.")
+@click.option("--probe", is_flag=True, help="Run the model once on a small input; show what fired, and its shape.")
+@click.option(
+    "--eager", is_flag=True, help="Let transformers compute attention eagerly, so that its inside can be seen."
+)
+@click.option("--names", metavar="GLOB", default="*", help="Show the points with such a name only.")
+@asking.as_json
+@click.pass_context
+def command(
+    ctx: click.Context, model: str, family: str | None, probe: bool, eager: bool, names: str, as_json: bool
+) -> None:
+    """Show the hook points of MODEL: their names, gates and, on a probe, shapes.
+
+    MODEL is 'demo', module:object, or what transformers loads: a directory, a .gguf file, or a configuration as a .json
+    file, which gives random weights. On a probe, the exit code is 1 if a check of the family does not hold.
+    """
+    from hookframe.instrumenting.instrumented_model import InstrumentedModel
+    from hookframe.instrumenting.probing import probe as probe_points
+
+    root = open_any_model(model, family=family, eager=eager)
+    if probe and not isinstance(root, InstrumentedModel):
+        raise click.UsageError(
+            f"{model} has hook points of its own, and no family that says how to run it: leave out --probe"
+        )
+    tried = probe_points(root) if probe else None
+    rows = [row for row in _rows(root, tried) if any(fnmatch.fnmatchcase(name, names) for name in row.names)]
+    if not rows:
+        raise click.UsageError(f"no hook point of {model} has a name like {names!r}")
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        _print(root, rows, tried)
+    if tried is not None and tried.findings:
+        ctx.exit(asking.FINDINGS)
+
+
+def _rows(root: Any, tried: Probing | None) -> Iterator[_Row]:
+    points: dict[int, tuple[Any, list[str]]] = {}
+    for name, point in root.hook_dict.items():
+        points.setdefault(id(point), (point, []))[1].append(name)
+    for point, names in points.values():
+        module = getattr(point, "module_name", names[0].rpartition(".")[0])
+        value = None if tried is None else tried.values.get(names[0])
+        yield _Row(
+            point=names[0],
+            names=tuple(names),
+            module=module,
+            kind=type(root.get_submodule(module)).__name__,
+            gate=_gate(root, names),
+            fired=None if tried is None else value is not None,
+            shape=None if value is None else list(value.shape),
+            dtype=None if value is None else str(value.dtype).removeprefix("torch."),
+        )
+
+
+def _gate(root: Any, names: list[str]) -> str | None:
+    """Why the point is closed; None if it is open."""
+    from hookframe.instrumenting.choosing import family_for
+
+    family = root.__dict__["family"] if "family" in root.__dict__ else family_for(root)
+    closed = None if family is None else next(filter(None, (family.closed_gate(name, root) for name in names)), None)
+    return None if closed is None else f"{closed[1]}; {closed[0].remedy}"
+
+
+def _print(root: Any, rows: list[_Row], tried: Probing | None) -> None:
+    family = root.__dict__.get("family")
+    known = "" if family is None else f", family {family.name}"
+    click.echo(f"{type(getattr(root, 'wrapped', root)).__name__}{known}: {len(rows)} points")
+    shown: str | None = None
+    for row in rows:
+        depth = row.module.count(".") + 1 if row.module else 0
+        if row.module != shown:
+            click.echo(
+                "  " * depth + click.style(row.module.rpartition(".")[2] or "(the model)", bold=True) + f"  {row.kind}"
+            )
+            shown = row.module
+        click.echo("  " * depth + "  " + _line(row))
+    if tried is not None:
+        _print_probe(rows, tried)
+
+
+def _line(row: _Row) -> str:
+    others = ", ".join(row.names[1:])
+    parts = [row.names[0], f"({others})" if others else "", "" if row.shape is None else f"{row.shape} {row.dtype}"]
+    if row.gate is not None:
+        parts.append(click.style(f"closed: {row.gate}", fg="yellow"))
+    elif row.fired is False:
+        parts.append(click.style("did not fire", fg="yellow"))
+    return "  ".join(part for part in parts if part)
+
+
+def _print_probe(rows: list[_Row], tried: Probing) -> None:
+    fired = sum(bool(row.fired) for row in rows)
+    click.echo(
+        f"\n{fired} of {len(rows)} points fired; {tried.checked} checks, {len(tried.findings)} of them do not hold"
+    )
+    for finding in tried.findings:
+        click.echo(click.style(f"  {finding}", fg="red"))

@@ -1,0 +1,38 @@
+"""The modules of a model that is somebody else's: read without leaving anything on them, and compared before relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from hookframe.core.hook_point import HookPoint
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot:
+    """What the modules of a model were when they were read.
+
+    :ivar modules: dotted name → module, the model itself under ``""``, in the model's order. A module that is registered
+        under two names is there twice.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.modules: dict[str, nn.Module] = {"": model, **dict(_below(model, "", ()))}
+        parents = {id(module): module for module in self.modules.values()}
+        self._children = [(module, dict(module._modules)) for module in parents.values()]
+
+    @property
+    def is_current(self) -> bool:
+        """True if no module was added, replaced or deleted since. Linear in the modules."""
+        return all(module._modules == children for module, children in self._children)
+
+
+def _below(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Iterator[tuple[str, nn.Module]]:
+    for part, child in module._modules.items():
+        if child is None or child in above:
+            continue
+        yield f"{prefix}{part}", child
+        if not isinstance(child, HookPoint):
+            yield from _below(child, f"{prefix}{part}.", (*above, module))
