@@ -63,6 +63,7 @@ def test_a_file_of_loading_rules_is_read_or_refused(tmp_path, data):
         assert str(file) in str(error)
 
 
+@pytest.mark.found("a file of loading rules with one long key took time that grows with the square of its length")
 @pytest.mark.parametrize(
     "data",
     [b"a = " + b"[" * 5_000, b"a = " + b"9" * 10_000, b"x" * 300_000, b"a" + b".a" * 20_000 + b" = 1"],
@@ -102,6 +103,7 @@ def test_metadata_of_any_kind_is_a_plugin_a_fault_or_nothing_and_is_not_imported
     assert not [name for name in set(sys.modules) - before if "acme" in name]
 
 
+@pytest.mark.found("the metadata of a plugin was read whatever its size")
 def test_metadata_is_bounded(tmp_path):
     with fake_site(tmp_path / "site") as site:
         info = site.root / "acme-1.0.dist-info"
@@ -111,6 +113,7 @@ def test_metadata_is_bounded(tmp_path):
         assert "larger than 8388608 characters" in str(fault)
 
 
+@pytest.mark.found("deeply nested metadata ended the listing of plugins with a RecursionError")
 def test_a_direct_url_may_be_as_deep_as_it_likes():
     assert str(Origin.of("[" * 100_000)).startswith("unknown")
 
@@ -152,6 +155,7 @@ def test_an_isolated_process_answers_objections_or_is_an_error(data):
         assert all(isinstance(objection, Objection) and objection.request is REQUEST for objection in objections)
 
 
+@pytest.mark.found("an isolated validator that began with nonsense raised an AttributeError")
 @many
 @given(st.dictionaries(st.sampled_from(["specs", "failed"]), anything, max_size=2))
 def test_what_an_isolated_process_says_at_the_start_is_specs_or_an_error(hello):

@@ -7,6 +7,7 @@ import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 
 import hookframe
@@ -153,6 +154,9 @@ def test_a_cache_holds_one_forward_while_others_run(model):
             assert all(torch.equal(cache[name], value) for name, value in alone[number].items())
 
 
+@pytest.mark.found(
+    "the count of open contexts was wrong after threads had entered contexts on one model at once (the soak)"
+)
 def test_the_count_of_open_contexts_is_right_after_threads_have_entered_many(model):
     def work(number):
         for _ in range(300):
