@@ -44,7 +44,9 @@ def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
     elif name == "memory" and not smoke:
         yield from memory.rows()
     elif name == "compile":
-        size = {"pos": 8} | ({"layers": 2, "width": 16, "heads": 2} if smoke else {"layers": 12, "width": 64, "heads": 4})
+        size = {"pos": 8} | (
+            {"layers": 2, "width": 16, "heads": 2} if smoke else {"layers": 12, "width": 64, "heads": 4}
+        )
         yield from gpu.compiled_rows(rounds, device="cpu", **size)
     elif name == "gpu" and torch.cuda.is_available():
         yield from gpu.eager_rows(rounds)
@@ -60,7 +62,10 @@ def measure(names: list[str], rounds: int, *, smoke: bool, threads: list[int]) -
                 row = replace(row, threads=str(count))
                 others = "  ".join(f"{o} {row.ratio(o):.3f}x" for o in row.seconds if o != "hookframe")
                 ours = show(row.seconds["hookframe"] / row.per, row.unit)
-                print(f"{row.number:>4} {row.what:70} {ours:>10}  {others}  [{row.targets}] {row.reached} {row.note}", flush=True)
+                print(
+                    f"{row.number:>4} {row.what:70} {ours:>10}  {others}  [{row.targets}] {row.reached} {row.note}",
+                    flush=True,
+                )
                 yield row
 
 
@@ -71,7 +76,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=[*GROUPS])
     parser.add_argument("--json", type=Path, help="keep what was measured there")
-    parser.add_argument("--from", dest="sources", type=Path, nargs="+", help="make the report from these instead of measuring")
+    parser.add_argument(
+        "--from", dest="sources", type=Path, nargs="+", help="make the report from these instead of measuring"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the report goes")
     options = parser.parse_args()
     if options.sources:

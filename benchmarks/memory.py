@@ -36,7 +36,9 @@ def measure(what: str) -> dict[str, float]:
         else:
             options = {"pos_slice": -1} if what == "slice" else {}
             _, cache = model.run_with_cache(x, **options)
-            storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in cache.values()}
+            storages = {
+                tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in cache.values()
+            }
             held = float(sum(storages.values()))
     return {"peak": peak() - before, "held": held}
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hookframe
 
 _counts: Counter[str] = Counter()
+_rooms: Counter[str] = Counter()
+_found: dict[str, None] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +38,7 @@ def tally() -> Callable[..., None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="soak for up to two minutes instead of some seconds")
-    parser.addoption("--figures", type=Path, help="write the counts of this run as JSON, for docs/figures")
+    parser.addoption("--figures", type=Path, help="write the counts of this run as JSON: docs/figures")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,14 +60,41 @@ def _counted(test: Callable[..., object]) -> Callable[..., object]:
     return run
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" and report.passed:
+        report.user_properties += [("found", mark.args[0]) for mark in item.iter_markers("found")]
+    return report
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # the process that started this one hears of it as well
     if report.when == "call" or (report.when == "setup" and report.skipped):
         _counts[f"tests {report.outcome}"] += 1
-        room = report.nodeid.replace("\\", "/").split("/")
-        _counts[f"room {room[1] if len(room) > 2 else room[0]}"] += report.outcome == "passed"
+        parts = report.nodeid.replace("\\", "/").split("/")
+        _rooms[parts[1] if len(parts) > 2 else "journey"] += report.outcome == "passed"
+        _found.update(dict.fromkeys(text for key, text in report.user_properties if key == "found"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what one of several test processes counted."""
+    _counts.update(getattr(node, "workeroutput", {}).get("counts", {}))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    path: Path | None = session.config.getoption("figures")
-    if path is not None:
-        path.write_text(json.dumps(dict(sorted(_counts.items())), indent=2) + "\n")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session.config.workeroutput["counts"] = dict(_counts)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    path: Path | None = config.getoption("figures")
+    if path is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+        figures = {
+            "counts": dict(sorted(_counts.items())),
+            "rooms": dict(sorted(_rooms.items())),
+            "found": sorted(_found),
+        }
+        path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
