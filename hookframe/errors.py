@@ -27,6 +27,7 @@
     ├── CacheTooLarge            (MemoryError)            cache-too-large
     ├── CaptureInputError        (ValueError)             capture-input
     ├── EstimateError            (RuntimeError)           estimate
+    ├── ExportError              (RuntimeError)           export
     ├── HookReturnError          (TypeError, ValueError)  hook-return
     ├── InvalidPlan              (ValueError)             invalid-plan
     ├── UnknownActivation        (KeyError)               unknown-activation
@@ -34,6 +35,8 @@
     ├── InstrumentReleased       (RuntimeError)           instrument-released
     ├── HookPointClosed          (RuntimeError)           hook-point-closed
     ├── HookPointMoved           (RuntimeError)           hook-point-moved
+    ├── HooksLeaked              (RuntimeError)           hooks-leaked
+    ├── NoopCheckFailed          (RuntimeError)           noop-check
     ├── UnknownFamily            (KeyError, ValueError)   unknown-family
     ├── ModelNotLoaded           (ValueError)             model-not-loaded
     └── PluginError              (RuntimeError)           plugin
@@ -42,6 +45,9 @@
 
     HookframeWarning (UserWarning)
     ├── HookDidNotFireWarning                             hook-did-not-fire
+    ├── HookRecomputedWarning                             hook-recomputed
+    ├── HooksExportedWarning                              hooks-exported
+    ├── HooksLostWarning                                  hooks-lost
     ├── HookObjectionWarning                              hook-objection
     └── StaleActivationWarning                            stale-activation
 """
@@ -59,6 +65,7 @@ __all__ = [
     "CannotInstrument",
     "CaptureInputError",
     "EstimateError",
+    "ExportError",
     "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
@@ -66,9 +73,13 @@ __all__ = [
     "HookObjectionWarning",
     "HookPointClosed",
     "HookPointMoved",
+    "HookRecomputedWarning",
     "HookReturnError",
     "HookframeError",
     "HookframeWarning",
+    "HooksExportedWarning",
+    "HooksLeaked",
+    "HooksLostWarning",
     "HooksNotAdmitted",
     "InstrumentReleased",
     "InvalidDirection",
@@ -82,6 +93,7 @@ __all__ = [
     "JournalError",
     "ModelNotLoaded",
     "NestedAdmission",
+    "NoopCheckFailed",
     "NotAHookPoint",
     "NotSetUp",
     "PluginError",
@@ -284,6 +296,12 @@ class EstimateError(HookframeError, RuntimeError):
     code = "estimate"
 
 
+class ExportError(HookframeError, RuntimeError):
+    """A program is exported from a model whose hooks cannot go into it; there is no program."""
+
+    code = "export"
+
+
 class HookReturnError(HookframeError, TypeError, ValueError):
     """A hook function returned something that cannot take the activation's place."""
 
@@ -300,6 +318,9 @@ class UnknownActivation(HookframeError, KeyError):
     """A cache was asked for an activation that it does not hold, or for one that it holds several of."""
 
     code = "unknown-activation"
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr of its message
 
 
 class CannotInstrument(HookframeError, TypeError):
@@ -324,6 +345,34 @@ class HookPointMoved(HookframeError, RuntimeError):
     """The module of a hook point was replaced while a function was attached there."""
 
     code = "hook-point-moved"
+
+
+class HooksLeaked(HookframeError, RuntimeError):
+    """Hooks are on a model at the end of a block that were not there at its beginning; they still are.
+
+    :ivar hooks: each of them, as :class:`~hookframe.scanning.report.FoundHook`.
+    """
+
+    code = "hooks-leaked"
+
+    def __init__(self, message: str, hooks: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.hooks = hooks
+
+
+class NoopCheckFailed(HookframeError, RuntimeError):
+    """A model computes something else while observers are attached, or cannot be compared with itself; none is attached.
+
+    :ivar point: the hook point whose observer makes the difference; None if it is no single one.
+    :ivar reason: why, as far as it is known.
+    """
+
+    code = "noop-check"
+
+    def __init__(self, message: str, *, point: str | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.point = point
+        self.reason = reason
 
 
 class UnknownFamily(HookframeError, KeyError, ValueError):
@@ -381,3 +430,21 @@ class StaleActivationWarning(HookframeWarning):
     """A cached tensor was changed in place after it was cached, so it no longer holds the value at fire time."""
 
     code = "stale-activation"
+
+
+class HooksExportedWarning(HookframeWarning):
+    """A program is exported from a model with hooks: their edits are baked in, and nothing else of them is."""
+
+    code = "hooks-exported"
+
+
+class HooksLostWarning(HookframeWarning):
+    """Hooks were on modules that are no longer in the model, so that nothing calls them."""
+
+    code = "hooks-lost"
+
+
+class HookRecomputedWarning(HookframeWarning):
+    """A forward hook ran once more because a backward pass computed its activation a second time."""
+
+    code = "hook-recomputed"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest, RunRequest
 
-__all__ = ["AdmissionController", "ControllerSource", "current_controller", "source"]
+__all__ = ["AdmissionController", "ControllerSource", "ScopeName", "current_controller", "source"]
+
+ScopeName: TypeAlias = Literal["all", "context"]
+"""``"all"``: hooks fire for whoever runs the model; ``"context"``: for the thread or task that entered alone."""
 
 
 class AdmissionController(Protocol):
@@ -18,7 +21,11 @@ class AdmissionController(Protocol):
 
     The reviews are called before anything is touched, never while a model runs. An implementation must not raise in
     order to refuse: it returns a decision.
+
+    :ivar default_scope: who sees the hooks of a context that does not say it itself.
     """
+
+    default_scope: ScopeName
 
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Decide about one batch; ``model`` is None for a hook point that belongs to no model."""

@@ -10,7 +10,7 @@ import click
 from hookframe.cli.points_of import load_object
 from hookframe.errors import ModelNotLoaded
 
-__all__ = ["open_any_model"]
+__all__ = ["load_pretrained", "open_any_model"]
 
 
 def open_any_model(target: str, *, family: str | None = None, eager: bool = False) -> Any:
@@ -39,7 +39,7 @@ def _opened(target: str, eager: bool) -> Any:
         return load_demo()
     if ":" in target and not Path(target).exists():
         return _named(target)
-    return _pretrained(target, {"attn_implementation": "eager"} if eager else {})
+    return load_pretrained(target, {"attn_implementation": "eager"} if eager else {})
 
 
 def _named(target: str) -> Any:
@@ -53,7 +53,13 @@ def _named(target: str) -> Any:
     return value
 
 
-def _pretrained(target: str, options: dict[str, str]) -> Any:
+def load_pretrained(target: str, options: dict[str, str]) -> Any:
+    """The model that transformers loads, in eval mode.
+
+    :param target: as for :func:`open_any_model`. A ``.gguf`` file is taken for a language model.
+    :param options: what is passed on to transformers.
+    :raises ModelNotLoaded: if transformers is not installed, or cannot load it.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -67,7 +73,8 @@ def _pretrained(target: str, options: dict[str, str]) -> Any:
             return _kind(transformers, config).from_config(config, **options).eval()
         place, file = (str(path.parent), {"gguf_file": path.name}) if path.suffix == ".gguf" else (target, {})
         config = transformers.AutoConfig.from_pretrained(place, **file)
-        return _kind(transformers, config).from_pretrained(place, **file, **options).eval()
+        kind = transformers.AutoModelForCausalLM if file else _kind(transformers, config)
+        return kind.from_pretrained(place, **file, **options).eval()
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelNotLoaded(f"{target!r} cannot be loaded by transformers: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hookframe.capture.text_model import TextInputs, TextModel
+from hookframe.cli.any_models import load_pretrained
 from hookframe.cli.points_of import load_object
 from hookframe.errors import CaptureInputError, ModelNotLoaded
 
@@ -95,19 +96,12 @@ def _pretrained(target: str, family: str | None, max_length: int | None) -> Text
 
 
 def _load(target: str) -> tuple[Any, Any]:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ModelNotLoaded(
-            f"{target!r} has to be loaded by transformers, which is not installed: install it, or name module:object"
-        ) from error
+    model = load_pretrained(target, {})  # says so if transformers is not there
+    import transformers
+
     path = Path(target)
     place, options = (str(path.parent), {"gguf_file": path.name}) if path.suffix == ".gguf" else (target, {})
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
-        named = transformers.AutoConfig.from_pretrained(place, **options).architectures or ()
-        writes = bool(options) or any("CausalLM" in name or "LMHead" in name for name in named)
-        kind = transformers.AutoModelForCausalLM if writes else transformers.AutoModel
-        return kind.from_pretrained(place, **options).eval(), tokenizer
+        return model, transformers.AutoTokenizer.from_pretrained(place, **options)
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelNotLoaded(f"{target!r} cannot be loaded by transformers: {error}") from error
+        raise ModelNotLoaded(f"the tokenizer of {target!r} cannot be loaded by transformers: {error}") from error

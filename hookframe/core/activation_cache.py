@@ -49,8 +49,8 @@ class ActivationCache(dict[str, torch.Tensor]):
 
     A look-up takes the name itself, a short name with a layer (``cache["resid_post", 3]``, ``cache["scale", 3, "ln1"]``,
     ``cache["resid_post", -1]`` for the last layer), a short name alone where there is one such point (``cache["embed"]``),
-    or a glob on the parts of names (``cache["blocks.*.attn.hook_?"]``), which gives a cache with what it matches. ``in``
-    and ``get`` take names alone.
+    or a glob on the parts of names (``cache["blocks.*.attn.hook_?"]``), which gives a cache with what it matches. Where a
+    point has several names, any of them will do. ``in`` and ``get`` take the names alone under which values were stored.
 
     :ivar skipped: name → reason, for points that a filter swept up and that were left out.
     :ivar stale: keys whose tensor was changed in place after it was cached.
@@ -83,7 +83,8 @@ class ActivationCache(dict[str, torch.Tensor]):
             )
         if is_glob(key):
             return self.select(key)
-        return self._value_of(find_short(names, key))
+        known = () if self.model is None else self.model.synonyms_of(key)
+        return self._value_of(next((name for name in known if name in names), None) or find_short(names, key))
 
     def select(self, pattern: str) -> Self:
         """A cache with what a glob on the parts of names matches; the same as ``cache[pattern]``.

@@ -11,6 +11,7 @@ from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
+from hookframe.core.host_copies import HostCopier
 from hookframe.core.slicing import Slice
 from hookframe.core.types import CloneMode, DeviceType
 from hookframe.errors import ActivationTypeError, ReplicaCacheError
@@ -48,13 +49,15 @@ class CacheSink:
     """Stores what caching hooks see.
 
     :ivar cache: key → detached tensor, in order of execution.
+    :ivar copier: copies from a GPU to the CPU, for somebody who looks at the cache only once it has finished.
     :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors.
     """
 
-    __slots__ = ("as_is", "cache", "clone", "options", "references")
+    __slots__ = ("as_is", "cache", "clone", "copier", "options", "references")
 
-    def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions) -> None:
+    def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions, copier: HostCopier | None = None) -> None:
         self.cache = cache
+        self.copier = copier
         self.options = options
         self.as_is = options.as_is
         self.clone = options.clone
@@ -105,6 +108,8 @@ class CacheSink:
         if owned:
             value = value.clone()  # a view would keep the whole activation alive
         if options.device is not None:
+            if self.copier is not None and value.is_cuda and not is_dynamo_compiling():
+                return self.copier.copy(value, owned=owned), True
             moved = value.to(options.device)
             return moved, owned or moved is not value
         return value, owned

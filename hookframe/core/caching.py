@@ -18,6 +18,7 @@ from hookframe.core.context import HookContext
 from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
+from hookframe.core.host_copies import HostCopier
 from hookframe.core.named_model import NamedModel
 from hookframe.core.planning import plan_attachment
 from hookframe.core.scope import ScopeName
@@ -111,13 +112,15 @@ class CachingVerbs(NamedModel):
         clear_contexts: bool = False,
         pos_slice: Slice | SliceInput = None,
         clone: CloneMode = "never",
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         **model_kwargs: Any,
     ) -> tuple[Any, ActivationCache]:
         """Run the model and cache activations.
 
         The parameters are those of :meth:`get_caching_hooks`, and:
 
+        :param device: where to store; values that come from a GPU to ``"cpu"`` are copied into pinned memory beside what
+            the model does, as far as there may be pinned memory.
         :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, and cache gradients as well.
         :param reset_hooks_end: remove the caching hooks afterwards, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point afterwards.
@@ -133,6 +136,8 @@ class CachingVerbs(NamedModel):
         options = _options(device, remove_batch_dim, pos_slice, clone)
         cache = ActivationCache().came_from(self)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
+        if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
+            sink.copier = HostCopier()  # nobody sees the cache before this returns
         context = HookContext(
             self,
             (),
@@ -143,10 +148,14 @@ class CachingVerbs(NamedModel):
             scope=scope,
             known=[Asked(d, selection, function) for d, function in _functions(sink, incl_bwd, private=True)],
         )
-        with context:
-            output = self(*model_args, **model_kwargs)
-            if incl_bwd:
-                output.backward()
+        try:
+            with context:
+                output = self(*model_args, **model_kwargs)
+                if incl_bwd:
+                    output.backward()
+        finally:
+            if sink.copier is not None:
+                sink.copier.finish()
         return output, cache
 
     def cache_all(self, cache: dict[str, torch.Tensor] | None, **options: Any) -> None:

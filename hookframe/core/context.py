@@ -48,10 +48,10 @@ class HookContext(Generic[Root]):
         reset_hooks_end: bool,
         clear_contexts: bool,
         route: Route,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         known: Sequence[Asked] = (),
     ) -> None:
-        if scope not in ("all", "context"):
+        if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
         self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
@@ -62,7 +62,8 @@ class HookContext(Generic[Root]):
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
-        self.scope = Scope() if scope == "context" else None
+        self.scope_name = scope
+        self.scope: Scope | None = None
         self.operation = 0
         self.level = 0
         self.attachments: list[Attachment] = []
@@ -78,6 +79,7 @@ class HookContext(Generic[Root]):
         if self._entered:
             raise HookframeError(f"{self!r} is entered already: call {self.route}(...) again for another context")
         root = self.root
+        self.scope = Scope() if (self.scope_name or root.controller.default_scope) == "context" else None
         batch = self._plan()
         admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
         self._batch = batch
@@ -166,7 +168,7 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if ran:
-            self._report_run(error)
+            self._report_run(error, gone)
         self._give_back()
 
     def _leave(self) -> tuple[list[Attachment], bool]:
@@ -187,10 +189,11 @@ class HookContext(Generic[Root]):
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
+        ran = ran or root.must_have_run(attachments)
         root.__dict__["_ran"] = ran or self._ran_before
         return gone, ran
 
-    def _report_run(self, error: BaseException | None) -> None:
+    def _report_run(self, error: BaseException | None, gone: Sequence[Attachment]) -> None:
         controller, attachments = self.root.controller, self.attachments
         cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None)
         if controller.wants("run_finished"):
@@ -206,7 +209,8 @@ class HookContext(Generic[Root]):
         if error is None:
             exact = self._batch is not None and self._batch.exact
             backward_too = self.reset and self.route != "run_with_hooks"
-            silent = silent_hooks(attachments, backward_too=backward_too) if exact else []
+            stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
+            silent = silent_hooks(stayed, backward_too=backward_too) if exact else []
             self._review_run(silent, cached)
             if silent:
                 warn_of_silence(self.root, silent, attachments)

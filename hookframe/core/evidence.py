@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.handles import Attachment
 from hookframe.core.warning_place import warn_user
-from hookframe.errors import HookDidNotFireWarning
+from hookframe.errors import HookDidNotFireWarning, HooksLostWarning
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
+    from hookframe.core.tree import ModuleTree
 
-__all__ = ["counts", "explain_silence", "silent_hooks", "warn_of_silence"]
+__all__ = ["counts", "explain_silence", "silent_hooks", "warn_of_lost", "warn_of_lost_hooks", "warn_of_silence"]
 
 _GATES = {  # last part of a point's name → the config flag without which it never fires (TransformerLens's names)
     "hook_result": "use_attn_result",
@@ -52,6 +53,28 @@ def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments:
         warn_user(text, HookDidNotFireWarning)
 
 
+def warn_of_lost(before: ModuleTree, after: ModuleTree) -> None:
+    """Warn of hooks at points that were in the model and no longer are: nothing calls them there."""
+    lost = [
+        f"{FunctionInfo.of(attachment.user_hook)} at {before.names[id(point)]!r}"
+        for point in {id(point): point for point in before.points.values()}.values()
+        if id(point) not in after.names
+        for attachment in point.fitting("both", True, None)
+    ]
+    if lost:
+        warn_of_lost_hooks(lost)
+
+
+def warn_of_lost_hooks(lost: Sequence[str]) -> None:
+    """Warn of hooks, each described with its point, whose points are no longer in the model."""
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    warn_user(
+        f"modules of the model were replaced or deleted, and {len(lost)} hooks with them: {', '.join(lost[:5])}{more}; "
+        "attach them again, to what is there now",
+        HooksLostWarning,
+    )
+
+
 def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachment]) -> str:
     """Say what is known about why a hook did not fire, from the model's flags and from the hooks that did."""
     flag = _GATES.get(silent.label.rpartition(".")[2])
@@ -63,6 +86,9 @@ def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachm
             "no gradient reached it: call backward() while the hook is attached, on an output of a forward that was run "
             "while it was, and check that something before the point requires a gradient"
         )
+    known = silent.point.why_silent()
+    if known is not None:
+        return known
     order = {name: place for place, name in enumerate(root.hook_dict)}
     own = order.get(silent.label, -1)
     fired = [order.get(a.label, -1) for a in attachments if a.fired and a.direction == "fwd"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 from torch.compiler import is_dynamo_compiling
 
 from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.recomputing import look_for_recomputing
 from hookframe.core.return_guard import ReturnRules, check_return
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Attachment:
         "point",
         "prepend",
         "read_only",
+        "recomputed",
         "rules",
         "run",
         "scope",
@@ -144,6 +146,7 @@ class Attachment:
         self.plain = point.hook_conversion is None
         self.rules: ReturnRules | None = None
         self.fired = 0
+        self.recomputed = False
         self.error: BaseException | None = None
         self.run = 1
         self._handle: HookHandle | None = None
@@ -185,6 +188,8 @@ class Attachment:
             if self.plain:
                 result = self.function(tensor, hook=point)
                 if result is None:
+                    if self.fired > 1:
+                        look_for_recomputing(self)
                     return tensor
                 if self.rules is not None:
                     check_return(self.rules, tensor, result, self.user_hook, point)
@@ -220,6 +225,7 @@ class Attachment:
         for attachment in attachments:
             attachment.function = attachment.user_hook = _nothing
             attachment.fired = 0
+            attachment.recomputed = False
 
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""

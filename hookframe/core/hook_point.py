@@ -177,6 +177,10 @@ class HookPoint(RemovablePoint):
         What it raises on ``"active"`` reaches whoever attaches; nothing was attached.
         """
 
+    def why_silent(self) -> str | None:
+        """What is known about why functions here may never run; subclasses may know something."""
+        return None
+
     def synonyms(self, name: str | None) -> tuple[str, ...]:
         """Other names of what is at this point than ``name``; subclasses may have some."""
         return ()

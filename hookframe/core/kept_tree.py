@@ -1,19 +1,20 @@
-"""The tree of a model that hookframe may watch: changes are noticed as they happen, and what follows from it is kept.
+"""The tree of a model that is made for hookframe: points are pinned, and what follows from the tree is kept with it.
 
 What a filter of names means, and the planned hooks of operations that are over, go with the tree when it is read anew.
 """
 
 from __future__ import annotations
 
-from operator import attrgetter, is_
+import itertools
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from hookframe.core.batch_pool import BatchPool
-from hookframe.core.guarded_modules import GuardedModules, pin
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.names import select
+from hookframe.core.pins import pin_points
 from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.tree import ModuleTree
 
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KeptTree"]
 
+try:
+    # says when a dict was changed, for torch's compiler: an order of magnitude cheaper than comparing
+    from torch._C._dynamo.guards import dict_version
+except ImportError:  # another torch: each look finds a new number, and compares
+    _numbers = itertools.count()
+
+    def dict_version(d: dict[Any, Any]) -> int:
+        """No version that any dict had before."""
+        return next(_numbers)
+
+
 _KEPT_FILTERS = 128
 _children = attrgetter("_modules")
 
@@ -29,7 +41,7 @@ _children = attrgetter("_modules")
 class KeptTree(ModuleTree):
     """What ``setup()`` read.
 
-    Reading it pins the hook points in their parents, and puts guards around the tables of children.
+    Reading it pins the hook points in their parents.
 
     :ivar batches: planned hooks for operations on these points.
     """
@@ -45,34 +57,32 @@ class KeptTree(ModuleTree):
         self.batches = BatchPool()
 
     def _watch(self, parents: list[nn.Module]) -> None:
+        super()._watch(parents)
         root = self._root()
-        every = parents if root is None else [root, *parents]
-        for parent in every:
-            for name, child in parent._modules.items():
-                if isinstance(child, HookPoint):
-                    pin(parent, name, child)
-        tables = {id(parent): GuardedModules.guard(parent) for parent in every}
-        self._changes = GuardedModules.changes
-        self._below = [parent for parent in parents if tables[id(parent)] is not None]
-        self._tables = [tables[id(parent)] for parent in self._below]
-        self._table = None if root is None else tables[id(root)]
-        self._before = [None if table is None else dict(table) for table in (self._table, *self._tables)]
-        super()._watch([parent for parent in parents if tables[id(parent)] is None])
+        for module in self.modules.values() if root is None else (root, *self.modules.values()):
+            if not isinstance(module, HookPoint):
+                pin_points(module)
+        self._parents_below = parents
+        self._versions = self._versions_now(root)
+
+    def _versions_now(self, root: nn.Module | None) -> list[int]:
+        below = list(map(dict_version, map(_children, self._parents_below)))
+        return below if root is None else [dict_version(root._modules), *below]
+
+    @property
+    def may_have_changed(self) -> bool:
+        """True if modules were added, replaced or deleted since it was looked at last, or may have been."""
+        return self._versions_now(self._root()) != self._versions
 
     def is_current(self) -> bool:
-        """True if no module was added, replaced or deleted since. Nearly free as long as no model was changed at all."""
-        root = self._root()
-        if root is None or not all(map(is_, map(_children, self._below), self._tables)):
+        """True if no module was added, replaced or deleted since."""
+        versions = self._versions_now(self._root())
+        if versions == self._versions:
+            return True
+        if not super().is_current():
             return False
-        table = self._table
-        if table is None or root._modules is not table:
-            return table is None and super().is_current()
-        if self._changes != GuardedModules.changes:  # somewhere in the process: look closely
-            now = GuardedModules.changes
-            if [table, *self._tables] != self._before:
-                return False
-            self._changes = now
-        return not self._children or super().is_current()
+        self._versions = versions
+        return True
 
     def selection(self, names_filter: NamesFilter) -> Selection:
         """What ``names_filter`` means; a predicate is asked about each name every time.

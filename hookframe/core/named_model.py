@@ -12,6 +12,7 @@ from hookframe.admission.controller import AdmissionController, current_controll
 from hookframe.admission.request import Direction
 from hookframe.core.admitting import next_operation
 from hookframe.core.devices import AdmittedMoves
+from hookframe.core.evidence import warn_of_lost
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import HookPoint, attach
 from hookframe.core.kept_tree import KeptTree
@@ -67,12 +68,15 @@ class NamedModel(AdmittedMoves):
 
     def setup(self) -> None:
         """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again."""
+        before: KeptTree | None = self.__dict__.get("_tree")
         tree = KeptTree(self)
         tree.give_names()
         self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
         for point in self.hook_points():
             point.belong_to(self)
         self._admit_carried()
+        if before is not None:
+            warn_of_lost(before, tree)
 
     def hook_points(self) -> Iterable[HookPoint]:
         """Every hook point once, in the model's order."""
@@ -88,6 +92,10 @@ class NamedModel(AdmittedMoves):
         tree: KeptTree | None = self.__dict__.get("_tree")
         return None if tree is None else tree.names.get(id(point))
 
+    def synonyms_of(self, name: str) -> tuple[str, ...]:
+        """Other names of the point called ``name``; none if there is no such point. Subclasses may have some."""
+        return ()
+
     def _points(self) -> dict[str, HookPoint]:
         try:
             return self.__dict__["hook_dict"]  # type: ignore[no-any-return]  # an instance's dict is untyped
@@ -95,6 +103,10 @@ class NamedModel(AdmittedMoves):
             raise NotSetUp(
                 f"{type(self).__name__} has no hook points yet: call self.setup() at the end of its __init__"
             ) from None
+
+    def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
+        """True if an operation with these hooks that saw no run of the model has to be reported; subclasses may say so."""
+        return False
 
     def select_points(self, names_filter: NamesFilter) -> list[Selected]:
         """The hook points that ``names_filter`` means, in the model's order.

@@ -7,9 +7,12 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
-from torch.compiler import is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
+from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
 from hookframe.core.context import HookContext, tell_failures
+from hookframe.core.exporting import review_export
+from hookframe.core.kept_tree import KeptTree
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
 
@@ -40,7 +43,7 @@ class RunningVerbs(NamedModel):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
         *,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
     ) -> HookContext[Self]:
         """A context manager with temporary hooks; it yields the model.
 
@@ -49,7 +52,8 @@ class RunningVerbs(NamedModel):
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
         :param scope: ``"context"``: the functions fire only for forwards run by the thread or asyncio task that entered,
-            and for the gradients of these forwards; ``"all"``: for whoever runs the model meanwhile.
+            and for the gradients of these forwards; ``"all"``: for whoever runs the model meanwhile. None: as the policy
+            says it (``settings.scope``), else ``"all"``.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises NotSetUp: on entering, if ``setup()`` was never called.
         """
@@ -70,7 +74,7 @@ class RunningVerbs(NamedModel):
         bwd_hooks: Iterable[HookSpecification] = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
-        scope: ScopeName = "all",
+        scope: ScopeName | None = None,
         **model_kwargs: Any,
     ) -> Any:
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
@@ -99,6 +103,11 @@ class RunningVerbs(NamedModel):
         self.__dict__["_ran"] = True
         if is_dynamo_compiling():
             return super().__call__(*args, **kwargs)
+        tree: KeptTree | None = self.__dict__.get("_tree")
+        if tree is not None and tree.may_have_changed:
+            self.refresh()
+        if is_exporting() or is_tracing():  # type: ignore[no-untyped-call]  # torch
+            self.look_at_export()
         _running.depth += 1
         try:
             return super().__call__(*args, **kwargs)
@@ -108,6 +117,14 @@ class RunningVerbs(NamedModel):
             raise
         finally:
             _running.depth -= 1
+
+    def look_at_export(self) -> None:
+        """Say what becomes of the hooks of this model in a program that is exported from it, if that is what happens.
+
+        :raises ExportError: if a caching hook would store placeholders.
+        """
+        if (is_exporting() or is_tracing()) and "hook_dict" in self.__dict__:  # type: ignore[no-untyped-call]
+            review_export([a for point in self.hook_points() for a in point.fitting("both", True, None)])
 
     def _tell_failures(self) -> None:
         if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from hookframe.admission.controller import ScopeName
 
 if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
     from hookframe.core.hook_point import HookPoint
 
 __all__ = ["Scope", "ScopeName", "ScopedStep"]
-
-ScopeName: TypeAlias = Literal["all", "context"]
-"""``"all"``: hooks fire for whoever runs the model; ``"context"``: for the thread or task that entered alone."""
 
 _open_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("hookframe_scopes", default=())
 

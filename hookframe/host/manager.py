@@ -10,6 +10,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from hookframe.admission.controller import ScopeName
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
 from hookframe.admission.objection import Objection
@@ -42,6 +43,7 @@ class PluginManager(HeldPlugins):
     :param plugins: modules or objects with implementations, registered in order.
     :param options: plugin name → the options that it is configured with.
     :param treatments: plugin name → how the operator wants it treated.
+    :ivar default_scope: who sees the hooks of a context that does not say it itself; the policy may say ``"context"``.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PluginManager(HeldPlugins):
     ) -> None:
         self._rules = LoadingRules()
         self._refusals: tuple[PluginRecord, ...] = ()
+        self.default_scope: ScopeName = "all"
         super().__init__(*plugins, options=options, treatments=treatments)
 
     @classmethod

@@ -11,7 +11,7 @@ from hookframe.core.hook_point import HookPoint
 from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family
-from hookframe.instrumenting.module_point import ModulePoint
+from hookframe.instrumenting.module_point import ModulePoint, pos_dim_of
 from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.site import site_of
 from hookframe.instrumenting.snapshot import Snapshot
@@ -80,7 +80,7 @@ class Chart:
             plain = [entry.name for entry in entries if _is_plain(entry)]
             point = by_module.get((id(module), side)) or self._point([*plain, own], before, name, side, None)
             by_module[id(module), side] = point
-            point.pos_dim = next((entry.at.pos_dim for entry in entries if _is_plain(entry)), point.pos_dim)
+            point.pos_dim = next((pos_dim_of(entry.at) for entry in entries if _is_plain(entry)), point.pos_dim)
             for known_as in (*plain, own):
                 yield known_as, point
             for entry in entries:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
 from hookframe.instrumenting.inert import Inert
@@ -25,13 +27,16 @@ class _Counts(threading.local):
 class _Beginning:
     """The torch hook that notices the beginning of a forward."""
 
-    __slots__ = ("counts",)
+    __slots__ = ("counts", "noticed")
     hookframe_managed = True
 
-    def __init__(self, counts: _Counts) -> None:
+    def __init__(self, counts: _Counts, noticed: Callable[[], None]) -> None:
         self.counts = counts
+        self.noticed = noticed
 
     def __call__(self, module: nn.Module, args: Any) -> None:
+        if not is_dynamo_compiling():
+            self.noticed()
         self.counts.forward += 1
         self.counts.calls.clear()
 
@@ -43,10 +48,13 @@ class Clock:
     """Counts forwards of one model, and calls of its points within each, while somebody holds it.
 
     Held, it keeps one torch hook on the model itself; let go by everybody, none.
+
+    :param noticed: called at the beginning of each forward.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, noticed: Callable[[], None] = lambda: None) -> None:
         self._model = weakref.ref(model)
+        self._noticed = noticed
         self._counts = _Counts()
         self._holders = 0
         self._hook: RemovableHandle | None = None
@@ -74,7 +82,7 @@ class Clock:
         """Start counting, if nobody holds the clock yet."""
         model = self.model
         if not self._holders and model is not None:
-            self._hook = model.register_forward_pre_hook(_Beginning(self._counts), prepend=True)
+            self._hook = model.register_forward_pre_hook(_Beginning(self._counts, self._noticed), prepend=True)
         self._holders += 1
 
     def let_go(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeAlias
 
 from hookframe.instrumenting.place import At
@@ -40,7 +41,12 @@ class Gate:
 
     def covers(self, name: str) -> bool:
         """True if this gate stands before the point called ``name``."""
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.points)
+        return _any_matches(self.points, name)
+
+
+@lru_cache(maxsize=16384)  # asked about each hook of each operation
+def _any_matches(patterns: tuple[str, ...], name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 class Check(Protocol):

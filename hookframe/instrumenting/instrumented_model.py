@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import nn
 
+from hookframe.admission.request import FunctionInfo
 from hookframe.core.admitting import next_operation
 from hookframe.core.carried import CarriedHook, carry, revive
+from hookframe.core.evidence import warn_of_lost_hooks
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
 from hookframe.core.names import select
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from hookframe.core.types import NamesFilter
 
 __all__ = ["InstrumentedModel"]
-
-logger = logging.getLogger("hookframe")
 
 
 class InstrumentedModel(HookedRootModule):
@@ -48,7 +48,8 @@ class InstrumentedModel(HookedRootModule):
 
     def __init__(self, model: nn.Module, family: Family | None, chosen: NamesFilter = None) -> None:
         super().__init__()
-        clock = Clock(model)
+        itself = weakref.ref(self)
+        clock = Clock(model, lambda: _begin(itself()))
         chart = Chart(model, family, clock)
         # not setattr: the model is no child, and must not be named or found as one
         self.__dict__.update(wrapped=model, family=family, _chart=chart, _chosen=chosen, _released=False)
@@ -77,8 +78,7 @@ class InstrumentedModel(HookedRootModule):
         lost = [a for point in gone.values() for a in point.fitting("both", True, None)]
         detach_all(lost)
         if lost:
-            names = ", ".join(sorted({repr(attachment.label) for attachment in lost}))
-            logger.warning("the modules of %s are gone, and the hooks there with them", names)
+            warn_of_lost_hooks([f"{FunctionInfo.of(each.user_hook)} at {each.label!r}" for each in lost])
 
     def refresh(self, names_filter: NamesFilter = None) -> None:
         """Read the modules again if any was added, replaced or deleted.
@@ -138,6 +138,11 @@ class InstrumentedModel(HookedRootModule):
         """The wrapped model: its ``generate`` calls it, and not this object."""
         return self.wrapped
 
+    def synonyms_of(self, name: str) -> tuple[str, ...]:
+        """Other names of the point called ``name``; none if there is no such point."""
+        point = self._chart.points.get(name)
+        return () if point is None else tuple(other for other in point.names if other != name)
+
     @property
     def active_points(self) -> tuple[str, ...]:
         """Names of the points that have something to run now; their modules carry a torch hook, and no others do."""
@@ -147,6 +152,16 @@ class InstrumentedModel(HookedRootModule):
     def forward_index(self) -> int:
         """Which forward of the model runs in this thread, or ran last, from 0 since something was first attached; -1 before."""
         return self._chart.clock.forward
+
+    def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
+        """True if hooks were asked for at the model's own input or output: these wait for a call of the model alone.
+
+        Its ``.forward()`` called directly passes them by, unseen.
+        """
+        return any(
+            attachment.exact and isinstance(attachment.point, ModulePoint) and not attachment.point.module_name
+            for attachment in attachments
+        )
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
@@ -176,6 +191,7 @@ class InstrumentedModel(HookedRootModule):
         """Run the model."""
         if not self._released and not self._chart.is_current:
             self.setup()
+        self.__dict__["_read"] = True
         return self.wrapped(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -235,6 +251,21 @@ class InstrumentedModel(HookedRootModule):
             "released" if self._released else f"{len(self.hook_dict)} names of {len(list(self.hook_points()))} points"
         )
         return f"<hook points on a {kind}{family}: {state}>"
+
+
+def _begin(hooked: InstrumentedModel | None) -> None:
+    """The wrapped model runs, by whichever way it was called.
+
+    :raises HookPointMoved: if that was not through the instrument, and a module with a hook is no longer in the model.
+    """
+    if hooked is None:
+        return
+    hooked.__dict__["_ran"] = True
+    hooked.look_at_export()
+    if not hooked.__dict__.pop("_read", False) and not hooked._chart.is_current:
+        for point in hooked.hook_points():
+            if isinstance(point, ModulePoint) and point.has_hooks():
+                point.check_place()
 
 
 def carried_hooks(hooked: InstrumentedModel) -> dict[str, list[CarriedHook]]:

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.instrumenting.place import At
 
-__all__ = ["ModulePoint"]
+__all__ = ["ModulePoint", "pos_dim_of"]
 
-NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
+_NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
+
+
+def pos_dim_of(at: At) -> int:
+    """The dimension of the position, as hook points have it; for a place without one, a dimension that no tensor has."""
+    return _NO_POSITION if at.pos_dim is None else at.pos_dim
 
 
 class ModulePoint(HookPoint):
@@ -45,7 +50,7 @@ class ModulePoint(HookPoint):
         self.item = None if at is None else at.item
         self.part: Part | None = None if at is None else at.part
         if at is not None:
-            self.pos_dim = NO_POSITION if at.pos_dim is None else at.pos_dim
+            self.pos_dim = pos_dim_of(at)
             if at.heads is not None and heads is not None:
                 self.hook_conversion = HeadsApart(heads)
             elif at.heads_first:
@@ -85,15 +90,17 @@ class ModulePoint(HookPoint):
 
     def move(self, site: Site, module_name: str, parent: nn.Module | None) -> None:
         """Say where the point's module is found now; it may be another module than before."""
-        before = self.site
+        before, moves = self.site, self.site is not site
+        fed = moves and self._plan is not None
+        if fed:
+            self.disconnect()
         found_in = None if parent is None else (weakref.ref(parent), module_name.rpartition(".")[2])
         self.__dict__.update(site=site, module_name=module_name, _parent=found_in)
-        if site is not before:
+        if moves:
             before.points.discard(self)
             site.points.add(self)
-            if self in before.active:
-                before.leave(self)
-                site.join(self)
+        if fed:
+            self.connect()
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Put the torch hook on the module, or take it off.
@@ -123,6 +130,23 @@ class ModulePoint(HookPoint):
         """Take no functions any more."""
         self.site.points.discard(self)
         self.__dict__["_released"] = True
+
+    def why_silent(self) -> str | None:
+        """What is known of modules that are used without being called."""
+        parent = None if self._parent is None else self._parent[0]()
+        if not self.module_name:
+            return (
+                "it waits for a call of the model itself: call model(...) inside; model.forward(...) called directly, and "
+                "a run of another model, pass it by"
+            )
+        if isinstance(parent, nn.MultiheadAttention):
+            outer = self.module_name.rpartition(".")[0]
+            place = f"{outer}.hook_out" if outer else "hook_out"
+            return (
+                f"torch's MultiheadAttention uses the weight of {self.module_name!r} without calling it: hook {place!r}, "
+                "which is what comes out of it"
+            )
+        return None
 
     # ---- several names, several instruments --------------------------------------------------------------------------
 
@@ -162,13 +186,11 @@ class ModulePoint(HookPoint):
     def pass_output(self, module: nn.Module, output: Any) -> Any:
         """Let the attached functions see, and change, an output; what goes on."""
         self._still_there(module)
-        key = self.item
-        if key is None and not isinstance(output, torch.Tensor):
-            key = locate(output)
-            if key is None:
-                return output
-        elif isinstance(output, torch.Tensor):
-            key = None
+        if isinstance(output, torch.Tensor):
+            return self.through(output) if self.item in (None, 0) else output
+        key = locate(output) if self.item is None else self.item
+        if key is None:
+            return output
         whole = take(output, key)
         edited = self.through(whole)
         return output if edited is whole else put_back(output, key, edited)
@@ -184,6 +206,15 @@ class ModulePoint(HookPoint):
         seen = take_part(whole, part, self.heads or 1)
         edited = self(seen)
         return whole if edited is seen else put_part(whole, part, self.heads or 1, edited)
+
+    def check_place(self) -> None:
+        """Say so if the point's module is no longer where it was.
+
+        :raises HookPointMoved: then.
+        """
+        module = self.site.module
+        if module is not None:
+            self._still_there(module)
 
     def _still_there(self, module: nn.Module) -> None:
         if self._parent is not None:

@@ -15,7 +15,7 @@ from hookframe.instrumenting.inert import Inert
 if TYPE_CHECKING:
     from hookframe.instrumenting.module_point import ModulePoint
 
-__all__ = ["Site", "site_of"]
+__all__ = ["Site", "points_on", "site_of"]
 
 _lock = threading.RLock()  # held while sites or their points change; running models read them without it
 
@@ -114,3 +114,10 @@ def site_of(module: nn.Module, side: Literal["in", "out"]) -> Site:
         if side not in sides:
             sides[side] = Site(module, side)
         return sides[side]
+
+
+def points_on(module: nn.Module) -> list[ModulePoint]:
+    """Every point at either side of ``module``, of whichever instrument, in the order of their names."""
+    with _lock:
+        found = {point for site in _sites.get(module, {}).values() for point in site.points}
+    return sorted(found, key=lambda point: point.names)

@@ -27,10 +27,9 @@ from hookframe.plan.operations import Operation
 __all__ = ["HookPlan"]
 
 _MOST_TEXT = 1 << 20
+_MOST_HOOKS = 1000
 _MOST_PARAMETERS = 1 << 30
-_HOOKS: TypeAdapter[tuple[Operation, ...]] = TypeAdapter(
-    Annotated[tuple[Operation, ...], Field(min_length=1, max_length=1000, strict=False)]
-)
+_HOOKS: TypeAdapter[tuple[Operation, ...]] = TypeAdapter(Annotated[tuple[Operation, ...], Field(strict=False)])
 
 
 class _File(BaseModel):
@@ -153,6 +152,8 @@ class HookPlan(AppliesToModel):
 
 
 def _hooks(hooks: Sequence[Operation | Mapping[str, Any]]) -> tuple[Operation, ...]:
+    if not 1 <= len(hooks) <= _MOST_HOOKS:
+        raise InvalidPlan(f"a plan has 1 to {_MOST_HOOKS} hooks, and this one {len(hooks)}")
     try:
         return _HOOKS.validate_python([dict(hook) if isinstance(hook, Mapping) else hook for hook in hooks])
     except ValidationError as error:

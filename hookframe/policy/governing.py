@@ -75,6 +75,7 @@ def govern(manager: PluginManager, found: Found) -> None:
     policy, refusals = found.policy, refusals_of(found)
     if any(isinstance(plugin, PolicyEngine) and plugin.asks(policy, refusals) for plugin in manager.plugins):
         return
+    manager.default_scope = policy.value("settings.scope", manager.default_scope)
     manager.enforce(policy.loading, options=options_of(policy), treatments=treatments_of(policy))
     journal = journal_of(policy, digest_of(manager.records))
     engine = PolicyEngine(

@@ -71,7 +71,7 @@ def test_what_is_not_there_says_what_is(cache, asked, says):
 
 
 def test_an_empty_cache_says_that_nothing_ran():
-    with pytest.raises(UnknownActivation, match="it is empty"):
+    with pytest.raises(UnknownActivation, match=r"^the cache has no activation \('resid_post', 3\): it is empty"):
         ActivationCache()["resid_post", 3]
 
 

@@ -382,3 +382,13 @@ def test_a_spill_that_cannot_be_made_says_so(decoder, tmp_path):
         with decoder.capture(spill=tmp_path / "file"):
             pass
     assert not decoder.is_caching
+
+
+def test_a_compiled_model_is_captured_as_it_is(echo):
+    compiled = torch.compile(echo, backend="eager")
+    compiled(torch.ones(2))
+    with echo.capture() as cache, torch.no_grad():
+        compiled(torch.ones(2))
+        compiled(torch.ones(2))
+    assert [cache[f"hook_state@1{call}"][0].item() for call in ("", ":1", ":2")] == [2, 4, 8]
+    assert len(cache.steps) == 2

@@ -112,3 +112,10 @@ def test_run_finished_says_how_much_was_cached(model, x):
     with hookframe.use_plugins(recorder):
         _, cache = model.run_with_cache(x, names_filter="hook_embed")
     assert recorder.runs[0].bytes_cached == cache.nbytes == 2 * 5 * 8 * 4
+
+
+def test_a_hook_that_somebody_removed_meanwhile_is_no_silence(model, x):
+    for keep in (False, True):
+        with model.hooks(fwd_hooks=[("hook_embed", hook), (SILENT, hook)], reset_hooks_end=not keep):
+            model.hook_dict[SILENT].fwd_hooks[-1].remove()
+            model(x)

@@ -202,6 +202,19 @@ def test_a_module_without_an_eager_function_is_refused():
         attention_with_points(module[0], torch.ones(1), torch.ones(1))
 
 
+def test_points_inside_follow_an_attention_module_that_is_replaced(attending, x):
+    hooked = instrument(attending, family=ATTENDING)
+    seen = []
+    handle = hooked.add_hook("blocks.0.attn.hook_pattern", lambda pattern, hook: seen.append(pattern))
+    before, attending.layers[0] = attending.layers[0], Attention(attending.config)
+    _, patterns = hooked(x)
+    assert torch.equal(seen[0], patterns[0])
+    before(x)  # nobody listens to it any more
+    assert len(seen) == 1
+    handle.remove()
+    assert attending.config._attn_implementation == "eager"
+
+
 def test_gradients_reach_the_scores(attending, x):
     hooked = instrument(attending, family=ATTENDING)
     got = {}

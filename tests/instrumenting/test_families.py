@@ -105,9 +105,12 @@ def test_a_family_without_its_anchor_gives_no_names(model):
 
 
 def test_a_place_without_positions_is_stored_whole(model, tokens):
-    family = replace(SMALL, names={"flat": out("embed", item=None, pos_dim=None, heads="n_heads")})
-    _, cache = instrument(model, family=family).run_with_cache(tokens, names_filter="flat", pos_slice=0)
-    assert cache["flat"].shape == (2, 3, 2, 4)
+    names = {"split": out("embed", pos_dim=None, heads="n_heads"), "flat": out("embed", pos_dim=None)}
+    hooked = instrument(model, family=replace(SMALL, names=names))
+    _, cache = hooked.run_with_cache(tokens, names_filter=[*names, "layers.0.hook_out"], pos_slice=0)
+    assert cache["split"].shape == (2, 3, 2, 4)
+    assert cache["flat"].shape == (2, 3, 8)
+    assert cache["layers.0.hook_out"].shape == (2, 1, 8)
 
 
 # ---- gates ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 import hookframe
 from hookframe import instrument
+from hookframe.instrumenting.place import out
 
 from .conftest import SMALL, Frozen, Head, Output, Pair, double, keep
 
@@ -134,6 +136,31 @@ def test_a_family_names_items_parts_and_heads(model, tokens):
     assert cache["blocks.0.attn.hook_z"].shape == (2, 3, 2, 4)
     assert cache["blocks.0.attn.hook_pattern"].shape == (2, 2, 3, 3)
     assert torch.allclose(cache["blocks.0.attn.hook_pattern"].sum(-1), torch.ones(2, 2, 3))
+
+
+def test_an_item_that_a_module_does_not_return_does_not_fire(tokens):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Embedding(11, 4)])
+
+        def forward(self, tokens):
+            return self.layers[0](tokens)
+
+    names = {f"item.{item}": out("layers.0", item=item) for item in (0, 1, "weights")}
+    hooked = instrument(Twice(), family=replace(SMALL, names=names))
+    _, cache = hooked.run_with_cache(tokens)
+    assert "item.0" in cache
+    assert not {"item.1", "item.weights"} & set(cache)
+
+
+def test_a_cache_can_be_asked_by_any_name(model, tokens):
+    hooked = instrument(model, family=SMALL)
+    _, cache = hooked.run_with_cache(tokens)
+    assert cache["layers.1.hook_out"] is cache["blocks.1.hook_resid_post"]
+    assert cache["again.hook_out"] is cache["act.hook_out"]
+    with pytest.raises(hookframe.UnknownActivation, match=r"layers\.7\.hook_out"):
+        cache["layers.7.hook_out"]
 
 
 def test_an_edit_of_a_part_leaves_the_others(model, tokens):

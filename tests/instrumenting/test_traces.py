@@ -207,6 +207,6 @@ def test_torch_hooks_of_hookframes_own_are_not_reported_as_unmanaged(model, toke
     hooked = instrument(model)
     hooked.add_hook("embed.hook_out", keep)
     hooked.run_with_cache(tokens)
-    model.act.register_forward_hook(lambda m, a, o: None)
+    model.head.register_forward_hook(lambda m, a, o: None)
     hooked.run_with_cache(tokens)
-    assert seen == [(), ("act",)]
+    assert seen == [(), ("head",)]

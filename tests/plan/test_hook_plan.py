@@ -244,7 +244,7 @@ def test_a_plan_is_applied_once_at_a_time_and_leaves_after_an_error(model, x):
 @pytest.mark.parametrize(
     ("hooks", "says"),
     [
-        ([], "at least 1 item"),
+        ([], "a plan has 1 to 1000 hooks, and this one 0"),
         ([{"points": OUT, "operation": "explode"}], "does not match any of the expected tags"),
         ([{"points": OUT}], "operation"),
         ([{"points": "", "operation": "zero"}], "at least 1 character"),

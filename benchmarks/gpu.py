@@ -1,0 +1,178 @@
+"""The rows that need a CUDA device: a decoding step, a whole batch, and compiled models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.llama import Shape, bare_llama, llama_of, llama_weights
+from benchmarks.row import Row
+from benchmarks.stack import Bare, stack_of, weights_of
+from benchmarks.timing import interleaved
+from hookframe import HookedRootModule, HookPoint
+
+__all__ = ["compiled_rows", "eager_rows"]
+
+Cases = dict[str, Callable[[], object]]
+
+
+@torch.no_grad()
+def eager_rows(rounds: int, shape: Shape | None = None, *, batch: int = 8, pos: int = 512) -> Iterator[Row]:
+    """One token, and a batch, through a bf16 stack in the shape of Llama-3.2-1B."""
+    shape = shape or Shape()
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        ends, weights = llama_weights(shape)
+    for part in (ends, *weights):
+        part.to(torch.bfloat16)
+    hooked, bare = llama_of(HookedRootModule, HookPoint, ends, weights), bare_llama(ends, weights)
+    yield from decode(hooked, bare, shape, rounds)
+    yield from whole_batch(hooked, bare, shape, max(rounds // 3, 5), batch, pos)
+
+
+def decode(hooked: Any, bare: Any, shape: Shape, rounds: int) -> Iterator[Row]:
+    """One token, batch 1, looking back at others."""
+    token = torch.randint(0, shape.vocabulary, (1, 1), device="cuda")
+    kept = (1, shape.kv_heads, shape.pos, shape.size)
+    past = [tuple(torch.randn(kept, device="cuda", dtype=torch.bfloat16) for _ in "kv") for _ in range(shape.layers)]
+    hooks = [(f"blocks.{shape.layers // 2}.hook_resid_post", _read)]
+    every = len(hooked.hook_dict)
+    work: dict[str, tuple[float, Callable[[], object]]] = {
+        "17 idle points a block": (1.03, lambda: hooked(token, past)),
+        "one read hook": (1.06, lambda: hooked.run_with_hooks(token, past, fwd_hooks=hooks)),
+        f"cache everything ({every} tensors)": (1.35, lambda: hooked.run_with_cache(token, past)),
+    }
+    for what, (limit, run) in work.items():
+        found = interleaved({"hookframe": run, "bare": lambda: bare(token, past)}, rounds)
+        yield Row(
+            number="GPU", what=f"decode step, Llama-1B shape, bf16: {what}", seconds=found, limits={"bare": limit}
+        )
+
+
+def whole_batch(hooked: Any, bare: Any, shape: Shape, rounds: int, batch: int, pos: int) -> Iterator[Row]:
+    """A batch of texts: what is cached stays on the GPU, or goes to the CPU."""
+    tokens = torch.randint(0, shape.vocabulary, (batch, pos), device="cuda")
+    size = f"batch {batch} x {pos}"
+    found = interleaved({"hookframe": lambda: hooked.run_with_cache(tokens), "bare": lambda: bare(tokens)}, rounds)
+    yield Row(number="GPU", what=f"{size}, cache everything on the GPU", seconds=found, limits={"bare": 1.03})
+    peaks = {
+        name: peak(run)
+        for name, run in {"hookframe": lambda: hooked.run_with_cache(tokens), "bare": lambda: bare(tokens)}.items()
+    }
+    _, cache = hooked.run_with_cache(tokens)
+    held = float(sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in cache.values()}.values()))
+    del cache
+    yield Row(
+        number="10", what=f"{size}, peak memory on the GPU, cache everything", unit="bytes",
+        seconds={"hookframe": peaks["hookframe"], "bare + held": peaks["bare"] + held}, limits={"bare + held": 1.10},
+    )  # fmt: skip
+    names = [f"blocks.{i}.{name}" for i in range(shape.layers) for name in ("hook_resid_post", "hook_post")]
+    _, cache = hooked.run_with_cache(tokens, names_filter=names)
+    values = [*cache.values()]
+    targets = [torch.empty_like(value, device="cpu", pin_memory=True) for value in values]
+    total = sum(value.numel() * value.element_size() for value in values) / 1e9
+
+    def copies() -> None:
+        for target, value in zip(targets, values, strict=True):
+            target.copy_(value, non_blocking=True)
+
+    cases: Cases = {
+        "hookframe": lambda: hooked.run_with_cache(tokens, names_filter=names, device="cpu"),
+        "bare": lambda: bare(tokens), "the copies alone": copies,
+    }  # fmt: skip
+    yield Row(
+        number="GPU", what=f"{size}, resid_post and mlp_post to the CPU ({total:.2f} GB)",
+        seconds=interleaved(cases, max(rounds // 2, 5), warm=4), limits={"bare": 1.35},
+    )  # fmt: skip
+
+
+def peak(run: Callable[[], object]) -> float:
+    """Most bytes that were allocated on the GPU at once while ``run`` ran, beyond what was there before."""
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    kept = run()
+    torch.cuda.synchronize()
+    found = float(torch.cuda.max_memory_allocated() - before)
+    del kept
+    return found
+
+
+@torch.no_grad()
+def compiled_rows(
+    rounds: int, *, layers: int = 8, width: int = 1024, heads: int = 16, pos: int = 128, device: str = "cuda"
+) -> Iterator[Row]:
+    """Row 8, and its like on a GPU: what is compiled is the same with points as without."""
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    torch.manual_seed(0)
+    weights = [w.to(device, dtype) for w in weights_of(layers, width, heads)]
+    x = torch.randn(1, pos, width, device=device, dtype=dtype)
+    number, where = (
+        ("GPU", f"{layers} layers d={width} bf16") if device == "cuda" else ("8", f"{layers} layers d={width}")
+    )
+    idle = 1.01 if device == "cuda" else 1.05
+    for mode in ("default", "reduce-overhead") if device == "cuda" else ("default",):
+        torch._dynamo.reset()
+        hooked, bare = stack_of(HookedRootModule, HookPoint, weights), Bare(weights)
+        graphs = {"hookframe": graph_of(hooked, x), "bare": graph_of(bare, x)}
+        torch._dynamo.reset()
+        fast: dict[str, Any] = {
+            name: torch.compile(model, fullgraph=True, mode=None if mode == "default" else mode)
+            for name, model in {"hookframe": hooked, "bare": bare}.items()
+        }
+        cases: Cases = {name: lambda m=model: step(m, x) for name, model in fast.items()}
+        same = "the same operations in one graph" if graphs["hookframe"] == graphs["bare"] else "the graphs differ"
+        yield Row(
+            number=number, what=f"torch.compile, {mode}, {where}: idle points", seconds=interleaved(cases, rounds, warm=6),
+            limits={"bare": idle}, note=same,
+        )  # fmt: skip
+        _, hooks, _ = hooked.get_caching_hooks(
+            [f"blocks.{index}.hook_resid_post" for index in range(layers)],
+            clone="always" if mode != "default" else "never",
+        )
+        with hooked.hooks(fwd_hooks=hooks):
+            yield Row(
+                number=number, what=f"torch.compile, {mode}, {where}: {layers} caching hooks",
+                seconds=interleaved(cases, rounds, warm=6), limits={"bare": 1.10} if device == "cuda" else {},
+                note=fresh(hooked, fast["hookframe"], x),
+            )  # fmt: skip
+
+
+def step(model: Any, x: torch.Tensor) -> None:
+    """One run; what CUDA graphs returned before may be overwritten."""
+    torch.compiler.cudagraph_mark_step_begin()
+    model(x)
+
+
+def graph_of(model: Any, x: torch.Tensor) -> list[str]:
+    """What a compiled model does, operation by operation."""
+    found: list[str] = []
+
+    def backend(module: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        found.extend(str(node.target) for node in module.graph.nodes if node.op.startswith("call"))
+        return module.forward
+
+    torch.compile(model, fullgraph=True, backend=backend)(x)
+    return found
+
+
+def fresh(hooked: Any, fast: Any, x: torch.Tensor) -> str:
+    """See that each run leaves its own values in the cache."""
+    name = "blocks.0.hook_resid_post"
+    for scale in (1.0, 2.0, 3.0):
+        cache, hooks, _ = hooked.get_caching_hooks(name)
+        with hooked.hooks(fwd_hooks=hooks):
+            torch.compiler.cudagraph_mark_step_begin()
+            fast(x * scale)
+            got = cache[name].float().clone()
+        _, eager = hooked.run_with_cache(x * scale, names_filter=name)
+        difference = float((got - eager[name].float()).norm() / got.norm())
+        if difference > 0.02:
+            return f"wrong values: off by {difference:.3g}"
+    return "values are those of the run"
+
+
+def _read(tensor: torch.Tensor, hook: Any) -> None:
+    return None

@@ -1,0 +1,148 @@
+"""Who attached a hook removes it, and nobody else, however a block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+
+import pytest
+import torch
+
+import hookframe
+
+POINT = "blocks.0.hook_mlp_out"
+OTHER = "blocks.1.hook_mlp_out"
+
+
+def double(tensor, hook):
+    return tensor * 2
+
+
+def nothing(tensor, hook):
+    return None
+
+
+class Stop(BaseException):
+    """No Exception, as KeyboardInterrupt is none."""
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, Stop, asyncio.CancelledError])
+@pytest.mark.parametrize("where", ["function", "body", "gradient"])
+def test_a_context_is_left_by_whatever_is_raised(model, kind, where):
+    def fail(tensor, hook):
+        raise kind
+
+    mine = model.add_hook(OTHER, nothing)
+    with hookframe.no_leaks(model), pytest.raises(kind):
+        hooks = [(POINT, fail if where == "function" else nothing)]
+        with model.hooks(hooks, [(POINT, fail if where == "gradient" else nothing)]):
+            output = model(model.tokens)
+            if where == "gradient":
+                output.sum().backward()
+            raise kind
+    assert model.context_level == 0
+    assert model.hook_dict[OTHER].fwd_hooks == [mine]
+
+
+@pytest.mark.parametrize("verb", ["run_with_hooks", "run_with_cache"])
+def test_an_interrupt_inside_of_a_run_leaves_nothing(model, verb):
+    def interrupt(tensor, hook):
+        raise KeyboardInterrupt
+
+    handle = model.add_hook(POINT, interrupt)
+    with hookframe.no_leaks(model), pytest.raises(KeyboardInterrupt):
+        getattr(model, verb)(model.tokens)
+    assert not model.is_caching
+    assert model.context_level == 0
+    handle.remove()
+
+
+def test_a_generator_that_is_closed_or_forgotten_leaves_its_context(model):
+    def steps():
+        with model.hooks([(POINT, double)]):
+            yield model(model.tokens)
+            yield model(model.tokens)
+
+    with hookframe.no_leaks(model):
+        plain = model(model.tokens)
+        running = steps()
+        assert not torch.equal(next(running), plain)
+        running.close()
+        forgotten = steps()
+        next(forgotten)
+        del forgotten
+        gc.collect()
+    assert torch.equal(model(model.tokens), plain)
+
+
+def test_a_task_that_is_cancelled_leaves_its_context(model):
+    async def run():
+        entered = asyncio.Event()
+
+        async def work():
+            with model.hooks([(POINT, double)], scope="context"):
+                model(model.tokens)
+                entered.set()
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(work())
+        await entered.wait()
+        assert model.hook_dict[POINT].fwd_hooks
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with hookframe.no_leaks(model):
+        asyncio.run(run())
+    assert model.context_level == 0
+
+
+def test_contexts_left_in_any_order_take_off_their_own(model):
+    with hookframe.no_leaks(model):
+        contexts = [model.hooks([(POINT, function)]) for function in (nothing, double, nothing)]
+        for context in contexts:
+            context.__enter__()
+        own = list(model.hook_dict[POINT].fwd_hooks)
+        model(model.tokens)
+        for place in (1, 0, 2):
+            contexts[place].__exit__(None, None, None)
+            assert own[place] not in model.hook_dict[POINT].fwd_hooks
+            own_left = [
+                handle for number, handle in enumerate(own) if number not in (1, 0, 2)[: (1, 0, 2).index(place) + 1]
+            ]
+            assert list(model.hook_dict[POINT].fwd_hooks) == own_left
+    assert model.context_level == 0
+
+
+def test_an_exit_stack_that_fails_half_way_leaves_all(model):
+    with hookframe.no_leaks(model), pytest.raises(hookframe.UnknownHookPoint, match="nowhere"):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(model.hooks([(POINT, nothing)]))
+            stack.enter_context(model.hooks([("nowhere", nothing)]))
+
+
+def test_reset_touches_no_torch_hook_and_no_hook_of_a_model_that_shares_a_block(model):
+    seen = []
+    foreign = [
+        model.blocks[0].register_forward_hook(lambda *_: seen.append("module")),
+        model.W_E.register_hook(lambda gradient: seen.append("parameter")),
+    ]
+    other = type(model)(d_model=4, d_vocab=5)
+    theirs = other.add_hook(POINT, nothing)
+    model.add_hook(POINT, nothing)
+    model.reset_hooks(including_permanent=True)
+    model(model.tokens).sum().backward()
+    assert seen == ["module", "parameter"]
+    assert other.hook_dict[POINT].fwd_hooks == [theirs]
+    for handle in foreign:
+        handle.remove()
+
+
+def test_the_exception_says_which_hook_raised_it(model):
+    def interrupt(tensor, hook):
+        raise Stop
+
+    with pytest.raises(Stop) as caught:
+        model.run_with_hooks(model.tokens, fwd_hooks=[(POINT, interrupt)])
+    assert any("interrupt" in note and f"'{POINT}'" in note for note in caught.value.__notes__)
