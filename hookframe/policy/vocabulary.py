@@ -135,7 +135,11 @@ _DECLARED = [
     *_kinds(
         ("cache",),
         ("request.gradients", "flag", "whether gradients are cached as well"),
-        ("request.estimated_bytes", "number", "bytes that the cache is estimated to hold"),
+        (
+            "request.estimated_bytes",
+            "number",
+            "bytes that the cache will hold, where who asks has estimated it; the verbs of a model do not",
+        ),
     ),
     *_kinds(("device",), ("request.purpose", "text", "model or cache")),
     *_kinds(
