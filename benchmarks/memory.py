@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -36,15 +37,16 @@ def measure(what: str) -> dict[str, float]:
         else:
             options = {"pos_slice": -1} if what == "slice" else {}
             _, cache = model.run_with_cache(x, **options)
-            storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in cache.values()}
+            storages = {
+                tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in cache.values()
+            }
             held = float(sum(storages.values()))
     return {"peak": peak() - before, "held": held}
 
 
 def resident() -> float:
     """Bytes of memory that this process has now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
+    return int(Path("/proc/self/statm").read_text().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
 
 
 def peak() -> float:

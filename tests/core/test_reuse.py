@@ -153,7 +153,9 @@ def test_a_point_that_was_replaced_is_planned_anew(model, x, look):
     assert look.batches[0] is not look.batches[1]
 
 
-@pytest.mark.parametrize("names", [None, lambda name: True, "new", ["hook_embed", "new"]], ids=["all", "predicate", "name", "names"])
+@pytest.mark.parametrize(
+    "names", [None, lambda name: True, "new", ["hook_embed", "new"]], ids=["all", "predicate", "name", "names"]
+)
 def test_a_point_that_was_added_is_found(model, names):
     model.run_with_cache(torch.ones(1, 2, 8))
     model.new = HookPoint()
