@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -115,8 +116,34 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text, text, language="console")]
 
 
+class Figures(SphinxDirective):
+    """``.. figures:: counts`` or ``found``: what runs of the tests counted, from ``docs/figures``; nothing is typed."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, object]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Make a table of counts, or a list of what was found."""
+        place = Path(__file__).parent / "figures"
+        tests, soak = (json.loads((place / name).read_text()) for name in ("tests.json", "soak.json"))
+        if self.arguments[0] == "found":
+            lines = [line for text in tests["found"] for line in (f"* {text}", "")]
+        elif self.arguments[0] == "rooms":
+            lines = _table("tests of", "passed", tests["rooms"])
+        else:
+            long = {name: count for name, count in soak["counts"].items() if not name.startswith("tests ")}
+            lines = _table("what", "how many", tests["counts"] | long)
+        return self.parse_text_to_nodes(StringList(lines, source="docs/figures"))
+
+
+def _table(what: str, how_many: str, counts: dict[str, int]) -> list[str]:
+    lines = [".. list-table::", "   :header-rows: 1", "", f"   * - {what}", f"     - {how_many}"]
+    return lines + [line for name, count in counts.items() for line in (f"   * - {name}", f"     - {count:,}")]
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx calls this."""
     app.add_directive("specs", SpecReference)
     app.add_directive("facts", FactReference)
+    app.add_directive("figures", Figures)
     app.add_directive("command", CommandHelp)

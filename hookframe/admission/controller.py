@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from hookframe.admission.decision import Decision
-from hookframe.admission.events import Event
-from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest, RunRequest
+if TYPE_CHECKING:  # every `import hookframe` comes here, and few need these
+    from hookframe.admission.decision import Decision
+    from hookframe.admission.events import Event
+    from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, ResetRequest, RunRequest
 
 __all__ = ["AdmissionController", "ControllerSource", "ScopeName", "current_controller", "source"]
 

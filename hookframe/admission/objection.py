@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from hookframe.admission.request import Request
 from hookframe.errors import InvalidObjection
+
+if TYPE_CHECKING:
+    from hookframe.admission.request import Request
 
 __all__ = ["Action", "Objection"]
 

@@ -61,7 +61,7 @@ class Captured(ActivationCache):
         self._calls: dict[str, int] = {}
         self.held = self.nbytes
         self.tally: Callable[[str, torch.Tensor], None] | None = None
-        self.keep: Callable[[Place, torch.Tensor], None] | None = None
+        self.keep: Callable[[Place, torch.Tensor], bool] | None = None  # True: it will put it here later
 
     def begin(self, step: Step) -> None:
         """A forward begins: what is stored from here on is its."""
@@ -86,16 +86,15 @@ class Captured(ActivationCache):
         self.held += size
         if not self._by_place and (place.step or place.call):
             self._say_places()
-        super().__setitem__(self.key_of(place), value)
-        if self.keep is not None:
-            self.keep(place, value)
+        if self.keep is None or not self.keep(place, value):
+            super().__setitem__(self.key_of(place), value)
 
     def key_of(self, place: Place) -> str:
         """The key that a value from ``place`` has now."""
         return place.key if self._by_place else place.name
 
     def put(self, place: Place, value: torch.Tensor) -> None:
-        """Put an equal tensor in the place of the one from ``place``."""
+        """Put the tensor from ``place`` where it belongs."""
         super().__setitem__(self.key_of(place), value)
 
     def _say_places(self) -> None:

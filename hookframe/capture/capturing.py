@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from hookframe.capture.step import CACHES, read_step
 from hookframe.core.cache_sink import CachingFunction
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.slicing import Slice, SliceInput
-from hookframe.core.types import CloneMode, DeviceType, NamesFilter
+from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import EstimateError, HookframeError, StaleActivationWarning
 
@@ -73,16 +73,24 @@ class Capture:
         cache.pos_dims = {s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None}
         with ExitStack() as stack:
             _, hooks, _ = self.root.get_caching_hooks(names_of(selected), cache=cache, **self.options)
-            if self.spill is not None:
-                self._spool = Spool(self.spill, cache.put)
-                self._spool.open()
             stack.push(self._finish)
             stack.enter_context(self.root.hooks(fwd_hooks=hooks, scope="context"))
+            if self.spill is not None:
+                self._spool = self._opened_spool(self.spill, hooks)
+                stack.callback(self._spool.flush)
             clock = Clock(self._begin)
             stack.callback(clock.stop)
             clock.start(self.module)
             self._stack = stack.pop_all()
         return cache
+
+    def _opened_spool(self, directory: Path, hooks: Sequence[HookSpecification]) -> Spool:
+        spool = Spool(directory, self.cache.put)
+        spool.open()
+        for _, function in hooks:
+            if isinstance(function, CachingFunction):
+                function.sink.copier = spool.copier
+        return spool
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -144,11 +152,13 @@ class Capture:
         if self.cache.held + needed > most:
             raise too_large(f"a forward with {needed:,} bytes of activations", self.cache.held, most)
 
-    def _keep(self, place: Place, value: torch.Tensor) -> None:
+    def _keep(self, place: Place, value: torch.Tensor) -> bool:
         if self.options["clone"] == "never" and not value.is_inference():
             self._versions[place] = (value, value._version)
-        if self._spool is not None:
-            self._spool.add(place, value)
+        if self._spool is None:
+            return False
+        self._spool.add(place, value)
+        return True
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         cache, spool = self.cache, self._spool
@@ -160,7 +170,6 @@ class Capture:
         if kind is not None:
             return
         if spool is not None:
-            spool.flush()
             write_manifest(spool.directory, cache, spool.files)
         if fresh:
             warn_user(

@@ -11,6 +11,7 @@ from hookframe.capture.captured import Place
 from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.shards import SUFFIX, read_shard, write_shard
 from hookframe.core.activation_cache import bytes_of
+from hookframe.core.host_copies import HostCopier
 from hookframe.errors import CacheFileError
 
 __all__ = ["Spool"]
@@ -21,6 +22,8 @@ SHARD_BYTES = 64 << 20  # this much waits in memory before it is written
 class Spool:
     """Writes values to files of about ``SHARD_BYTES`` in a directory, and gives them back mapped from there.
 
+    Values on a CUDA device are copied beside what it computes, and are whole only when :meth:`flush` has waited for them.
+
     :ivar files: the files written, in order, and the keys in each.
     """
 
@@ -28,6 +31,7 @@ class Spool:
         self.directory = directory
         self.files: dict[str, list[Place]] = {}
         self._put = put
+        self.copier = HostCopier()
         self._waiting: dict[Place, torch.Tensor] = {}
         self._bytes = 0
 
@@ -54,13 +58,17 @@ class Spool:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has not been written yet."""
+        """Write what has not been written yet.
+
+        :raises CacheFileError: if it cannot be written; it is lost.
+        """
+        self.copier.finish()
         if not self._waiting:
             return
         name = f"tensors-{len(self.files):05}{SUFFIX}"
-        write_shard(self.directory / name, {place.key: value for place, value in self._waiting.items()})
-        self.files[name] = list(self._waiting)
+        waiting, self._waiting, self._bytes = self._waiting, {}, 0
+        write_shard(self.directory / name, {place.key: value for place, value in waiting.items()})
+        self.files[name] = list(waiting)
         mapped = read_shard(self.directory / name)
-        for place in self._waiting:
+        for place in waiting:
             self._put(place, mapped[place.key])
-        self._waiting, self._bytes = {}, 0

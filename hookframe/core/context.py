@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["HookContext"]
 
 Root = TypeVar("Root", bound="NamedModel")
+
+_levels = threading.Lock()  # held while a count of open contexts changes: threads enter contexts on one model
 
 
 class HookContext(Generic[Root]):
@@ -87,7 +90,9 @@ class HookContext(Generic[Root]):
         for sink in self.sinks:
             if self.skipped and isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
-        self._entered, root.__dict__["context_level"] = True, self.level  # not setattr: torch's costs microseconds
+        self._entered = True
+        with _levels:
+            root.__dict__["context_level"] += 1  # not setattr: torch's costs microseconds
         if self.scope is not None:
             self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
@@ -185,7 +190,8 @@ class HookContext(Generic[Root]):
         self._entered = False
         if self.scope is not None:
             self.scope.close()
-        root.__dict__["context_level"] -= 1
+        with _levels:
+            root.__dict__["context_level"] -= 1
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)

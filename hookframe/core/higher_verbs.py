@@ -58,8 +58,8 @@ class HigherVerbs(NamedModel):
             change in place is reported.
         :param max_bytes: refuse a forward that would take the capture beyond it: before the forward runs if its shapes
             can be told (no filled key-value cache, no other hook functions), else at the first activation too many.
-        :param spill: a directory, made if need be and empty, to write tensors to as forwards go; the cache then holds
-            tensors mapped from there, and ``ActivationCache.load`` reads it later.
+        :param spill: a directory, made if need be and empty, to write tensors to as forwards go; they appear in the
+            cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later.
         :param forwards_of: the module whose calls count as forwards, if it is not this one.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises UnknownHookPoint: on entering, if a name is not there, or a glob matches none.

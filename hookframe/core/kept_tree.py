@@ -69,11 +69,6 @@ class KeptTree(ModuleTree):
         below = list(map(dict_version, map(_children, self._parents_below)))
         return below if root is None else [dict_version(root._modules), *below]
 
-    @property
-    def may_have_changed(self) -> bool:
-        """True if modules were added, replaced or deleted since it was looked at last, or may have been."""
-        return self._versions_now(self._root()) != self._versions
-
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
         versions = self._versions_now(self._root())

@@ -40,8 +40,8 @@ class ModuleTree:
         return cls(root)
 
     def _parents(self) -> list[nn.Module]:
-        """The modules with children, the root apart."""
-        return list({id(module): module for module in self.modules.values() if module._modules}.values())
+        """The modules that have children, or may get some, the root apart."""
+        return list({id(module): module for module in self.modules.values() if _is_parent(module)}.values())
 
     def _watch(self, parents: list[nn.Module]) -> None:
         self._children = [(parent, dict(parent._modules)) for parent in parents]
@@ -62,6 +62,12 @@ class ModuleTree:
             if id(module) not in seen:
                 seen.add(id(module))
                 _give_name(module, name)
+
+
+def _is_parent(module: nn.Module) -> bool:
+    """True if it has children, or is of somebody's own class; torch's own without children, the most, get none."""
+    own = not isinstance(module, HookPoint) and not type(module).__module__.startswith("torch.")
+    return bool(module._modules) or own
 
 
 def _give_name(module: nn.Module, name: str) -> None:

@@ -136,7 +136,10 @@ class IsolatedPlugin:
     def _checked(self, hello: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         if "failed" in hello:
             raise PluginError(f"it cannot be loaded there: {hello['failed']}")
-        specs = {str(spec): tuple(map(str, arguments)) for spec, arguments in hello.get("specs", {}).items()}
+        try:
+            specs = {str(spec): tuple(map(str, arguments)) for spec, arguments in hello.get("specs", {}).items()}
+        except (AttributeError, TypeError) as error:
+            raise PluginError(f"its process said nothing of its specs: {error}") from error
         others = sorted(specs.keys() - set(VALIDATORS))
         if others:
             raise PluginError(f"it implements {others}, and only validators can be isolated")

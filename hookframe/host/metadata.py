@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from email.message import Message
 from email.parser import HeaderParser
@@ -10,6 +11,7 @@ from importlib_metadata import Distribution
 
 __all__ = ["UNREADABLE", "directory_of", "headers_of", "name_from_path", "read_file"]
 
+_LARGEST = 8 << 20  # characters of one file; longer than any description of a project
 UNREADABLE = (OSError, UnicodeDecodeError)
 """What :func:`read_file` raises for a file that is there and cannot be read."""
 
@@ -25,7 +27,7 @@ def read_file(distribution: Distribution, name: str) -> str | None:
 
     The library's ``read_text`` answers None for a file that may not be read as well, which would hide a plugin.
 
-    :raises OSError: if it may not be read, or is a directory.
+    :raises OSError: if it may not be read, is a directory, or is larger than 8 MiB.
     :raises UnicodeDecodeError: if it is no text.
     """
     directory = directory_of(distribution)
@@ -33,9 +35,12 @@ def read_file(distribution: Distribution, name: str) -> str | None:
         return distribution.read_text(name)
     try:
         with open(os.path.join(directory, name), encoding="utf-8") as file:  # noqa: PTH123, PTH118  # several times faster
-            return file.read()
+            text = file.read(_LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if len(text) > _LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {_LARGEST} characters")
+    return text
 
 
 def headers_of(distribution: Distribution) -> Message:

@@ -46,7 +46,7 @@ class Origin:
             return cls(OriginKind.INDEX)
         try:
             facts = json.loads(direct_url)
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(OriginKind.UNKNOWN)
         if not isinstance(facts, dict) or not isinstance(facts.get("url"), str):
             return cls(OriginKind.UNKNOWN)

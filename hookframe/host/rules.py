@@ -17,6 +17,8 @@ from hookframe.host.origin import OriginKind
 
 __all__ = ["LoadingRules", "PluginPin"]
 
+_LARGEST = 256 * 1024  # bytes of a file of rules
+_MOST_DOTS = 1000  # in a line: tomllib takes quadratic time for a key of many parts
 _KEYS = ("allow", "deny", "plugins", "require", "strict")
 _PIN_KEYS = ("digest", "origin", "version")
 
@@ -127,11 +129,16 @@ class LoadingRules:
 
         try:
             with Path(path).open("rb") as file:
-                return _rules(tomllib.load(file))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InvalidLoadingRules(f"rules {os.fspath(path)!r} cannot be read: {error}") from error
+                data = file.read(_LARGEST + 1)
+            if len(data) > _LARGEST:
+                raise InvalidLoadingRules(f"it is larger than {_LARGEST} bytes")
+            if any(line.count(b".") > _MOST_DOTS for line in data.splitlines()):
+                raise InvalidLoadingRules(f"a line has more than {_MOST_DOTS} dots")
+            return _rules(tomllib.loads(data.decode()))
         except InvalidLoadingRules as error:
             raise InvalidLoadingRules(f"rules {os.fspath(path)!r}: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:  # a ValueError of its own for thousands of digits
+            raise InvalidLoadingRules(f"rules {os.fspath(path)!r} cannot be read: {error}") from error
 
 
 def _rules(facts: Mapping[str, Any]) -> LoadingRules:

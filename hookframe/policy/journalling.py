@@ -50,6 +50,9 @@ def journal_of(policy: Policy, plugins: str) -> PolicyJournal:
     directory = _path(policy, "journal.directory")
     if directory is None:
         return _impossible(policy, "no layer says journal.directory") if required else PolicyJournal()
+    unusable = _unusable(directory)
+    if unusable is not None and required:
+        return _impossible(policy, unusable)
     settings = {
         "run": os.environ.setdefault(RUN, new_run_id()),
         "rank": _rank(),
@@ -83,6 +86,17 @@ def _impossible(policy: Policy, why: str) -> PolicyJournal:
         origin=str(policy.values["journal.required"].origin),
     )
     return PolicyJournal(refusals=(refusal,))
+
+
+def _unusable(directory: Path) -> str | None:
+    """Why nothing can be written there, as far as that can be told without writing; None if it seems that it can be.
+
+    What is let through is written a moment later; a place that cannot be used has to be refused before.
+    """
+    there = next(place for place in (directory, *directory.parents) if place.exists())
+    if not there.is_dir():
+        return f"{str(there)!r} is no directory"
+    return None if os.access(there, os.W_OK | os.X_OK) else f"{str(there)!r} cannot be written"
 
 
 def _is_excepted(decision: Decision) -> bool:

@@ -392,3 +392,58 @@ def test_a_compiled_model_is_captured_as_it_is(echo):
         compiled(torch.ones(2))
     assert [cache[f"hook_state@1{call}"][0].item() for call in ("", ":1", ":2")] == [2, 4, 8]
     assert len(cache.steps) == 2
+
+
+def test_what_was_spilled_before_an_error_is_in_the_cache(decoder, tokens, tmp_path):
+    with torch.no_grad(), decoder.capture("**.hook_resid_post", spill=tmp_path / "spill") as cache:
+        decoder(tokens)
+        assert len(cache) == 0  # nothing is shown before it is written
+        with pytest.raises(IndexError):
+            decoder(torch.tensor([[1000]]))
+    assert len(cache.step(0)) == 3
+    with pytest.raises(ZeroDivisionError):
+        with decoder.capture("hook_embed", spill=tmp_path / "other") as cache:
+            decoder(tokens)
+            1 / 0
+    assert torch.equal(cache["embed"], decoder.embed(tokens))
+    with pytest.raises(hookframe.CacheFileError, match="manifest"):
+        hookframe.ActivationCache.load(tmp_path / "other")
+
+
+def test_a_refused_capture_makes_no_directory(decoder, tmp_path):
+    class Nothing:
+        @hookimpl
+        def hookframe_check_hooks_to_add(self, requests):
+            return [Objection.deny(r, rule="none", message="nothing", remedy="ask") for r in requests]
+
+    with hookframe.use_plugins(Nothing()), pytest.raises(HookDenied, match="nothing"):
+        with decoder.capture(spill=tmp_path / "spill"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="copies beside the computation need a CUDA device")
+def test_spilled_values_of_a_gpu_are_those_at_fire_time(tmp_path):
+    class Heavy(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(512, 512) / 23)
+            self.hook_x = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            for _ in range(20):
+                x = self.hook_x(x @ self.weight)
+                x.relu_()  # in place, right after the point
+            return x
+
+    model = Heavy().to("cuda")
+    x = torch.randn(4096, 512, device="cuda")
+    expected = []
+    with torch.no_grad():
+        with model.hooks([("hook_x", hookframe.read_only(lambda t, hook: expected.append(t.clone())))]):
+            model(x)
+        with model.capture(spill=tmp_path / "spill") as cache:
+            model(x)
+    assert len(cache) == 20
+    assert all(torch.equal(a, b.cpu()) for a, b in zip(cache.values(), expected, strict=True))

@@ -201,8 +201,12 @@ def test_two_models_that_share_a_part_both_notice(outer):
     assert [name for name, _, _ in other.select_points(None)] == ["shared.hook_b"]
 
 
+@pytest.mark.found("a hook point that was added to a module without children went unnoticed")
 def test_a_point_that_is_added_to_a_module_without_children_is_noticed(outer):
-    leaf = torch.nn.Identity()
+    class Leaf(torch.nn.Module):
+        pass
+
+    leaf = Leaf()
     outer.leaf = leaf
     outer.run_with_cache(torch.ones(2))
     leaf.hook_new = HookPoint()

@@ -244,3 +244,18 @@ def test_the_input_of_a_probe_goes_by_the_family():
     model.config = SimpleNamespace()
     with pytest.raises(hookframe.HookframeError, match="no vocab_size"):
         probe_input(model, None)
+
+
+def test_a_check_that_cannot_compute_with_what_it_got_is_a_finding(large):
+    """Shapes that do not fit are the usual sign of a wrong name."""
+    wrong = replace(CHECKED, checks=(Applies(("hook_embed", "blocks.0.attn.hook_pattern"), "layers.0.mlp.0"),))
+    tried = probe(instrument(large, family=wrong), {"tokens": probe_input(large, wrong)["input_ids"]})
+    assert [str(finding) for finding in tried.findings] == [
+        "Applies(hook_embed, blocks.0.attn.hook_pattern): shapes that do not fit (tolerance 0.0001)"
+    ]
+
+
+def test_a_family_that_is_not_found_in_the_model_has_nothing_to_check(large):
+    elsewhere = replace(CHECKED, anchor="nowhere")
+    tried = probe(instrument(large, family=elsewhere), {"tokens": probe_input(large, elsewhere)["input_ids"]})
+    assert (tried.checked, tried.findings) == (0, ())

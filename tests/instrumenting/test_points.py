@@ -259,3 +259,30 @@ def test_a_model_with_points_of_its_own_is_not_instrumented(model):
         instrument(instrument(model))
     with pytest.raises(hookframe.CannotInstrument, match="use its own verbs"):
         instrument(hookframe.HookedRootModule())
+
+
+def test_modules_that_are_not_there_or_contain_each_other_are_no_trouble():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = None
+            self.register_module("absent", None)
+            self.inner = nn.Linear(2, 2)
+            self.inner.outer = self
+
+        def forward(self, x):
+            return self.inner(x)
+
+    hooked = instrument(Odd())
+    assert list(hooked.hook_dict) == ["hook_in", "inner.hook_in", "inner.hook_out", "hook_out"]
+    _, cache = hooked.run_with_cache(torch.ones(1, 2))
+    assert len(cache) == 4
+
+
+def test_items_of_dataclasses_are_found_by_their_fields(model, tokens):
+    names = {"logits.{i}": out("layers.{i}.attn", item="weights"), "value": out("head", item="value")}
+    hooked = instrument(model, family=replace(SMALL, names=names))
+    _, cache = hooked.run_with_cache(tokens, names_filter=["logits.0", "value"])
+    assert cache["logits.0"].shape == (2, 2, 3, 3)
+    edited = hooked.run_with_hooks(tokens, fwd_hooks=[("value", double)])
+    assert torch.equal(edited.logits, model(tokens).logits * 2)

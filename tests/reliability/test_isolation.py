@@ -7,6 +7,7 @@ import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 
 import hookframe
@@ -151,3 +152,17 @@ def test_a_cache_holds_one_forward_while_others_run(model):
         for cache in caches:
             assert list(cache) == list(alone[number])
             assert all(torch.equal(cache[name], value) for name, value in alone[number].items())
+
+
+@pytest.mark.found(
+    "the count of open contexts was wrong after threads had entered contexts on one model at once (the soak)"
+)
+def test_the_count_of_open_contexts_is_right_after_threads_have_entered_many(model):
+    def work(number):
+        for _ in range(300):
+            with model.hooks([(POINT, times(1))], scope="context"), model.hooks():
+                model.run_with_hooks(model.tokens)
+
+    with hookframe.no_leaks(model):
+        in_threads(THREADS, work)
+    assert model.context_level == 0

@@ -117,6 +117,7 @@ def x():
 # ---- modules that are used without being called ----------------------------------------------------------------------
 
 
+@pytest.mark.found("nothing was said of silent hooks when an instrumented model was called itself, past its instrument")
 @pytest.mark.parametrize("through", ["hooked", "the model itself"])
 def test_out_proj_of_attention_is_used_without_being_called(x, through):
     plain = Torch((model := Attends()).attn.out_proj)
@@ -152,6 +153,7 @@ def test_a_submodule_whose_forward_is_called_directly(x):
         hookframe.instrument(model).run_with_hooks(x, fwd_hooks=[("first.hook_out", nothing)])
 
 
+@pytest.mark.found("nothing was said of hooks at a model's own output when its .forward() was called directly")
 def test_a_model_whose_forward_is_called_directly(x):
     plain = Torch(model := Twice())
     model.forward(x)
@@ -205,6 +207,7 @@ def test_a_typo_in_a_names_filter(x):
 # ---- modules that change ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.found("hooks on a module that was replaced or deleted were lost in silence")
 def test_a_module_that_was_replaced_after_setup(x):
     plain = Torch((model := Twice()).first)
     model.first = nn.Linear(8, 8)
@@ -220,10 +223,10 @@ def test_a_module_that_was_replaced_after_setup(x):
 
 def test_a_module_that_was_replaced_inside_a_context(x):
     root = Gated()
-    with pytest.warns() as caught, root.hooks([("layers.1.hook_out", nothing)]):
-        root.layers[1] = Layer()
-        root(x)
-    assert [warning.category for warning in caught] == [HooksLostWarning, HookDidNotFireWarning]
+    with pytest.warns(HookDidNotFireWarning, match="'layers.1.hook_out' never fired"):
+        with root.hooks([("layers.1.hook_out", nothing)]):
+            root.layers[1] = Layer()
+            root(x)
 
 
 def test_a_module_that_was_deleted_under_a_hook(x):
@@ -296,6 +299,7 @@ def test_a_hook_that_is_attached_after_compiling(x):
     torch._dynamo.reset()
 
 
+@pytest.mark.found("a caching hook stored placeholders during an export, and edits were baked in unsaid")
 @pytest.mark.parametrize("make", ["root", "instrumented"])
 def test_an_exported_program_keeps_edits_and_drops_all_else(x, make):
     model = Gated() if make == "root" else Twice()
@@ -332,6 +336,7 @@ def test_a_traced_program_is_an_exported_one(x):
 # ---- backward passes -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.found("hooks that activation checkpointing runs twice were counted twice in silence")
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("make", ["root", "instrumented"])
 def test_activation_checkpointing_runs_hooks_twice(x, reentrant, make):
@@ -436,6 +441,7 @@ def test_replicas_of_data_parallel_cannot_write_into_one_cache(x):
     assert dict(cache) == {}
 
 
+@pytest.mark.found("a hook on a module that was quantised, so that nothing called it any more, never fired in silence")
 def test_modules_that_were_quantised_after_instrumenting(x):
     model = Twice()
     hooked = hookframe.instrument(model)

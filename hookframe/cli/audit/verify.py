@@ -17,6 +17,8 @@ from hookframe.cli.plugins.asking import FINDINGS, FINE, INTEGRITY, as_json
 
 __all__ = ["command"]
 
+_LONGEST_KEY = 10_000
+
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -34,7 +36,7 @@ def command(ctx: click.Context, journal: Path, key: Path | None, anchors: Path |
     """
     verifications = verify_journal(
         journal,
-        private=None if key is None else key.read_text(errors="replace"),
+        private=None if key is None else _key(key),
         anchors=() if anchors is None else read_anchors(anchors),
     )
     if as_json:
@@ -44,6 +46,12 @@ def command(ctx: click.Context, journal: Path, key: Path | None, anchors: Path |
             for line in verification.describe().splitlines():
                 click.echo(printable(line))
     ctx.exit(max(map(_code, verifications)))
+
+
+def _key(file: Path) -> str:
+    """The text of a file with a key; what is longer than any key is cut, and is none then."""
+    with file.open(errors="replace") as stream:
+        return stream.read(_LONGEST_KEY)
 
 
 def _code(verification: Verification) -> int:
