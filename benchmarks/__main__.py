@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -25,32 +26,21 @@ GROUPS = ("micro", "tiny", "gpt2", "admission", "platform", "instrument", "isola
 def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
     """The rows of one group, as they are measured."""
     small = {"layers": 2, "width": 16, "heads": 2} if smoke else {}
-    if name == "micro":
-        yield micro.idle_calls(1 if smoke else 7)
-        yield from micro.rows(rounds)
-        yield tiny.fixed_cost(rounds)
-    elif name == "tiny":
-        yield from tiny.rows(rounds, **small)
-    elif name == "gpt2" and not smoke:
-        yield from tiny.rows(max(rounds // 20, 5), width=768, heads=12, pos=32, label="GPT-2-small sized")
-    elif name == "admission":
-        yield from outfit.rows(max(rounds // 4, 3))
-    elif name == "platform":
-        yield from outfit.whole_outfit(rounds, **small)
-    elif name == "instrument":
-        yield from instrumented.rows(rounds)
-    elif name == "isolation":
-        yield from isolation.rows(rounds)
-    elif name == "memory" and not smoke:
-        yield from memory.rows()
-    elif name == "compile":
-        size = {"pos": 8} | (
-            {"layers": 2, "width": 16, "heads": 2} if smoke else {"layers": 12, "width": 64, "heads": 4}
-        )
-        yield from gpu.compiled_rows(rounds, device="cpu", **size)
-    elif name == "gpu" and torch.cuda.is_available():
-        yield from gpu.eager_rows(rounds)
-        yield from gpu.compiled_rows(rounds)
+    compiled = {"pos": 8, **(small or {"layers": 12, "width": 64, "heads": 4})}
+    large = {"width": 768, "heads": 12, "pos": 32, "label": "GPT-2-small sized"}
+    groups: dict[str, Callable[[], Iterable[Row]]] = {
+        "micro": lambda: chain([micro.idle_calls(1 if smoke else 7)], micro.rows(rounds), [tiny.fixed_cost(rounds)]),
+        "tiny": lambda: tiny.rows(rounds, **small),
+        "gpt2": lambda: () if smoke else tiny.rows(max(rounds // 20, 5), **large),
+        "admission": lambda: outfit.rows(max(rounds // 4, 3)),
+        "platform": lambda: outfit.whole_outfit(rounds, **small),
+        "instrument": lambda: instrumented.rows(rounds),
+        "isolation": lambda: isolation.rows(rounds),
+        "memory": lambda: () if smoke else memory.rows(),
+        "compile": lambda: gpu.compiled_rows(rounds, device="cpu", **compiled),
+        "gpu": lambda: chain(gpu.eager_rows(rounds), gpu.compiled_rows(rounds)) if torch.cuda.is_available() else (),
+    }
+    yield from groups[name]()
 
 
 def measure(names: list[str], rounds: int, *, smoke: bool, threads: list[int]) -> Iterator[Row]:
@@ -59,14 +49,14 @@ def measure(names: list[str], rounds: int, *, smoke: bool, threads: list[int]) -
         for count in threads if name in ("tiny", "gpt2") else threads[:1]:
             torch.set_num_threads(count)
             for row in group(name, rounds, smoke=smoke):
-                row = replace(row, threads=str(count))
+                found = replace(row, threads=str(count))
                 others = "  ".join(f"{o} {row.ratio(o):.3f}x" for o in row.seconds if o != "hookframe")
                 ours = show(row.seconds["hookframe"] / row.per, row.unit)
                 print(
                     f"{row.number:>4} {row.what:70} {ours:>10}  {others}  [{row.targets}] {row.reached} {row.note}",
                     flush=True,
                 )
-                yield row
+                yield found
 
 
 def main() -> int:

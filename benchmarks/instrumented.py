@@ -71,7 +71,6 @@ def saving(other: Any, model: Any, tokens: torch.Tensor) -> Callable[[], object]
 
     def run() -> list[Any]:
         with traced.trace(tokens):
-            kept = [block.output[0].save() for block in traced.transformer.h]
-        return kept
+            return [block.output[0].save() for block in traced.transformer.h]
 
     return run

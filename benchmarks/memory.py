@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -45,8 +46,7 @@ def measure(what: str) -> dict[str, float]:
 
 def resident() -> float:
     """Bytes of memory that this process has now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
+    return int(Path("/proc/self/statm").read_text().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
 
 
 def peak() -> float:

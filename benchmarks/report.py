@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,7 +24,7 @@ Measured = tuple[dict[str, str], list[Row]]
 def here() -> dict[str, str]:
     """The machine, the versions and the day."""
     found = {
-        "day": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "day": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
         "Python": platform.python_version(),
         "torch": torch.__version__,
@@ -104,15 +104,15 @@ def _line(row: Row) -> str:
 def plot(path: Path, measured: Sequence[Measured]) -> None:
     """Bars of the time against the bare model, hookframe beside a peer."""
     try:
-        import matplotlib
+        import matplotlib as mpl
     except ImportError:
         return
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "hookframe"
-    from matplotlib import pyplot
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "hookframe"
+    from matplotlib import pyplot as plt
 
     rows = [row for _, some in measured for row in some if "bare" in row.seconds and row.unit == "s"]
-    figure, axes = pyplot.subplots(figsize=(9, 0.42 * len(rows) + 1.2))
+    figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.2))
     for place, row in enumerate(reversed(rows)):
         lens = row.seconds.get("TransformerLens")
         if lens is not None:
@@ -122,9 +122,7 @@ def plot(path: Path, measured: Sequence[Measured]) -> None:
     axes.set_yticks(range(len(rows)), [row.what for row in reversed(rows)], fontsize=7)
     axes.set_xlabel("time, as a multiple of the model without hook points")
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(*zip(*dict(zip(labels, handles, strict=True)).items(), strict=True)) if False else axes.legend(
-        handles=list(dict(zip(labels, handles, strict=True)).values()), loc="lower right"
-    )
+    axes.legend(handles=list(dict(zip(labels, handles, strict=True)).values()), loc="lower right")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    plt.close(figure)

@@ -6,6 +6,7 @@ The three forwards do the same arithmetic on the same parameter tensors. Shapes:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -170,6 +171,53 @@ class Inline(nn.Module):
         return x, cache
 
 
+class Watched(nn.Module):
+    """The stack with every activation and every gradient kept by hand: the floor of caching both."""
+
+    def __init__(self, weights: list[Weights]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([WatchedBlock(w, index) for index, w in enumerate(weights)])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        cache: dict[str, torch.Tensor] = {}
+        for block in self.blocks:
+            x = block(x, cache)
+        return x, cache
+
+
+class WatchedBlock(nn.Module):
+    """The same block, with a tensor hook beside each of the 17 lines."""
+
+    def __init__(self, weights: Weights, index: int) -> None:
+        super().__init__()
+        self.w = weights
+        self.n = tuple(f"blocks.{index}.{name}" for name in NAMES)
+
+    def forward(self, x: torch.Tensor, cache: dict[str, torch.Tensor]) -> torch.Tensor:
+        w = self.w
+        names = iter(self.n)
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            name = next(names)
+            cache[name] = tensor.detach()
+            tensor.register_hook(partial(_set, cache, f"{name}_grad"))
+            return tensor
+
+        before = keep(x)
+        normal = keep(before / keep(w.scale(before)) * w.norm_1)
+        q, k, v = keep(w.split(w.to_q(normal))), keep(w.split(w.to_k(normal))), keep(w.split(w.to_v(normal)))
+        scores = keep(w.scores(q, k))
+        z = keep(keep(scores.softmax(-1)) @ v)
+        middle = keep(before + keep(w.join(z)))
+        normal = keep(middle / keep(w.scale(middle)) * w.norm_2)
+        post = keep(gelu(keep(w.inner(normal))))
+        return keep(middle + keep(w.outer(post)))
+
+
+def _set(cache: dict[str, torch.Tensor], name: str, gradient: torch.Tensor) -> None:
+    cache[name] = gradient
+
+
 def weights_of(layers: int, width: int, heads: int) -> list[Weights]:
     """Weights for so many blocks, the same ones for the same seed."""
     return [Weights(width, heads) for _ in range(layers)]
@@ -184,10 +232,10 @@ def stack_of(root: Any, point: Callable[[], nn.Module], weights: list[Weights]) 
             self.blocks = nn.ModuleList([Block(w, point) for w in weights])
             self.setup()
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: torch.Tensor, loss: bool = False) -> torch.Tensor:
             for block in self.blocks:
                 x = block(x)
-            return x
+            return x.sum() if loss else x
 
     return Stack()
 

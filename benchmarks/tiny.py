@@ -10,7 +10,7 @@ import torch
 from benchmarks.micro import manager_of
 from benchmarks.peers import transformer_lens
 from benchmarks.row import Row
-from benchmarks.stack import NAMES, Bare, Inline, names_in, stack_of, weights_of
+from benchmarks.stack import NAMES, Bare, Inline, Watched, names_in, stack_of, weights_of
 from benchmarks.timing import interleaved
 from hookframe import HookedRootModule, HookPoint
 
@@ -24,7 +24,7 @@ def stacks(layers: int, width: int, heads: int) -> dict[str, Any]:
     torch.manual_seed(0)
     weights = weights_of(layers, width, heads)
     found: dict[str, Any] = {"hookframe": stack_of(HookedRootModule, HookPoint, weights), "bare": Bare(weights)}
-    found["inline"] = Inline(weights)
+    found["inline"], found["watched"] = Inline(weights), Watched(weights)
     lens = transformer_lens()
     if lens is not None:
         found["TransformerLens"] = stack_of(lens.HookedRootModule, lens.HookPoint, weights)
@@ -37,7 +37,7 @@ def rows(
     """Rows 3, 4 and 6, and what idle points cost."""
     models = stacks(layers, width, heads)
     x = torch.randn(1, pos, width)
-    systems = {name: model for name, model in models.items() if name not in ("bare", "inline")}
+    systems = {name: model for name, model in models.items() if name not in ("bare", "inline", "watched")}
     bare: Cases = {"bare": lambda: models["bare"](x)}
     with torch.no_grad():
         cases: Cases = {s: lambda m=m: m(x) for s, m in systems.items()}
@@ -53,7 +53,7 @@ def rows(
             )  # fmt: skip
     with torch.no_grad():
         yield from few(systems, bare, x, rounds, layers, label)
-    yield backward(systems, models["bare"], x, rounds, label)
+    yield backward(systems, models, x, rounds, label)
 
 
 def few(systems: dict[str, Any], bare: Cases, x: torch.Tensor, rounds: int, layers: int, label: str) -> Iterator[Row]:
@@ -71,26 +71,29 @@ def few(systems: dict[str, Any], bare: Cases, x: torch.Tensor, rounds: int, laye
     )
 
 
-def backward(systems: dict[str, Any], bare: torch.nn.Module, x: torch.Tensor, rounds: int, label: str) -> Row:
+def backward(systems: dict[str, Any], models: dict[str, Any], x: torch.Tensor, rounds: int, label: str) -> Row:
     """Row 6: every activation and every gradient."""
 
     x = x.clone().requires_grad_()
+    bare, watched = models["bare"], models["watched"]
 
     def plain() -> None:
         bare(x).sum().backward()
         bare.zero_grad()
 
+    def by_hand() -> None:
+        watched(x)[0].sum().backward()
+        watched.zero_grad()
+
     def all_of(model: Any) -> None:
-        cache, fwd, bwd = model.get_caching_hooks(incl_bwd=True)
-        with model.hooks(fwd_hooks=fwd, bwd_hooks=bwd):
-            model(x).sum().backward()
+        _, cache = model.run_with_cache(x, loss=True, incl_bwd=True)
         model.zero_grad()
         assert len(cache) == 2 * len([*names_in(len(model.blocks))])
 
     cases: Cases = {s: lambda m=m: all_of(m) for s, m in systems.items()}
     return Row(
         number="6", what=f"{label}: all activations and gradients, forward and backward",
-        seconds=interleaved(cases | {"bare": plain}, max(rounds // 3, 3)), limits={"bare": 1.40},
+        seconds=interleaved(cases | {"bare": plain, "tensor hooks by hand": by_hand}, max(rounds // 3, 3)), limits={"bare": 1.40},
     )  # fmt: skip
 
 
