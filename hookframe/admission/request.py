@@ -68,8 +68,9 @@ class FunctionInfo:
         inner = getattr(inner, "__func__", inner)
         code = getattr(inner, "__code__", None)
         named = inner if hasattr(inner, "__qualname__") else type(inner)
+        own = getattr(inner, "__globals__", {}).get("__name__")  # functools.wraps copies the other names, and not this
         return cls(
-            module=str(getattr(named, "__module__", None) or "?"),
+            module=str(own or getattr(named, "__module__", None) or "?"),
             qualname=str(getattr(named, "__qualname__", repr(named))),
             file=getattr(code, "co_filename", None),
             line=getattr(code, "co_firstlineno", None),

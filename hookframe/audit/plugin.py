@@ -104,7 +104,10 @@ class JournalPlugin:
         batch = self._batch(decision.requests, memo, facts)
         body, values = decision_body(decision, batch, memo.get("clock", now), now)
         urgent = is_grave(decision) or (self._urgent is not None and self._urgent(decision))
-        self.journal.write(body, values, durable=urgent)
+        unproved = (
+            self.required and self.journal.segment is None
+        )  # a journal that is required is tried before it is relied on
+        self.journal.write(body, values, durable=urgent or unproved)
 
     def _batch(self, requests: Sequence[Request], memo: dict[object, Any], facts: Mapping[str, Any] | None) -> Value:
         """The batch as a value; made once for batches that are the same object, or equal, with equal facts."""

@@ -66,6 +66,9 @@ def _print(replayed: Sequence[Replayed], changes: Sequence[Change], show_all: bo
     guessed = sum(one.guessed for one in replayed)
     if guessed:
         click.echo(f"{guessed} decisions were recorded without facts of the model: rules about it did not match")
+    left_out = Counter(name for one in replayed for name in one.unknown)
+    for name, count in sorted(left_out.items()):
+        click.echo(f"{count} decisions cannot be made anew: {name} was left out of the journal")
     requests = sum(len(one.entry.requests) for one in replayed)
     click.echo(f"{len(replayed)} decisions about {requests} requests, {len(changes)} would be other ones")
 
@@ -75,6 +78,7 @@ def _facts(replayed: Sequence[Replayed], changes: Sequence[Change]) -> dict[str,
         "decisions": len(replayed),
         "requests": sum(len(one.entry.requests) for one in replayed),
         "without_facts": sum(one.guessed for one in replayed),
+        "undecided": sum(bool(one.unknown) for one in replayed),
         "changes": [
             {
                 "decision": change.decision,

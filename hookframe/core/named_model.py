@@ -10,15 +10,17 @@ from torch import nn
 
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.request import Direction
-from hookframe.core.admitting import next_operation
+from hookframe.core.admitting import next_operation, review_or_raise
+from hookframe.core.batch import Batch
 from hookframe.core.devices import AdmittedMoves
 from hookframe.core.evidence import warn_of_lost
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import HookPoint, attach
 from hookframe.core.kept_tree import KeptTree
 from hookframe.core.names import select
+from hookframe.core.removing import detach_all
 from hookframe.core.selection import Selected, Selection
-from hookframe.errors import NotSetUp
+from hookframe.errors import HookDenied, NotSetUp
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookFunction, NamesFilter
@@ -67,13 +69,22 @@ class NamedModel(AdmittedMoves):
         """Accept and forget: see above."""
 
     def setup(self) -> None:
-        """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again."""
+        """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again.
+
+        :raises HookDenied: if a hook that was attached before its point had a name is refused under the name that it has
+            now; such hooks are off again.
+        """
         before: KeptTree | None = self.__dict__.get("_tree")
         tree = KeptTree(self)
+        nameless = [
+            a for point in tree.points.values() if point.owner is None for a in point.fitting("both", True, None)
+        ]
         tree.give_names()
         self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
         for point in self.hook_points():
             point.belong_to(self)
+        if nameless:
+            self._admit_nameless(list(dict.fromkeys(nameless)))
         self._admit_carried()
         if before is not None:
             warn_of_lost(before, tree)
@@ -205,6 +216,15 @@ class NamedModel(AdmittedMoves):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         if "hook_dict" in state:
             NamedModel.setup(self)
+
+    def _admit_nameless(self, attached: list[Attachment]) -> None:
+        """Ask about hooks that were admitted while nobody could tell at which point of which model they are."""
+        requests = Batch((attached,), "hook_point").requests
+        try:
+            review_or_raise(self.controller.review_hooks(requests, self))
+        except HookDenied:
+            detach_all(attached)
+            raise
 
     def _admit_carried(self) -> None:
         """Attach the hooks that came along with a copy or a pickle of this model, after admission."""

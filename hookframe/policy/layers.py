@@ -145,11 +145,15 @@ def _of_distribution(source: Distribution) -> Iterator[LayerFile]:
             yield LayerFile(kind=LayerKind.ORGANISATION, path=Path(path), problem=problem)
         return
     for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
-        yield _named_by(entry)
+        yield _named_by(entry, source)
 
 
-def _named_by(entry: EntryPoint) -> LayerFile:
+def _named_by(entry: EntryPoint, source: Distribution) -> LayerFile:
+    """The file that an entry point names: where its own distribution put it; an editable install says where it is."""
     module, _, name = entry.value.partition(":")
+    installed = Path(str(source.locate_file(f"{module.replace('.', '/')}/{name}"))) if name else None
+    if installed is not None and _exists(installed):  # and not what lies earlier on the path under the same name
+        return LayerFile(kind=LayerKind.ORGANISATION, path=installed)
     try:
         spec = locate(module) if name else None
     except Exception as error:  # noqa: BLE001  # finders of others are asked

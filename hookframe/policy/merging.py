@@ -80,7 +80,9 @@ def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effectiv
     for path, layer in locks:
         if not any(_within(known, path) for known in said):
             _note(notes, layer, ("locked",), f"no layer says {path!r}, so there is nothing to lock: {near(path, said)}")
-    found = {path: _effective(path, sayings, locks, notes) for path, sayings in sorted(said.items())}
+    about_journal = [path for path in said if path.startswith("journal.") and path not in _STRICTER]
+    keeper = min((said[path][0][0] for path in about_journal), key=layers.index, default=None)
+    found = {path: _effective(path, sayings, locks, keeper, notes) for path, sayings in sorted(said.items())}
     return {path: effective for path, effective in found.items() if effective is not None}
 
 
@@ -92,6 +94,7 @@ def _effective(
     path: str,
     sayings: Sequence[tuple[Layer, Any, Origin]],
     locks: Sequence[tuple[str, Layer]],
+    keeper: Layer | None,
     notes: list[Mistake],
 ) -> Effective | None:
     """The value in force; None if only layers that may not say it do."""
@@ -102,17 +105,29 @@ def _effective(
         chosen = next(i for i, (_, value, _) in enumerate(sayings) if value == strictest)
         return _made(path, sayings, chosen, why)
     if path.startswith("journal."):
-        return _made(path, sayings, 0, "the strongest layer decides about the journal")
+        return _of_journal(path, sayings, keeper, notes)
     locked = next((layer for prefix, layer in locks if _within(path, prefix)), None)
     if locked is None:
         return _made(path, sayings, len(sayings) - 1, "the nearest layer holds")
-    allowed = [i for i, (layer, _, _) in enumerate(sayings) if layer.kind <= locked.kind]
+    allowed = [i for i, (layer, _, _) in enumerate(sayings) if layer is locked or layer.kind < locked.kind]
     for layer, _, _ in sayings:
-        if layer.kind > locked.kind:
+        if layer is not locked and layer.kind >= locked.kind:
             text = f"the {locked.kind.label} layer ({locked.file}) has locked it: this value is not in force"
             _note(notes, layer, tuple(path.split(".")), text)
     by = locked.origin(("locked",))
     return _made(path, sayings, allowed[-1], "it is locked", locked_by=by) if allowed else None
+
+
+def _of_journal(
+    path: str, sayings: Sequence[tuple[Layer, Any, Origin]], keeper: Layer | None, notes: list[Mistake]
+) -> Effective | None:
+    """A value of the table ``journal``, all of which is the business of one layer."""
+    for layer, _, _ in sayings:
+        if layer is not keeper and keeper is not None:
+            text = f"the {keeper.kind.label} layer ({keeper.file}) keeps the journal: this value is not in force"
+            _note(notes, layer, tuple(path.split(".")), text)
+    own = [index for index, (layer, _, _) in enumerate(sayings) if layer is keeper]
+    return _made(path, sayings, own[0], "the strongest layer with a journal keeps it") if own else None
 
 
 def _key(path: str) -> str:

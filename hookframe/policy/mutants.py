@@ -30,9 +30,10 @@ class Mutant:
 
 
 def survivors(policy: Policy, cases: Sequence[Case], today: date) -> tuple[int, list[Mutant]]:
-    """How many mutants there are, and those that no case notices."""
+    """How many mutants there are, and those that no case notices: every case says of them what it says of the policy."""
     made = list(mutants(policy))
-    return len(made), [m for m in made if all(not o.wrong for o in run_cases(m.policy, cases, today))]
+    own = [outcome.wrong for outcome in run_cases(policy, cases, today)]
+    return len(made), [m for m in made if [o.wrong for o in run_cases(m.policy, cases, today)] == own]
 
 
 def mutants(policy: Policy) -> Iterator[Mutant]:

@@ -46,11 +46,14 @@ class Replayed:
     """What one recorded decision comes to.
 
     :ivar guessed: True if no facts of the model and the environment were recorded, so that rules about them did not match.
+    :ivar unknown: facts that the policy looks at there, and that were left out of the journal: it cannot be said what it
+        would decide, and no change is told.
     """
 
     entry: DecisionEntry
     changes: tuple[Change, ...]
     guessed: bool
+    unknown: tuple[str, ...] = ()
 
 
 def replay(entries: Iterable[object], policy: Policy, today: date | None = None) -> Iterator[Replayed]:
@@ -62,8 +65,12 @@ def replay(entries: Iterable[object], policy: Policy, today: date | None = None)
     """
     for entry in entries:
         if isinstance(entry, DecisionEntry):
-            changes = tuple(change for request in entry.requests for change in _changed(entry, request, policy, today))
-            yield Replayed(entry, changes, guessed=entry.facts is None)
+            places = {place_of(request) for request in entry.requests}
+            looked_at = {path for place in places for path in policy.paths_at(place)}
+            unknown = tuple(sorted(looked_at & set(entry.left_out)))
+            asked = () if unknown else entry.requests
+            changes = tuple(change for request in asked for change in _changed(entry, request, policy, today))
+            yield Replayed(entry, changes, guessed=entry.facts is None, unknown=unknown)
 
 
 def _changed(entry: DecisionEntry, request: Request, policy: Policy, today: date | None) -> Iterator[Change]:

@@ -67,3 +67,14 @@ def test_a_distribution_is_named_as_it_is_installed():
     assert FunctionInfo(module="pluggy._hooks", qualname="f").distribution == "pluggy"
     for module in ("json.decoder", "__main__", "no_such_module_anywhere", "?"):
         assert distribution_of(module) is None
+
+
+def test_a_function_that_wears_the_names_of_another_is_from_where_it_was_made():
+    import functools
+
+    import pluggy
+
+    worn = functools.wraps(pluggy.PluginManager)(lambda tensor, hook: tensor)
+    info = FunctionInfo.of(worn)
+    assert worn.__module__.startswith("pluggy")
+    assert (info.module, info.distribution) == (__name__, None)

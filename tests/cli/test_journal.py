@@ -246,3 +246,15 @@ def test_the_day_of_the_record_decides_about_exceptions(journal, tmp_path):
     assert "deny becomes warn" in run("replay", journal, "--policy", file).output
     assert "0 would be other ones" in run("replay", journal, "--policy", file, "--today", "2100-01-01").output
     assert Path(journal).is_dir()
+
+
+def test_what_was_left_out_of_the_journal_is_no_change(tmp_path, monkeypatch):
+    directory = tmp_path / "journal"
+    text = STRICTER + f'[journal]\ndirectory = "{directory}"\nfacts = ["model.class"]\n'
+    manager = governed(text)
+    with hookframe.use_plugins(manager), pytest.raises(HookDenied, match="no edits of big models"):
+        Model().add_hook("hook_a", lambda tensor, hook: tensor)
+    manager._bus.get_plugin("journal").close()
+    result = run("replay", directory, "--policy", policy_file(tmp_path, STRICTER))
+    assert result.exit_code == 0
+    assert "1 decisions cannot be made anew: model.cfg.size was left out of the journal" in result.output

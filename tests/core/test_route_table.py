@@ -161,3 +161,53 @@ class _PicklableModel(hookframe.HookedRootModule):
 
     def forward(self, x):
         return self.hook_a(x)
+
+
+class DenyNamed:
+    """Refuses hooks at a point by its name alone."""
+
+    def __init__(self):
+        self.asked = []
+
+    @hookimpl
+    def hookframe_check_hooks_to_add(self, requests):
+        self.asked += [(request.point, request.route) for request in requests]
+        return [
+            Objection.deny(r, rule="not-here", message="not here", remedy="elsewhere")
+            for r in requests
+            if r.point == "hook_a"
+        ]
+
+
+def test_a_hook_that_was_there_before_its_point_had_a_name_is_asked_about_under_it():
+    point = HookPoint()
+    validator = DenyNamed()
+    with hookframe.use_plugins(validator):
+        handle = point.add_hook(hook)
+
+        class Late(hookframe.HookedRootModule):
+            def __init__(self):
+                super().__init__()
+                self.hook_a = point
+                self.setup()
+
+        with pytest.raises(HookDenied, match="bwd|fwd hook hook at 'hook_a': not here"):
+            Late()
+        assert validator.asked == [(None, "hook_point"), ("hook_a", "hook_point")]
+        assert not point.has_hooks()
+        handle.remove()  # does nothing more
+
+
+def test_a_hook_that_was_there_before_and_is_allowed_stays():
+    point = HookPoint()
+    handle = point.add_hook(hook)
+    model = _PicklableModel()
+    model.hook_a = point
+    validator = DenyNamed()
+    model.hook_b = HookPoint()
+    with hookframe.use_plugins(), hookframe.use_plugins():
+        model.setup()
+    assert [h.hook for h in model.hook_a.fwd_hooks] == [handle.hook]
+    with hookframe.use_plugins(validator):
+        model.setup()  # it has its name by now, and was asked about
+    assert validator.asked == []

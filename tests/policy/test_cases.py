@@ -179,3 +179,9 @@ def test_opposites_are_turned_round():
     policy = merge([read_layer(text, LayerKind.ORGANISATION, "policy.toml")])
     changes = {mutant.change for mutant in mutants(policy) if mutant.thing.id == "no-gradients"}
     assert "asks for what it excludes: request.direction eq 'fwd'" in changes
+
+
+def test_a_case_that_fails_anyway_notices_no_change(policy, read):
+    failing = CASES.replace('expect = "deny"', 'expect = "allow"')
+    count, unnoticed = survivors(policy, read(failing).cases, TODAY)
+    assert 0 < len(unnoticed) < count

@@ -153,7 +153,19 @@ def test_an_organisations_policy_that_is_not_where_it_says_is_unreadable(places,
     assert text in why(found())
 
 
-def test_a_finder_that_raises_makes_it_unreadable(places, wheel, monkeypatch):
+def test_what_lies_earlier_on_the_path_does_not_take_its_place(places, wheel, tmp_path, monkeypatch):
+    wheel(named(BARE, "the real one"))
+    for content in ("", None):  # a package, and a directory that is none
+        shadow = tmp_path / f"shadow-{content is None}" / "fake_acme_policy"
+        shadow.mkdir(parents=True)
+        (shadow / "policy.toml").write_text("schema = 1")
+        if content is not None:
+            (shadow / "__init__.py").write_text(content)
+        monkeypatch.syspath_prepend(shadow.parent)
+        assert [layer.name for layer in found().layers] == ["the real one"]
+
+
+def test_a_finder_that_raises_makes_it_unreadable(places, wheel, site, monkeypatch):
     class Finder:
         @staticmethod
         def find_spec(name, path=None, target=None):
@@ -161,6 +173,7 @@ def test_a_finder_that_raises_makes_it_unreadable(places, wheel, monkeypatch):
                 raise ZeroDivisionError("no")
 
     wheel(BARE)
+    (site.root / "fake_acme_policy" / "policy.toml").unlink()  # as in an editable install, which finders know
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
     assert "looking for fake_acme_policy raised ZeroDivisionError: no" in why(found())
 

@@ -165,3 +165,24 @@ def test_who_is_managed_and_what_is_looked_at(policy):
     assert made.paths_at("run") == ()
     assert made.environment == {"A"}
     assert [rule.origin.layer for rule in made.rules_at("add")] == [LayerKind.MACHINE, LayerKind.USER]
+
+
+def test_one_layer_keeps_the_journal_and_others_can_only_require_it(policy):
+    merged = policy(
+        machine='schema = 1\n[journal]\ndirectory = "/var/log/h"\n',
+        user='schema = 1\n[journal]\ndirectory = "/tmp/mine"\nfacts = ["nothing"]\nsealed_to = "k"\nrequired = true\n',
+    )
+    assert merged.value("journal.directory") == "/var/log/h"
+    assert merged.value("journal.facts") is None
+    assert merged.value("journal.sealed_to") is None
+    assert merged.value("journal.required") is True
+    assert {note.where for note in merged.notes} == {"journal.directory", "journal.facts", "journal.sealed_to"}
+    assert all("keeps the journal: this value is not in force" in note.message for note in merged.notes)
+
+
+def test_a_lock_holds_between_files_of_one_layer(layer):
+    one = layer('schema = 1\nlocked = ["settings.scope"]\n[settings]\nscope = "all"\n', "organisation", "a.toml")
+    two = layer('schema = 1\n[settings]\nscope = "context"\n', "organisation", "b.toml")
+    merged = merge([one, two])
+    assert merged.value("settings.scope") == "all"
+    assert [(note.file, note.where) for note in merged.notes] == [("b.toml", "settings.scope")]
