@@ -161,8 +161,9 @@ def test_what_lies_earlier_on_the_path_does_not_take_its_place(places, wheel, tm
         (shadow / "policy.toml").write_text("schema = 1")
         if content is not None:
             (shadow / "__init__.py").write_text(content)
-        monkeypatch.syspath_prepend(shadow.parent)
-        assert [layer.name for layer in found().layers] == ["the real one"]
+        with monkeypatch.context() as here:
+            here.syspath_prepend(shadow.parent)
+            assert [layer.name for layer in found().layers] == ["the real one"]
 
 
 def test_a_finder_that_raises_makes_it_unreadable(places, wheel, site, monkeypatch):
