@@ -52,7 +52,7 @@ def double(tensor, hook):
 
 
 def sleep(tensor, hook):
-    time.sleep(0.02)
+    time.sleep(0.05)
 
 
 def fail(tensor, hook):

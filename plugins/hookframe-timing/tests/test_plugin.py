@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -39,7 +40,7 @@ def test_functions_are_timed_wherever_they_are_attached(model, x, timing, using)
     assert output == x.sum() * 8  # and they do what they do without a timer
     assert calls(timing) == {"sleep": (3, 0), "double": (6, 0)}
     slowest, _ = timing.rows
-    assert 20_000 <= slowest.mean_us <= slowest.longest_ns / 1000
+    assert 50_000 <= slowest.mean_us <= slowest.longest_ns / 1000
     assert slowest.module == sleep.__module__
 
 
@@ -112,18 +113,20 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_slow_function_is_warned_of_once_when_the_model_is_no_longer_running(end, model, x, using, caplog):
-    with using(slow_us=1000):
+    with using(slow_us=45_000):
         model.run_with_hooks(x, fwd_hooks=[("hook_in", double)])
         ENDS[end](model, x)
         ENDS[end](model, x)
     (record,) = [record for record in caplog.records if record.name == "hookframe.timing"]
     assert record.levelno == logging.WARNING
-    assert "sleep takes 2" in record.getMessage()
-    assert record.getMessage().endswith("us on average (1 calls), more than 1000 us")
+    told = re.fullmatch(
+        r"hook function \S+\.sleep takes (\S+) us on average \(1 calls\), more than 45000 us", record.getMessage()
+    )
+    assert float(told[1]) >= 50_000
 
 
 def test_after_a_context_slow_functions_are_warned_of(model, x, using, caplog):
-    with using(slow_us=1000), model.hooks(fwd_hooks=[("hook_in", sleep)]):
+    with using(slow_us=45_000), model.hooks(fwd_hooks=[("hook_in", sleep)]):
         model(x)
         assert "on average" not in caplog.text
     assert caplog.text.count("on average") == 1
