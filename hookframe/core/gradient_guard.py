@@ -10,7 +10,6 @@ used afterwards. The gradient then leaves that change out.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -40,9 +39,15 @@ class _Placement(NamedTuple):
         return laid_out.copy_(total).as_strided(self.size, self.stride, self.offset)
 
 
-@functools.cache
+_empties: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}  # a few: making one costs as much as the rest
+
+
 def _empty(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    return torch.empty(0, dtype=dtype, device=device)
+    """A tensor without elements."""
+    known = _empties.get((dtype, device))
+    if known is None:
+        known = _empties[dtype, device] = torch.empty(0, dtype=dtype, device=device)
+    return known
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

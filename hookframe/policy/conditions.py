@@ -22,7 +22,7 @@ class FactSource(Protocol):
         """The fact called ``path``; None if it is absent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """One fact, compared with a value that the policy gives.
 
@@ -49,6 +49,18 @@ class Comparison:
         if self._negative:
             return not self._positive(value, not every)
         return self._positive(value, every)
+
+    @cached_property
+    def _identity(self) -> tuple[object, ...]:
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        exact = tuple((isinstance(value, bool), value) for value in values)  # True is not 1 here
+        return self.path, self.operator, isinstance(self.value, tuple), exact
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity == other._identity if isinstance(other, Comparison) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
     @cached_property
     def _negative(self) -> bool:

@@ -84,9 +84,15 @@ def _exception(documents, layer, rule, place, facts, today) -> str | None:
                 last = today + timedelta(days=rule.get("max_days", 90))
                 if own not in rule.get("delegates", []) or exception["until"] > last:
                     continue
-            if _about(exception, place, facts, every=True):
+            if _knows_points(documents[own], own, exception, place) and _about(exception, place, facts, every=True):
                 return f"{own}:{exception['id']}"
     return None
+
+
+def _knows_points(document, own, exception, place) -> bool:
+    """An exception from a rule of its own file means the points that are known where that rule is asked."""
+    asked = [rule["where"] for rule in document.get("rules", []) if exception["rule"] in _names(own, rule)]
+    return "points" not in exception or not asked or POINT.get(place) in [POINT.get(known) for known in asked[0]]
 
 
 def _about(table, place, facts, *, every) -> bool:

@@ -98,3 +98,12 @@ def test_some_family_may_fit_and_another_not():
     fits = Comparison("family", "eq", "a")
     assert why_impossible(All((fits, Not(fits)))) is None
     assert All((fits, Not(fits))).holds(RecordedFacts({"family": ("a", "b")}))
+
+
+def test_a_flag_and_the_number_that_equals_it_are_different_conditions():
+    one, true = Comparison("model.cfg.n", "eq", 1), Comparison("model.cfg.n", "eq", True)
+    assert one == Comparison("model.cfg.n", "eq", 1.0) != true
+    assert one != "model.cfg.n eq 1"
+    assert len({one, true, Comparison("model.cfg.n", "eq", (1,))}) == 3
+    assert not implies(Not(Not(one)), Not(Not(true)))
+    assert why_impossible(All((one, Not(true)))) is None
