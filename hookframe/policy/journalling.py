@@ -93,7 +93,8 @@ def _unusable(directory: Path) -> str | None:
 
     What is let through is written a moment later; a place that cannot be used has to be refused before.
     """
-    there = next(place for place in (directory, *directory.parents) if place.exists())
+    # os.path, which answers False where nothing may be seen
+    there = next(place for place in (directory, *directory.parents) if os.path.exists(place))  # noqa: PTH110
     if not there.is_dir():
         return f"{str(there)!r} is no directory"
     return None if os.access(there, os.W_OK | os.X_OK) else f"{str(there)!r} cannot be written"

@@ -16,7 +16,7 @@ from hookframe.errors import PolicyError
 from hookframe.host.metadata import directory_of, read_file
 from hookframe.host.modules import locate
 from hookframe.policy.mistakes import Mistake
-from hookframe.policy.toml import LARGEST, parse
+from hookframe.policy.toml import parse
 from hookframe.policy.vocabulary import LayerKind
 
 if TYPE_CHECKING:
@@ -183,8 +183,7 @@ def _project(start: Path) -> Iterator[LayerFile]:
 def _speaks_of_us(path: Path) -> bool:
     """True if a shared file has a table of ours, or looks so and cannot be read."""
     try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST + 1)
+        data = path.read_bytes()  # whole: a table of ours has to be found wherever it is
     except OSError:
         return False  # somebody else's file: nothing says that a policy is in it
     if b"hookframe" not in data:

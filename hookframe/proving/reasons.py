@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from torch import nn
 
 from hookframe.core.root_module import HookedRootModule
-from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.module_point import ModulePoint
 
 __all__ = ["reason_for"]
@@ -18,10 +17,6 @@ _FUSED = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttenti
 def reason_for(root: HookedRootModule, name: str) -> str:
     """What is known about the point called ``name``, as a phrase."""
     point = root.hook_dict[name]
-    if isinstance(point, AttentionPoint):
-        return (
-            "the point lies inside of the attention function, which is replaced by one with points while it is observed"
-        )
     if isinstance(point, ModulePoint):
         for path, module in _around(root, point.module_name):
             if isinstance(module, _FUSED):
@@ -42,5 +37,4 @@ def _around(root: HookedRootModule, path: str) -> Iterator[tuple[str, nn.Module]
     parts = path.split(".") if path else []
     for length in range(len(parts) + 1):
         here = ".".join(parts[:length])
-        if here in inside:
-            yield here, inside[here]
+        yield here, inside[here]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 
 import pytest
@@ -127,8 +129,8 @@ class Converses(IsolatedPlugin):
 
     def __init__(self):
         self.name, self.answer = "acme", {}
-        self._lock = __import__("threading").Lock()
-        self._child, self._owner, self._compiled = object(), __import__("os").getpid(), None
+        self._lock = threading.Lock()
+        self._child, self._owner, self._compiled = object(), os.getpid(), None
 
     def _exchange(self, line):
         return self.answer
