@@ -93,12 +93,14 @@ class CaptureJob:
 
         :param tell: called at the start and after each shard.
         :returns: the whole that is on disk.
-        :raises HookDenied: if the admission refuses; shards that were complete stay.
+        :raises HookDenied: if the admission refuses; nothing was written, and shards that were complete stay.
         :raises CaptureInputError: if ``out`` holds another capture, or another process is writing to it.
         :raises CacheTooLarge: before a shard that would pass ``max_bytes`` is written.
         :raises CacheFileError: if a shard cannot be written.
         """
         record = self.record()
+        with self.model.root.capture(list(self.names), device="cpu"):
+            pass  # what is refused leaves no trace on disk
         lock = FileLock(self.out / ".lock", timeout=0)
         try:
             self.out.mkdir(parents=True, exist_ok=True)

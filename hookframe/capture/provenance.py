@@ -26,7 +26,11 @@ def model_facts(model: Any) -> ModelFacts:
     configs = [config for name in _CONFIGS if (config := getattr(model, name, None)) is not None]
     ids = [text for config in configs for name in _IDS if (text := plain(getattr(config, name, None)))]
     revisions = [text for config in configs if (text := plain(getattr(config, "_commit_hash", None)))]
-    return ModelFacts(kind=type(model).__name__, id=next(iter(ids), None), revision=next(iter(revisions), None))
+    return ModelFacts(
+        kind=type(getattr(model, "forward_module", model)).__name__,
+        id=next(iter(ids), None),
+        revision=next(iter(revisions), None),
+    )
 
 
 def plugins_digest(controller: AdmissionController) -> str | None:

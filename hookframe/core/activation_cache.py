@@ -146,12 +146,15 @@ class ActivationCache(dict[str, torch.Tensor]):
             )
         return torch.stack([*values.values()])
 
-    def to(self, device: DeviceType = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: DeviceType | torch.dtype = None, dtype: torch.dtype | None = None) -> Self:
         """A cache with every tensor on ``device`` and, where it is of floating point, in ``dtype``.
+
+        A dtype may stand in the first place, as for tensors.
 
         Tensors that are so already are shared with this cache, not copied.
         """
-        return self._with((key, _moved(value, device, dtype)) for key, value in self.items())
+        place, kind = (None, device) if isinstance(device, torch.dtype) else (device, dtype)
+        return self._with((key, _moved(value, place, kind)) for key, value in self.items())
 
     def apply(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Self:
         """A cache with ``function(tensor)`` for each tensor."""

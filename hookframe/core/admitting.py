@@ -36,8 +36,8 @@ def next_operation() -> int:
 
 
 def model_name(root: object | None) -> str:
-    """How events call a model: the name of its class; ``"?"`` for a point without one."""
-    return "?" if root is None else type(root).__name__
+    """How events call a model: the name of its class, or that of the model inside; ``"?"`` for a point without one."""
+    return "?" if root is None else type(getattr(root, "forward_module", root)).__name__
 
 
 @dataclass(slots=True)

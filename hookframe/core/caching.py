@@ -25,6 +25,7 @@ from hookframe.core.scope import ScopeName
 from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
+from hookframe.errors import GradientError
 
 __all__ = ["CachingVerbs"]
 
@@ -121,7 +122,8 @@ class CachingVerbs(NamedModel):
 
         :param device: where to store; values that come from a GPU to ``"cpu"`` are copied into pinned memory beside what
             the model does, as far as there may be pinned memory.
-        :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, and cache gradients as well.
+        :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, or on its ``loss``, and cache gradients
+            as well.
         :param reset_hooks_end: remove the caching hooks afterwards, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point afterwards.
         :param scope: ``"context"`` caches what this thread or asyncio task runs alone; see :meth:`hooks`.
@@ -152,7 +154,7 @@ class CachingVerbs(NamedModel):
             with context:
                 output = self(*model_args, **model_kwargs)
                 if incl_bwd:
-                    output.backward()
+                    _loss(output).backward()
         finally:
             if sink.copier is not None:
                 sink.copier.finish()
@@ -167,6 +169,20 @@ class CachingVerbs(NamedModel):
         """Fill ``cache`` from the points that ``names`` means. Deprecated: :meth:`add_caching_hooks` does it."""
         logger.warning("cache_some is deprecated: use add_caching_hooks(names_filter=..., cache=...)")
         self.add_caching_hooks(names_filter=names, cache=cache, **options)
+
+
+def _loss(output: Any) -> Any:
+    """What to call ``backward`` on: the output, or its ``loss``.
+
+    :raises GradientError: if it is no tensor, and has no loss.
+    """
+    loss = output if hasattr(output, "backward") else getattr(output, "loss", None)
+    if loss is None:
+        raise GradientError(
+            f"the output is a {type(output).__name__} without a loss, so there is no gradient to begin with: give the model "
+            "what it computes a loss from, such as labels=, or call backward() inside 'with model.hooks(...)'"
+        )
+    return loss
 
 
 def _functions(sink: CacheSink, gradients: bool, *, private: bool = False) -> list[tuple[Direction, CachingFunction]]:

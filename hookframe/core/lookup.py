@@ -44,6 +44,8 @@ def find_short(keys: Collection[str], name: str, layer: int | None = None, part:
     :param part: another part of the key, such as ``"attn"`` or ``"ln1"``, where name and layer are not enough.
     :raises UnknownActivation: if no key fits, or several do equally well.
     """
+    if layer is not None and (not isinstance(layer, int) or isinstance(layer, bool)):
+        raise UnknownActivation(f"{describe_key(name, layer, part)}: a layer is a number, or None for no layer")
     candidates = _called(keys, name, part)
     if layer is not None and layer < 0:
         layers = sorted({number for key in candidates if (number := layer_of(key)) is not None})
@@ -101,6 +103,8 @@ def no_activation(
     layers = sorted({number for key in _called(keys, name, part) if (number := layer_of(key)) is not None})
     if layers:
         hint = f"its layers are {_numbers(layers)}"
+        if layer is None:
+            hint += f", so give one: cache[{name!r}, {layers[0]}], or all of them: cache.stack({name!r})"
     else:
         ends = {key.rpartition(".")[2].removeprefix(_PREFIX): key for key in keys}
         near = difflib.get_close_matches(name, list(keys), n=3, cutoff=0.6)

@@ -80,9 +80,14 @@ def _find(name: str, points: Mapping[str, HookPoint], modules: Mapping[str, Any]
         raise unknown_point(name, points) from None
 
 
+_WILD = frozenset("*?[")
+
+
 def unknown_point(name: str, points: Collection[str]) -> UnknownHookPoint:
     """The error for a name that is not there."""
     hint = _near(name, points, "did you mean ")
+    if not _WILD.isdisjoint(name):
+        hint += "; a glob is none here: give capture() one, or this a list of names, or a predicate"
     return UnknownHookPoint(f"the model has no hook point {name!r}: {hint} (all names: model.hook_dict)")
 
 

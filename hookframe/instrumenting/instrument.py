@@ -29,14 +29,27 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     :param family: a family, or the name of one that a plugin provides; None to find out.
     :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
         as a context manager.
-    :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already.
+    :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already; or if
+        the family that is given names nothing in it.
     :raises UnknownFamily: if no plugin provides a family of that name.
     :raises UnknownHookPoint: if ``points`` names one that the model does not have.
     """
     _check(model)
     if isinstance(family, str):
         family = family_named(family)
-    return InstrumentedModel(model, family_for(model) if family is None else family, points)
+    hooked = InstrumentedModel(model, family_for(model) if family is None else family, points)
+    if family is not None and points is None and not _has_canonical_names(hooked):
+        raise CannotInstrument(
+            f"family {family.name!r} names no place in this {type(model).__name__}: leave family out to have it recognised, "
+            "or see 'hookframe families list'"
+        )
+    return hooked
+
+
+def _has_canonical_names(hooked: InstrumentedModel) -> bool:
+    places = ["", *(f"{name}." for name in hooked.mod_dict)]
+    own = {f"{place}hook_{side}" for place in places for side in ("in", "out")}
+    return not own.issuperset(hooked.hook_dict)
 
 
 def _check(model: Any) -> None:

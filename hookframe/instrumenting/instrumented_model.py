@@ -14,6 +14,7 @@ from hookframe.core.admitting import next_operation
 from hookframe.core.carried import CarriedHook, carry, revive
 from hookframe.core.evidence import warn_of_lost_hooks
 from hookframe.core.handles import Attachment
+from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.hook_point import attach
 from hookframe.core.names import select
 from hookframe.core.removing import detach_all
@@ -75,7 +76,7 @@ class InstrumentedModel(HookedRootModule):
         self._drop(gone)
 
     def _drop(self, gone: dict[str, ModulePoint]) -> None:
-        lost = [a for point in gone.values() for a in point.fitting("both", True, None)]
+        lost = [a for point in dict.fromkeys(gone.values()) for a in point.fitting("both", True, None)]
         detach_all(lost)
         if lost:
             warn_of_lost_hooks([f"{FunctionInfo.of(each.user_hook)} at {each.label!r}" for each in lost])
@@ -204,8 +205,10 @@ class InstrumentedModel(HookedRootModule):
         self.wrapped._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch
         return self
 
-    def apply(self, fn: Any) -> Self:
-        """As ``torch.nn.Module.apply``, on the wrapped model."""
+    def apply(self, fn: Any) -> Any:
+        """As ``torch.nn.Module.apply``, on the wrapped model; for a plan of hooks, ``apply_plan``."""
+        if isinstance(fn, AppliesToModel):
+            return self.apply_plan(fn)
         self.wrapped.apply(fn)
         return self
 

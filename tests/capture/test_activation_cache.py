@@ -170,3 +170,14 @@ def test_copies_hold_the_same(decoder, tokens, copied):
     for made in (copied(cache), copied(decoder.run_with_cache(tokens)[1])):
         assert all(torch.equal(value, value) for key, value in made.items())
     assert len(copied(cache)) == 2
+
+
+def test_a_layer_that_is_no_number_and_a_name_in_several_layers_are_told(cache):
+    with pytest.raises(UnknownActivation, match="a layer is a number, or None"):
+        cache["resid_post", "a"]
+    with pytest.raises(UnknownActivation, match=r"so give one: cache\['resid_post', 0\], or all of them"):
+        cache["resid_post"]
+
+
+def test_a_dtype_may_stand_first(cache):
+    assert {value.dtype for value in cache.to(torch.float16).values()} == {torch.float16}

@@ -40,7 +40,10 @@ def command(ctx: click.Context, model: str, family: str | None) -> None:
         click.echo(
             click.style(f"  {name} did not fire: {tried.skipped.get(name, 'its module was not called')}", fg="yellow")
         )
-    click.echo("all hold" if not tried.findings else f"{len(tried.findings)} do not hold")
+    if not tried.checked:
+        click.echo("nothing could be checked: none of what the family describes is in this model")
+    else:
+        click.echo("all hold" if not tried.findings else f"{len(tried.findings)} do not hold")
     if tried.findings or not tried.checked:
         ctx.exit(asking.FINDINGS)
 
