@@ -30,17 +30,18 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
         as a context manager.
     :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already; or if
-        the family that is given names nothing in it.
+        the family that is given by its name names nothing in it.
     :raises UnknownFamily: if no plugin provides a family of that name.
     :raises UnknownHookPoint: if ``points`` names one that the model does not have.
     """
     _check(model)
+    named = family if isinstance(family, str) else None
     if isinstance(family, str):
         family = family_named(family)
     hooked = InstrumentedModel(model, family_for(model) if family is None else family, points)
-    if family is not None and points is None and not _has_canonical_names(hooked):
+    if named is not None and points is None and not _has_canonical_names(hooked):
         raise CannotInstrument(
-            f"family {family.name!r} names no place in this {type(model).__name__}: leave family out to have it recognised, "
+            f"family {named!r} names no place in this {type(model).__name__}: leave family out to have it recognised, "
             "or see 'hookframe families list'"
         )
     return hooked

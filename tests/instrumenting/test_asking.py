@@ -51,10 +51,18 @@ def test_gradients_begin_at_the_loss_of_an_output(hooked):
     assert hooked.active_points == ()
 
 
-def test_a_family_that_names_nothing_is_refused():
-    family = Family(name="other")
-    with pytest.raises(CannotInstrument, match="family 'other' names no place in this Net"):
-        instrument(Net(), family=family)
+class Plugin:
+    @hookframe.hookimpl
+    def hookframe_model_families(self):
+        return [Family(name="other")]
+
+
+def test_a_family_by_a_name_that_names_nothing_is_refused():
+    with (
+        hookframe.use_plugins(Plugin()),
+        pytest.raises(CannotInstrument, match="family 'other' names no place in this Net"),
+    ):
+        instrument(Net(), family="other")
 
 
 def test_a_glob_where_none_is_taken_says_where_they_are(hooked):
