@@ -93,6 +93,8 @@ def command(
 
 
 def _chosen(points: Sequence[str], glob: str, target: str) -> list[str]:
+    if not points:
+        raise click.UsageError(f"{target} names no points: list them under request.points")
     chosen = [point for point in points if Glob(glob).matches(point)]
     if not chosen:
         raise click.UsageError(f"{glob!r} matches none of the {len(points)} points of {target}")

@@ -44,6 +44,11 @@ def _rules(policy: Policy) -> Iterator[Mistake]:
         if impossible:
             yield _about(rule, f"can never match: {impossible}")
             continue
+        if "request.estimated_bytes" in rule.condition.paths():
+            yield _about(
+                rule,
+                "looks at request.estimated_bytes, which a model's own verbs do not know: see bytes_cached at 'run'",
+            )
         needless = [layer.label for layer in rule.delegates if layer <= rule.origin.layer]
         if needless:
             yield _about(rule, f"delegates to {' and '.join(needless)}, which is not weaker than its own layer")

@@ -68,6 +68,7 @@ def _rule_parts(rule: Rule) -> dict[str, str]:
         "remedy": rule.remedy,
         "delegates": ", ".join(layer.label for layer in rule.delegates) or "nobody",
         "max_days": str(rule.max_days),
+        "on_end": "remove" if rule.removes else "as the exception says",
     }
 
 

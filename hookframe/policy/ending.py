@@ -23,6 +23,7 @@ class _Admitted:
     model: weakref.ref[Any]
     request: HookRequest
     exemption: Exemption
+    removes: bool
 
     def handles(self, model: Any) -> Iterator[Any]:
         """The handles of this hook that are still on the model."""
@@ -35,19 +36,23 @@ class _Admitted:
 class ExemptedHooks:
     """Remembers, weakly, which hooks were admitted under an exception, and ends them with it.
 
-    An exception ends with its last day; the hooks end at the next operation on their model that asks for admission.
+    An exception ends with its last day; the hooks end at the next question about their model: a hook, a
+    cache, a device, a removal, or a run that is over.
     """
 
     def __init__(self) -> None:
         self._admitted: dict[tuple[int, str | None, str, FunctionInfo], _Admitted] = {}
         self._lock = threading.Lock()
 
-    def remember(self, model: Any, request: Request, exemption: Exemption) -> None:
-        """Note that a hook may be attached because of ``exemption``."""
+    def remember(self, model: Any, request: Request, exemption: Exemption, *, removes: bool = False) -> None:
+        """Note that a hook may be attached because of ``exemption``.
+
+        :param removes: True if the rule wants it removed at the end, whatever the exception says.
+        """
         if model is not None and isinstance(request, HookRequest):
             key = (id(model), request.point, request.direction, request.function)
             with self._lock:
-                self._admitted[key] = _Admitted(weakref.ref(model), request, exemption)
+                self._admitted[key] = _Admitted(weakref.ref(model), request, exemption, removes or exemption.removes)
 
     def end(self, model: Any, today: date) -> None:
         """Remove, or report, the hooks on ``model`` whose exception has ended."""
@@ -65,7 +70,7 @@ class ExemptedHooks:
 
 def _end(handle: Any, held: _Admitted) -> None:
     exemption, what = held.exemption, held.request.subject
-    if exemption.removes:
+    if held.removes:
         handle.remove()
         logger.warning("removed the %s: exception %s, which let it through, has ended", what, exemption.name)
     else:

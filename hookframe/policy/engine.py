@@ -93,6 +93,7 @@ class PolicyEngine:
 
     def _validator(self, place: Place) -> Callable[..., list[Objection]]:
         def check(request: Request, model: Any) -> list[Objection]:
+            self._exempted.end(model, self._clock())
             about = self._facts(model)
             if self._recorded:
                 self._last.request, self._last.facts = request, about.recorded(self.policy.paths_at(place))
@@ -141,7 +142,7 @@ class PolicyEngine:
         for request in requests:
             for match in self._rulings.matches(known, request, decided):
                 if match.exemption is not None and not is_considering():
-                    self._exempted.remember(model, request, match.exemption)
+                    self._exempted.remember(model, request, match.exemption, removes=match.rule.removes)
                 found.append(objection_for(match, request))
         return found
 

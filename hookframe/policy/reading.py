@@ -218,6 +218,7 @@ class _LayerReader:
             remedy=table.remedy,
             delegates=delegates,
             max_days=table.max_days,
+            removes=table.on_end == "remove",
         )
 
     def _condition(self, table: SelectorTable, where: Where, places: Sequence[Place] | None) -> All:

@@ -39,6 +39,7 @@ class Rule:
     :ivar mode: how seriously it is taken where: of its own, its file's, or a stricter one that a weaker layer gave it.
     :ivar delegates: weaker layers that may except from it.
     :ivar max_days: an exception of theirs may end so many days from today at most.
+    :ivar removes: True if hooks that an exception let through are removed when it ends, whatever the exception says.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Rule:
     remedy: str
     delegates: tuple[LayerKind, ...] = ()
     max_days: int = 90
+    removes: bool = False
 
     @property
     def name(self) -> str:

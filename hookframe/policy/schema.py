@@ -74,6 +74,9 @@ class RuleTable(SelectorTable):
     reason: Text = Field(description="why, as a phrase")
     remedy: Text = Field(description="what a person can do about it")
     delegates: list[Delegate] = Field(default=[], description="weaker layers that may except from this rule")
+    on_end: Literal["remove"] | None = Field(
+        default=None, description="remove: hooks go when their exception ends, whatever the exception says"
+    )
     max_days: int = Field(
         default=90, ge=1, le=3660, description="an exception of theirs may end so many days from today at most"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from hookframe.admission.request import Route
+from hookframe.admission.request import Direction, Effect, Route
 from hookframe.policy.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.lines import Place as Where
 from hookframe.policy.mistakes import Mistakes, near, shortened
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["condition_of"]
 
 _DEEPEST = 8
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "request.direction": get_args(Direction),
+    "request.effect": get_args(Effect),
+    "request.route": get_args(Route),
+    "request.purpose": ("model", "cache"),
+}
 _LONGEST_VALUE = 500
 _JOINTS = ("all", "any", "not")
 _POINT_FACTS: dict[Place, str] = {
@@ -174,6 +180,11 @@ def _mismatch(kind: FactKind, operator: str, value: Any) -> str | None:
         return f"{operator!r} takes a single value: use 'in' for a list"
     if not values:
         return f"{operator!r} of an empty list never holds: give at least one value"
+    known = _CHOICES.get(kind.path)
+    if known is not None and operator not in ("glob", "exists"):
+        odd = next((item for item in values if item not in known), None)
+        if odd is not None:
+            return f"{kind.path} is never {shortened(odd)}: {near(str(odd), known)}"
     wanted = "flag" if operator == "exists" else "text" if operator == "glob" else kind.type
     return next((wrong for item in values if (wrong := _wrong_value(wanted, operator, item))), None)
 

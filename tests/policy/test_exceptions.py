@@ -278,3 +278,16 @@ def test_looking_ends_nothing(excepted, model, caplog):
     assert {hook.place for hook in report.hooks} == {"blocks.1.hook_mlp_out", "blocks.1.attn.hook_q"}
     ask()
     assert attached(model) == []
+
+
+def test_a_rule_can_have_hooks_removed_whatever_the_exception_says(policy, model, caplog):
+    clock = Clock()
+    engine = PolicyEngine(policy(BARE + 'on_end = "remove"\n' + exception(until=TODAY, on_end="report")), clock=clock)
+    held = hookframe.use_plugins(engine)
+    with held, pytest.warns(HookObjectionWarning):
+        model.add_hook("blocks.1.hook_mlp_out", look)
+    clock.day += timedelta(days=1)
+    with held, pytest.raises(HookDenied):
+        model.add_hook("blocks.1.hook_mlp_in", look)
+    assert attached(model) == []
+    assert "removed the fwd hook look" in caplog.text

@@ -232,6 +232,9 @@ def test_facts_of_any_type_are_decided_on(facts):
 def _rule(number, path):
     kind = fact(path)
     value = {"text": '"a"', "names": '"a"', "flag": "true", "version": '"2.9"'}.get(kind.type, "3")
+    value = {"direction": '"bwd"', "effect": '"edit"', "route": '"hooks"', "purpose": '"cache"'}.get(
+        path.removeprefix("request."), value
+    )
     ordering = f"lt = {value}" if kind.type in ("number", "version", "any") else f"ne = {value}"
     return (
         f"[[rules]]\nid = 'r{number}'\nwhere = {list(kind.places)}\nreason = 'r'\nremedy = 'm'\n"

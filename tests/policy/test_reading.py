@@ -183,6 +183,12 @@ scope = "al"
         ("where = []", 6, "rules[0].where: is empty: name some of ['add', 'cache', 'device', 'reset', 'run']"),
         ("points = [\n  'a',\n  'a..b']", 8, "rules[0].points[1]: 'a..b' has an empty part: no name has one"),
         ("points = []", 6, "list should have at least 1 item"),
+        ("when = { request.effect = 'reed' }", 6, "request.effect is never 'reed': did you mean 'read'"),
+        (
+            "when = { request.direction.in = ['fwd', 'up'] }",
+            6,
+            "request.direction is never 'up': use one of ['bwd', 'fwd']",
+        ),
         ("routes = ['add_hooks']", 6, "no route is called 'add_hooks': did you mean 'add_hook'"),
         ("[[rules]]\nid = 'r'\nreason='r'\nremedy='m'", 7, "rules[1].id: 'r' is the id of another one in this file"),
         (

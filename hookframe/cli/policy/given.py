@@ -34,6 +34,9 @@ def read_policy(files: Sequence[str | Path]) -> Policy:
     for file in map(str, files):
         label, equals, path = file.partition("=")
         kinds = {kind.label: kind for kind in LayerKind}
+        if equals and label not in kinds and not Path(file).exists():
+            mistakes.append(Mistake(file, 0, "", f"{label!r} is no layer: write one of {[*kinds]} before '='"))
+            continue
         kind, name = (kinds[label], path) if equals and label in kinds else (LayerKind.ORGANISATION, file)
         try:
             layers.append(read_layer_file(Path(name), kind))
