@@ -41,7 +41,7 @@ def test_the_page_has_what_is_run():
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command.split()[0] for command, _ in COMMANDS])
 def test_a_command_shows_what_the_page_shows(command, shown, folder):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
     for name in ("HOOKFRAME_PARENT_PLUGINS", "HOOKFRAME_POLICY"):
         environment.pop(name, None)
     done = subprocess.run(
