@@ -19,6 +19,7 @@ from hookframe.cli.plugins import asking
 from hookframe.cli.points_of import is_facts, load_model, load_object, points_in
 from hookframe.cli.policy.given import day, policy_option, read_policy
 from hookframe.cli.table import print_table
+from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.asking import Answer, ask_facts, ask_model
 from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from hookframe.host.manager import PluginManager
 
 __all__ = ["command"]
-
-_COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_black", "allow": "green"}
 
 
 @click.command("can")
@@ -117,7 +116,7 @@ def _show(answers: Sequence[Answer], as_json: bool) -> None:
         for reason in answer.reasons:
             numbers.setdefault(reason, len(numbers) + 1)
     rows = [(a.point, a.verdict, " ".join(f"[{numbers[reason]}]" for reason in a.reasons)) for a in answers]
-    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 60}, colours=_COLOURS)
+    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 60}, colours=COLOURS)
     click.echo()
     for (by, why), number in numbers.items():
         click.echo(f"[{number}] {why}\n    by {by}")

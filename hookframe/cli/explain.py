@@ -14,6 +14,7 @@ from hookframe.audit.entries import DecisionEntry
 from hookframe.audit.reading import read_journal
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import day, policy_option, read_policy
+from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.cases import read_facts
 from hookframe.policy.engine import today as utc_today
 from hookframe.policy.facts import RecordedFacts, RequestFacts, place_of
@@ -24,8 +25,6 @@ from hookframe.policy.vocabulary import PLACES, Place, Value
 __all__ = ["command", "find_decision", "print_explanation"]
 
 Asked: TypeAlias = tuple[str, Explanation, Mapping[str, Value]]
-
-_COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_black", "allow": "green"}
 
 
 @click.command("explain")
@@ -103,7 +102,7 @@ def print_explanation(policy: Policy, explanation: Explanation, *, show_all: boo
     """Print the verdict, then each rule with its part in it."""
     ruling = explanation.ruling
     asked = len(policy.rules_at(ruling.place))
-    verdict = click.style(ruling.verdict, bold=True, fg=_COLOURS[ruling.verdict])
+    verdict = click.style(ruling.verdict, bold=True, fg=COLOURS[ruling.verdict])
     click.echo(f"{verdict} at {ruling.place}: {len(ruling.matches)} of {asked} rules match")
     for trace in explanation.traces:
         if trace.match is not None or show_all:

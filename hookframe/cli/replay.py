@@ -16,11 +16,11 @@ from hookframe.audit.reading import read_journal
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import day, read_policy
 from hookframe.cli.table import print_table
+from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.replay import Change, Replayed, replay
 
 __all__ = ["command"]
 
-_COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_black", "allow": "green"}
 _SHOWN = 20
 
 
@@ -59,7 +59,7 @@ def _print(replayed: Sequence[Replayed], changes: Sequence[Change], show_all: bo
         if show_all or shown[kind] <= max(1, _SHOWN // len(kinds)):
             rows.append((change.decision, change.before, change.after, f"{change.request.subject} [{kind[2]}]"))
     if rows:
-        print_table(("Decision", "Was", "Becomes", "What"), rows, limits={"Decision": 60}, colours=_COLOURS)
+        print_table(("Decision", "Was", "Becomes", "What"), rows, limits={"Decision": 60}, colours=COLOURS)
         click.echo()
     for (before, after, rules), count in kinds.most_common():
         click.echo(f"{count} requests: {before} becomes {after} [{rules}]")

@@ -10,14 +10,12 @@ from typing import Any
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import HookRequest
 from hookframe.host.manager import PluginManager
-from hookframe.policy.decide import decide
+from hookframe.policy.decide import VERDICTS, decide
 from hookframe.policy.facts import RecordedFacts
 from hookframe.policy.policy import Policy
 from hookframe.policy.vocabulary import Value
 
 __all__ = ["Answer", "ask_facts", "ask_model"]
-
-_ORDER = ("deny", "skip", "warn", "audit", "allow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,6 @@ def _nothing(tensor: Any, *, hook: Any) -> None:
 
 
 def _answer(point: str, said: Sequence[tuple[str, str, str]]) -> Answer:
-    ordered = sorted(said, key=lambda reason: _ORDER.index(reason[0]))
+    ordered = sorted(said, key=lambda reason: VERDICTS.index(reason[0]))
     verdict = ordered[0][0] if ordered else "allow"
     return Answer(point, verdict, tuple((by, why) for _, by, why in ordered))

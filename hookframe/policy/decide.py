@@ -12,9 +12,11 @@ from hookframe.policy.policy import Policy
 from hookframe.policy.rules import Exemption, Rule, exemption_for
 from hookframe.policy.vocabulary import Mode, Place
 
-__all__ = ["Match", "Ruling", "decide"]
+__all__ = ["VERDICTS", "Match", "Ruling", "decide"]
 
 _ORDER = {action: place for place, action in enumerate(Action)}
+VERDICTS = (*map(str, Action), "allow")
+"""What can be said of a request, strongest first."""
 _EXCEPTED = (Action.DENY, Action.SKIP)
 
 

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from hookframe.admission.objection import Action, Objection
+from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
 from hookframe.audit.entries import DecisionEntry
-from hookframe.policy.decide import Ruling, decide
+from hookframe.policy.decide import VERDICTS, Ruling, decide
 from hookframe.policy.facts import RecordedFacts, RequestFacts, place_of
 from hookframe.policy.governing import NAME
 from hookframe.policy.policy import Policy
 
 __all__ = ["Change", "Replayed", "replay"]
-
-_ORDER = [*map(str, Action), "allow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +36,7 @@ class Change:
     @property
     def stricter(self) -> bool:
         """True if the other policy is stricter here."""
-        return _ORDER.index(self.after) < _ORDER.index(self.before)
+        return VERDICTS.index(self.after) < VERDICTS.index(self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +78,14 @@ def _changed(entry: DecisionEntry, request: Request, policy: Policy, today: date
     said = [objection for objection in entry.objections if objection.request == request]
     others = [objection for objection in said if objection.source.partition("#")[0] != NAME]  # numbered, if taken
     before = _strongest(said)
-    after = min(_strongest(others), ruling.verdict, key=_ORDER.index)
+    after = min(_strongest(others), ruling.verdict, key=VERDICTS.index)
     if before != after:
-        rules = _rules_of(ruling, after) if _ORDER.index(after) < _ORDER.index(before) else _recorded(said, before)
+        rules = _rules_of(ruling, after) if VERDICTS.index(after) < VERDICTS.index(before) else _recorded(said, before)
         yield Change(decision=entry.id, request=request, before=before, after=after, rules=rules)
 
 
 def _strongest(objections: Iterable[Objection]) -> str:
-    return min((str(objection.action) for objection in objections), key=_ORDER.index, default="allow")
+    return min((str(objection.action) for objection in objections), key=VERDICTS.index, default="allow")
 
 
 def _rules_of(ruling: Ruling, verdict: str) -> tuple[str, ...]:

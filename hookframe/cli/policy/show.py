@@ -10,12 +10,11 @@ import click
 
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import read_policy
+from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.policy import Effective, Policy
 from hookframe.policy.rules import Exemption, Rule
 
 __all__ = ["command"]
-
-_COLOURS = {"deny": "red", "skip": "yellow", "warn": "yellow", "audit": "bright_black"}
 
 
 @click.command("show")
@@ -44,7 +43,7 @@ def command(files: tuple[str, ...], provenance: bool, as_json: bool) -> None:
 def _print_rules(policy: Policy, provenance: bool) -> None:
     for rule in policy.rules:
         at = ", ".join(place if mode == "enforce" else f"{place} ({mode})" for place, mode in rule.modes)
-        action = click.style(str(rule.action), fg=_COLOURS[str(rule.action)])
+        action = click.style(str(rule.action), fg=COLOURS[str(rule.action)])
         click.echo(f"\n{click.style(rule.name, bold=True)}: {action} at {at}")
         click.echo(f"    when {rule.condition}")
         click.echo(f"    because {rule.reason}; {rule.remedy}")
