@@ -51,7 +51,7 @@ class HigherVerbs(NamedModel):
         calls, prompts and decoding apart. ``model.capture(...).estimate(*inputs)`` says beforehand what a forward will
         cache.
 
-        :param names: which points: as in :meth:`run_with_cache`, and names may be globs: ``"blocks.*.hook_resid_post"``.
+        :param names: which points: as in :meth:`run_with_cache`.
         :param device: where to keep tensors; None to leave them where they are.
         :param pos_slice: which positions to keep of each forward.
         :param clone: ``"auto"`` and ``"always"`` keep values as of fire time; ``"never"`` keeps references, and a later
