@@ -15,7 +15,7 @@ from torch import nn
 from hookframe.capture.captured import Captured, Place, too_large
 from hookframe.capture.clock import Clock
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
-from hookframe.capture.naming import named_points, names_of
+from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
 from hookframe.capture.step import CACHES, read_step
@@ -69,7 +69,7 @@ class Capture:
         cache = self.cache = Captured().came_from(self.root)
         cache.max_bytes, cache.keep = self.max_bytes, self._keep
         self._versions, self._fitted = {}, {}
-        selected = named_points(self.root, self.names)
+        selected = self.root.select_points(self.names)
         cache.pos_dims = {s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None}
         with ExitStack() as stack:
             _, hooks, _ = self.root.get_caching_hooks(names_of(selected), cache=cache, **self.options)

@@ -25,14 +25,14 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     Each module has a point at its input and one at its output, ``model.layers.3.mlp.hook_in`` and ``.hook_out``. A family
     adds canonical names, ``blocks.3.hook_mlp_out``.
 
-    :param points: which points to have: None for all, a name, names, or a predicate on names.
+    :param points: which points to have: None for all, a name, a glob, a list of these, or a predicate on names.
     :param family: a family, or the name of one that a plugin provides; None to find out.
     :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
         as a context manager.
     :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already; or if
         the family that is given by its name names nothing in it.
     :raises UnknownFamily: if no plugin provides a family of that name.
-    :raises UnknownHookPoint: if ``points`` names one that the model does not have.
+    :raises UnknownHookPoint: if ``points`` names one that the model does not have, or is a glob that matches none.
     """
     _check(model)
     named = family if isinstance(family, str) else None

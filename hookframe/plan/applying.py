@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookframe.capture.captured import Captured
 from hookframe.capture.clock import Clock
-from hookframe.capture.naming import named_points, names_of
+from hookframe.capture.naming import names_of
 from hookframe.capture.step import read_step
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import HookSpecification
@@ -59,7 +59,7 @@ class AppliedPlan:
         hooks: list[HookSpecification] = []
         for planned in self.plan.hooks:
             points = planned.points if isinstance(planned.points, str) else list(planned.points)
-            selected = named_points(self.root, points)
+            selected = self.root.select_points(points)
             if isinstance(planned, Capture):
                 cache.pos_dims.update({s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None})
                 hooks += self.root.get_caching_hooks(names_of(selected), cache=cache, clone="auto")[1]

@@ -255,7 +255,7 @@ def test_names_and_globs(decoder, tokens):
         with decoder.capture(names) as cache:
             decoder(tokens)
         assert len(cache) == count
-    with pytest.raises(UnknownHookPoint, match=r"no hook point 'blocks\.\*\.hook_resid_pots'"):
+    with pytest.raises(UnknownHookPoint, match=r"no hook point that matches 'blocks\.\*\.hook_resid_pots'"):
         with decoder.capture(["hook_embed", "blocks.*.hook_resid_pots"]):
             pass
 
