@@ -9,6 +9,7 @@ from torch import nn
 
 from hookframe.capture.step import inputs_by_name
 from hookframe.core.scope import Scope
+from hookframe.instrumenting.inert import Inert
 
 __all__ = ["Clock"]
 
@@ -42,3 +43,7 @@ class Clock:
         """A forward of ``module`` begins."""
         if self._scope.active:
             self._begins(inputs_by_name(module.forward, args, kwargs), args, kwargs)
+
+    def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
+        """A copy of the model is not captured."""
+        return Inert, ()

@@ -11,6 +11,7 @@ from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CannotInstrument
 from hookframe.instrumenting.choosing import family_for, family_named
 from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     named = family if isinstance(family, str) else None
     if isinstance(family, str):
         family = family_named(family)
+    without_inert(model)
     hooked = InstrumentedModel(model, family_for(model) if family is None else family, points)
     if named is not None and points is None and not _has_canonical_names(hooked):
         raise CannotInstrument(
