@@ -154,11 +154,12 @@ class Captured(ActivationCache):
         """One activation of a prompt and of all that was generated from it, joined along the position.
 
         ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. The look-up is that of
-        ``cache[name, layer, part]``. Rows are taken to be the same texts throughout, which a beam search does not keep.
+        ``cache[name, layer, part]``.
 
         :param generation: which of :attr:`generations`.
         :raises UnknownActivation: if it is not there in each step, once.
-        :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not.
+        :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not; or if a
+            row is not the same text in each step, as in a beam search.
         """
         found = find_short(self._names(), name, layer, part)
         steps = self._generation(generation)
@@ -183,6 +184,12 @@ class Captured(ActivationCache):
         groups = self.generations
         if not -len(groups) <= index < len(groups):
             raise UnknownActivation(f"there is no generation {index}: {len(groups)} were captured")
+        moved = next((number for number in groups[index][1:] if self.steps[number].reordered), None)
+        if moved is not None:
+            raise ActivationShapeError(
+                f"the rows of step {moved} go on from other rows of step {moved - 1}, as a beam search has it, so no sequence "
+                f"can be made of them: take the values of each step, step({moved}), or generate with num_beams=1"
+            )
         return groups[index]
 
     def _real(self, steps: list[int], batch: int, length: int) -> torch.Tensor:

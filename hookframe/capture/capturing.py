@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from hookframe.capture.captured import Captured, Place, too_large
-from hookframe.capture.clock import Clock
+from hookframe.capture.clock import Beginning, Clock
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
 from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
-from hookframe.capture.step import CACHES, read_step
+from hookframe.capture.step import CACHES
 from hookframe.core.cache_sink import CachingFunction
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.slicing import Slice, SliceInput
@@ -128,13 +128,13 @@ class Capture:
                         "values: estimate before it is attached"
                     )
 
-    def _begin(self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _begin(self, beginning: Beginning) -> None:
         cache = self.cache
         if cache.tally is not None:
             return
-        step = read_step(len(cache.steps), inputs)
+        step = beginning.step(len(cache.steps))
         if self.max_bytes is not None and not step.past:
-            self._refuse_beforehand(self.max_bytes, args, kwargs)
+            self._refuse_beforehand(self.max_bytes, beginning.args, beginning.kwargs)
         cache.begin(step)
 
     def _refuse_beforehand(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

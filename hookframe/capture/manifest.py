@@ -89,6 +89,7 @@ class SavedStep(Facts):
     past: Count
     batch: Count | None
     length: Count | None
+    reordered: bool = False
 
 
 class CacheManifest(Facts):

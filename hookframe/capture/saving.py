@@ -122,7 +122,7 @@ def _saved_tensor(cache: ActivationCache, file: str, where: str | Place) -> Save
 
 
 def _saved_step(step: Step) -> SavedStep:
-    return SavedStep(phase=step.phase, past=step.past, batch=step.batch, length=step.length)
+    return SavedStep(phase=step.phase, past=step.past, batch=step.batch, length=step.length, reordered=step.reordered)
 
 
 def load_cache(path: str | os.PathLike[str], *, device: DeviceType = None, verify: bool = False) -> ActivationCache:
@@ -174,4 +174,5 @@ def _step(index: int, saved: SavedStep, positions: Mapping[str, Any]) -> Step:
         batch=saved.batch,
         length=saved.length,
         positions=positions.get(str(index)),
+        reordered=saved.reordered,
     )

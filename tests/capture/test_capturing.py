@@ -10,6 +10,7 @@ from torch import nn
 
 import hookframe
 from hookframe import (
+    ActivationShapeError,
     CacheTooLarge,
     HookDenied,
     HookedRootModule,
@@ -180,6 +181,53 @@ def test_sequences_that_cannot_be_joined_say_so(decoder, tokens):
         decoder(tokens)
     with pytest.raises(hookframe.ActivationShapeError, match=r"shape \[2, 1, 8\] in step 0, which has 5 positions"):
         cut.rows("resid_post", 0)
+
+
+@torch.no_grad()
+def decode_twice(decoder, between):
+    """A prompt of two texts, then two tokens each; ``between`` is done to the key-value cache before the second."""
+    logits, past = decoder(torch.tensor([[3, 4, 5], [6, 7, 8]]))
+    for touch in (lambda past: past, between):
+        past = touch(past)
+        logits, past = decoder(
+            logits[:, -1:].argmax(-1),
+            attention_mask=torch.ones(len(logits), past[0][0].shape[1] + 1),
+            past_key_values=past,
+        )
+
+
+def taken(*rows):
+    return lambda past: [tuple(part[list(rows)] for part in layer) for layer in past]
+
+
+def test_rows_that_a_beam_search_moved_make_no_sequence(decoder, tmp_path):
+    with decoder.capture("blocks.*.hook_resid_post") as cache:
+        decode_twice(decoder, taken(1, 0))
+    assert [step.reordered for step in cache.steps] == [False, False, True]
+    cache.save(tmp_path / "saved")
+    for held in (cache, hookframe.ActivationCache.load(tmp_path / "saved")):
+        for verb in (held.sequence, held.rows):
+            with pytest.raises(
+                ActivationShapeError, match="rows of step 2 go on from other rows of step 1, as a beam search"
+            ):
+                verb("resid_post", 0)
+        assert held.step(2)["resid_post", 0].shape == (2, 1, 8)
+
+
+def test_a_beam_that_takes_the_place_of_another_is_noticed_too(decoder):
+    with decoder.capture("hook_embed") as cache:
+        decode_twice(decoder, taken(0, 0))
+    assert [step.reordered for step in cache.steps] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "harmless", [taken(0, 1), lambda past: [tuple(part.clone() for part in layer) for layer in past]]
+)
+def test_a_cache_that_was_replaced_by_an_equal_one_has_the_same_rows(decoder, harmless):
+    with decoder.capture("hook_embed") as cache:
+        decode_twice(decoder, harmless)
+    assert [step.reordered for step in cache.steps] == [False, False, False]
+    assert cache.sequence("embed").shape == (2, 5, 8)
 
 
 def test_a_point_called_twice_makes_no_sequence(echo):
