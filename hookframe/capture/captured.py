@@ -203,8 +203,9 @@ class Captured(ActivationCache):
         dim = self._pos_dim(name)
         values: list[torch.Tensor] = []
         for index in steps:
-            value = self.get(self.key_of(Place(name, index)))
-            if value is None or (self.get(self.key_of(Place(name, index, 1))) is not None and self._by_place):
+            value = dict.get(self, self.key_of(Place(name, index)))
+            again = self._by_place and Place(name, index, 1).key in self.keys()
+            if value is None or again:
                 raise UnknownActivation(f"{name!r} has not one value in step {index}, so no sequence can be made of it")
             length = self.steps[index].length
             expected = (*values[0].shape[:dim], length, *values[0].shape[dim:][1:]) if values else None
@@ -226,8 +227,14 @@ class Captured(ActivationCache):
     def _names(self) -> Collection[str]:
         return dict.fromkeys(Place.of(key).name for key in self)
 
+    def _count_of(self, name: str) -> int:
+        return len(self._keys_of(name))
+
+    def _keys_of(self, name: str) -> list[str]:
+        return [key for key in self if Place.of(key).name == name]
+
     def _value_of(self, name: str) -> torch.Tensor:
-        keys = [key for key in self if Place.of(key).name == name]
+        keys = self._keys_of(name)
         if len(keys) != 1:
             shown = ", ".join(map(repr, keys[:3])) + (f" … {keys[-1]!r}" if len(keys) > 3 else "")
             raise UnknownActivation(

@@ -15,6 +15,7 @@ from torch import nn
 from hookframe.capture.captured import Captured, Place, too_large
 from hookframe.capture.clock import Beginning, Clock
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
+from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
@@ -87,6 +88,7 @@ class Capture:
     def _opened_spool(self, directory: Path, hooks: Sequence[HookSpecification]) -> Spool:
         spool = Spool(directory, self.cache.put)
         spool.open()
+        write_manifest(directory, self.cache, {}, complete=False)
         for _, function in hooks:
             if isinstance(function, CachingFunction):
                 function.sink.copier = spool.copier
@@ -168,6 +170,8 @@ class Capture:
         fresh = sorted(set(stale) - set(cache.stale))
         cache.stale = tuple(stale)
         if kind is not None:
+            if spool is not None and not spool.files:
+                (spool.directory / MANIFEST).unlink(missing_ok=True)  # as if it had never begun
             return
         if spool is not None:
             write_manifest(spool.directory, cache, spool.files)

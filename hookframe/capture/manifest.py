@@ -97,12 +97,14 @@ class CacheManifest(Facts):
 
     :ivar policy: the digest of the policy in force when it was saved, if there was one.
     :ivar plugins: the digest of the set of plugins at work then.
+    :ivar complete: False while a capture writes beside it; it stays so if that is interrupted.
     :ivar steps: the forwards of a capture; None for the cache of one run.
     :ivar positions: name → the dimension that is the position, where a point says so.
     """
 
     format: Literal["hookframe-cache"] = "hookframe-cache"
     version: Literal[1] = 1
+    complete: bool = True
     hookframe: Text
     model: ModelFacts
     policy: Digest | None = None

@@ -59,7 +59,8 @@ class HigherVerbs(NamedModel):
         :param max_bytes: refuse a forward that would take the capture beyond it: before the forward runs if its shapes
             can be told (no filled key-value cache, no other hook functions), else at the first activation too many.
         :param spill: a directory, made if need be and empty, to write tensors to as forwards go; they appear in the
-            cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later.
+            cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later;
+            not if the context was left by an exception, or the process was killed.
         :param forwards_of: the module whose calls count as forwards, if it is not this one.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises UnknownHookPoint: on entering, if a name is not there, or a glob matches none.

@@ -454,8 +454,37 @@ def test_what_was_spilled_before_an_error_is_in_the_cache(decoder, tokens, tmp_p
             decoder(tokens)
             1 / 0
     assert torch.equal(cache["embed"], decoder.embed(tokens))
-    with pytest.raises(hookframe.CacheFileError, match="manifest"):
+    with pytest.raises(
+        hookframe.CacheFileError, match=r"has not ended, or was interrupted by an exception(?s:.*)again"
+    ):
         hookframe.ActivationCache.load(tmp_path / "other")
+
+
+def test_a_spill_is_not_loaded_before_it_is_whole(decoder, tokens, tmp_path):
+    with decoder.capture("hook_embed", spill=tmp_path / "spill"):
+        decoder(tokens)
+        with pytest.raises(hookframe.CacheFileError, match="has not ended"):  # what a kill here would leave
+            hookframe.ActivationCache.load(tmp_path / "spill")
+    assert list(hookframe.ActivationCache.load(tmp_path / "spill")) == ["hook_embed"]
+
+
+def test_a_spill_that_is_interrupted_before_anything_was_captured_can_be_tried_again(decoder, tokens, tmp_path):
+    with pytest.raises(IndexError), decoder.capture("hook_embed", spill=tmp_path / "spill"):
+        decoder(torch.tensor([[1000]]))
+    with decoder.capture("hook_embed", spill=tmp_path / "spill"):
+        decoder(tokens)
+    assert list(hookframe.ActivationCache.load(tmp_path / "spill")) == ["hook_embed"]
+
+
+def test_a_spill_whose_last_file_cannot_be_written_is_not_loaded(decoder, tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr("hookframe.capture.spool.SHARD_BYTES", 1)
+    with pytest.raises(hookframe.CacheFileError, match="cannot be written"):
+        with decoder.capture("hook_embed", spill=tmp_path / "spill"):
+            decoder(tokens)
+            (tmp_path / "spill" / "tensors-00001.safetensors").mkdir()
+            decoder(tokens)
+    with pytest.raises(hookframe.CacheFileError, match="has not ended, or was interrupted"):
+        hookframe.ActivationCache.load(tmp_path / "spill")
 
 
 def test_a_refused_capture_makes_no_directory(decoder, tmp_path):
