@@ -78,6 +78,7 @@ class CaptureJob:
             hookframe=hookframe.__version__,
             model=model_facts(root),
             weights=weights_digest(root),
+            device=next((value.device.type for value in root.parameters()), "cpu"),
             policy=policy_digest(root.controller),
             plugins=plugins_digest(root.controller),
             points=tuple(str(name) for name in names_of(root.select_points(list(self.names)))),
