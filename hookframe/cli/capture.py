@@ -80,7 +80,7 @@ def command(
             shard_bytes=shard_bytes,
             max_bytes=max_bytes,
         )
-        if dry_run or max_bytes is not None:
+        if dry_run or max_bytes is not None or job.model.root.controller.wants("check_cache"):
             _estimate(job, show=dry_run)
         if not dry_run:
             ctx.exit(_run(job))

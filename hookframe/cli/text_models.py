@@ -40,11 +40,16 @@ def _moved(model: TextModel, device: str) -> TextModel:
     import torch
     from torch.utils._pytree import tree_map_only
 
+    from hookframe.core.devices import device_in_force
+
+    root = model.root.to(device)
+    there = device_in_force(root, None) or torch.device(device)  # a plugin may have chosen another
+
     def inputs(texts: Sequence[str]) -> TextInputs:
         made = model.encode(texts)
-        return replace(made, arguments=tree_map_only(torch.Tensor, lambda value: value.to(device), made.arguments))
+        return replace(made, arguments=tree_map_only(torch.Tensor, lambda value: value.to(there), made.arguments))
 
-    return replace(model, root=model.root.to(device), encode=inputs)
+    return replace(model, root=root, encode=inputs)
 
 
 def _opened(target: str, family: str | None, max_length: int | None) -> TextModel:

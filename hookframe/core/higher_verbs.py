@@ -57,7 +57,8 @@ class HigherVerbs(NamedModel):
         :param clone: ``"auto"`` and ``"always"`` keep values as of fire time; ``"never"`` keeps references, and a later
             change in place is reported.
         :param max_bytes: refuse a forward that would take the capture beyond it: before the forward runs if its shapes
-            can be told (no filled key-value cache, no other hook functions), else at the first activation too many.
+            can be told (no filled key-value cache, no other hook functions), else at the first activation too many. What is
+            told beforehand, admission is asked about.
         :param spill: a directory, made if need be and empty, to write tensors to as forwards go; they appear in the
             cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later;
             not if the context was left by an exception, or the process was killed.

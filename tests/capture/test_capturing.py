@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 
 import pytest
@@ -21,6 +22,10 @@ from hookframe import (
     hookimpl,
 )
 from hookframe.capture.captured import Captured
+from hookframe.policy.engine import PolicyEngine
+from hookframe.policy.merging import merge
+from hookframe.policy.reading import read_layer
+from hookframe.policy.vocabulary import LayerKind
 
 
 class Remembering(HookedRootModule):
@@ -402,6 +407,69 @@ def test_what_cannot_be_estimated_says_why(decoder, tokens):
     with pytest.raises(hookframe.EstimateError, match="attached at 'hook_embed'"):
         decoder.capture().estimate(tokens)
     handle.remove()
+
+
+class FewBytes:
+    """Refuses caches of more than 3,000 bytes, as far as it knows."""
+
+    def __init__(self):
+        self.told = []
+
+    @hookimpl
+    def hookframe_check_cache(self, request):
+        self.told.append((request.estimated_bytes, len(request.points)))
+        if request.estimated_bytes is not None and request.estimated_bytes > 3000:
+            return [Objection.deny(request, rule="few", message=f"{request.estimated_bytes} bytes", remedy="keep less")]
+        return None
+
+
+def test_admission_is_told_the_bytes_where_they_are_estimated(decoder, tokens):
+    few = FewBytes()
+    with hookframe.use_plugins(few), torch.no_grad():
+        capture = decoder.capture("**.hook_resid_post")
+        nbytes = capture.estimate(tokens).nbytes
+        assert few.told == [(None, 3), (nbytes, 3)]
+        few.told.clear()
+        with decoder.capture("**.hook_resid_post", max_bytes=10**6) as cache:
+            decoder(tokens)
+            decoder(tokens[:, :2])
+        assert few.told == [(None, 3), (nbytes, 3), (nbytes + nbytes * 2 // tokens.shape[1], 3)]
+        assert cache.held == few.told[-1][0]
+        few.told.clear()
+        with decoder.capture("**.hook_resid_post"):
+            decoder(tokens)
+        assert few.told == [(None, 3)]  # nobody estimated
+
+
+def test_what_is_refused_for_its_bytes_is_refused_before_the_forward(decoder, tokens):
+    with hookframe.use_plugins(FewBytes()):
+        with pytest.raises(HookDenied, match=r"\d+ bytes(?s:.*)keep less"):
+            decoder.capture().estimate(tokens.repeat(10, 1))
+        ran = []
+        decoder.embed.register_forward_hook(lambda *_: ran.append(1))
+        with decoder.capture("hook_embed", max_bytes=10**6) as cache:
+            decoder(tokens)
+            with pytest.raises(HookDenied, match=r"\d+ bytes"):
+                decoder(tokens.repeat(50, 1))
+        assert len(ran) == 3  # each is traced, and the first ran
+        assert list(cache) == ["hook_embed"]
+
+
+def test_a_policy_decides_on_the_bytes_of_a_capture(decoder, tokens):
+    text = """
+        schema = 1
+        [[rules]]
+        id = "small-caches"
+        where = ["cache"]
+        when = { request.estimated_bytes.gt = 3000 }
+        reason = "caches are small here"
+        remedy = "keep less"
+    """
+    layer = read_layer(textwrap.dedent(text).encode(), LayerKind.PROJECT, "project.toml")
+    with hookframe.use_plugins(PolicyEngine(merge([layer]))), torch.no_grad():
+        with pytest.raises(HookDenied, match="small-caches"):
+            decoder.capture().estimate(tokens.repeat(10, 1))
+        decoder.run_with_cache(tokens.repeat(10, 1))  # nothing is known of it
 
 
 def test_spilled_values_are_on_disk_and_equal(decoder, tokens, tmp_path, monkeypatch):
