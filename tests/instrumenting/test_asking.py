@@ -84,6 +84,11 @@ def test_points_are_chosen_by_globs_and_found_again_when_the_model_has_changed()
         instrument(net, points="leyers.*.hook_out")
 
 
+def test_a_hook_on_a_list_of_modules_says_why_it_did_not_fire(hooked):
+    with pytest.warns(hookframe.HookDidNotFireWarning, match="'layers' only holds other modules and is never called"):
+        hooked.run_with_hooks(X, fwd_hooks=[("layers.hook_out", lambda tensor, hook: None)])
+
+
 def test_events_and_reports_name_the_model_inside(hooked):
     told = []
 
