@@ -12,6 +12,7 @@ import torch
 
 from hookframe.admission.above import above
 from hookframe.admission.globs import Glob
+from hookframe.core.folding import folded
 from hookframe.core.lookup import find_short, fitting_short, is_glob, layers_called, matching
 from hookframe.errors import ActivationShapeError, UnknownActivation
 
@@ -40,7 +41,7 @@ class CacheReport:
 
     def __str__(self) -> str:
         lines = [f"{self.stored} activations of {self.model}, {self.nbytes:,} bytes"]
-        lines += [f"left out {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += [f"left out {line}" for line in folded(self.skipped)]
         lines += [f"stale {key}: changed in place after it was cached" for key in self.stale]
         return "\n".join(lines)
 

@@ -181,6 +181,24 @@ def test_the_report_and_the_repr_say_what_is_known(cache):
     ]
 
 
+def test_a_reason_that_many_points_share_is_said_once(cache):
+    closed = {
+        f"blocks.{i}.attn.hook_pattern": f"Closed: 'blocks.{i}.attn.hook_pattern' is closed: not eager"
+        for i in range(5)
+    }
+    cache.skipped.update(closed | {"a": "gated", "b": "gated", "c": "another"})
+    p = "blocks.{}.attn.hook_pattern".format
+    assert str(cache.report).splitlines()[1:] == [
+        f"left out 5 points ({p(0)}, {p(1)}, {p(2)} and 2 more): Closed: '…' is closed: not eager",
+        "left out 2 points (a, b): gated",
+        "left out c: another",
+    ]
+    assert cache.report.skipped == cache.skipped  # as a value it has each
+    html = cache._repr_html_()
+    assert "<summary>8 left out</summary>" in html
+    assert html.count("<li>") == 3
+
+
 def test_the_html_shows_names_as_text_and_nothing_as_markup():
     cache = ActivationCache({"<script>alert(1)</script>": torch.ones(2, 3)})
     cache.skipped["<b>"], cache.stale = "<i>why</i>", ("<u>",)
