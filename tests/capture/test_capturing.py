@@ -235,6 +235,17 @@ def test_a_cache_that_was_replaced_by_an_equal_one_has_the_same_rows(decoder, ha
     assert cache.sequence("embed").shape == (2, 5, 8)
 
 
+def test_a_whole_name_that_has_several_values_says_so(decoder, tokens):
+    with decoder.capture("**.hook_resid_post") as cache:
+        decoder(tokens)
+        decoder(tokens)
+    assert "blocks.0.hook_resid_post" not in cache
+    with pytest.raises(
+        UnknownActivation, match="'blocks.0.hook_resid_post' has 2 values: 'blocks.0.hook_resid_post@0', "
+    ):
+        cache["blocks.0.hook_resid_post"]
+
+
 def test_a_point_called_twice_makes_no_sequence(echo):
     with echo.capture() as cache:
         echo(torch.ones(2, 3, 4))
