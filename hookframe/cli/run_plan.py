@@ -63,6 +63,8 @@ def command(
     texts = [*given, *(TextFile(file).rows() if file is not None else ())]
     if not texts and not dry_run:
         raise click.UsageError("no text to run: give some with --text or --input")
+    if out is not None and out.exists():
+        raise click.UsageError(f"{str(out)!r} exists already: name another directory with --out")
     with leaving_out(without):
         opened = open_text_model(model, family=family, device=device, eager=eager)
         click.echo(f"{hooks!r}, digest {hooks.digest}")

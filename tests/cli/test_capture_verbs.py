@@ -297,6 +297,8 @@ def test_a_plan_on_a_model_that_only_reads(run, tmp_path, texts, module):
 
 def test_what_run_plan_refuses(run, plan, tmp_path):
     assert "no text to run" in run("run-plan", plan, "demo").output
+    taken = run("run-plan", plan, "demo", "--text", "xylophone", "--out", tmp_path)
+    assert (taken.exit_code, "exists already: name another directory" in taken.output) == (2, True)
     error(run("run-plan", plan, "demo", "--text", "xylophone"), CaptureInputError, "'xylophone' is not in the demo")
     (tmp_path / "bad.toml").write_text("format = 'other'")
     error(run("run-plan", tmp_path / "bad.toml", "demo", "--dry-run"), InvalidPlan, "format")
