@@ -18,6 +18,7 @@ from hookframe.errors import ActivationTypeError, ReplicaCacheError
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.two_way_caching import LateGuards
 
 __all__ = ["CacheOptions", "CacheSink", "CachingAttachment", "CachingFunction", "GradientCachingAttachment"]
 
@@ -152,18 +153,20 @@ class CachingFunction:
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
     :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
     :ivar private: True if no user can have it, so that what it stores in may be exchanged.
+    :ivar late: for gradients of an operation that looks after its forward which activations were changed: the listeners.
     """
 
-    __slots__ = ("at_once", "private", "sink", "suffix")
+    __slots__ = ("at_once", "late", "private", "sink", "suffix")
 
     def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False) -> None:
         self.suffix = suffix
         self.private = private
         self.store_in(sink)
 
-    def store_in(self, sink: CacheSink) -> None:
+    def store_in(self, sink: CacheSink, late: LateGuards | None = None) -> None:
         """Store in ``sink`` from here on."""
         self.sink = sink
+        self.late = late
         self.at_once = sink.cache if sink.as_is and sink.clone == "never" else None
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
@@ -179,7 +182,10 @@ class _Caching(Attachment):
     :ivar version: how often that had been changed in place by then.
     """
 
-    __slots__ = ("key", "last", "version")
+    __slots__ = ()
+    key: str
+    last: torch.Tensor | None
+    version: int
     caches = True
     wrappable = False
     function: CachingFunction
@@ -187,7 +193,7 @@ class _Caching(Attachment):
     def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
         super().__init__(point, function, **options)
         self.key = f"{point.name_in(self.name)}{function.suffix}"
-        self.last: torch.Tensor | None = None
+        self.last = None
         self.version = 0
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
@@ -224,7 +230,7 @@ class _Caching(Attachment):
         """Let them store with ``function``."""
         own: CachingFunction = attachments[0].function
         if own.private and function.private:
-            own.store_in(function.sink)
+            own.store_in(function.sink, function.late)
             return
         for attachment in attachments:
             attachment.function = attachment.user_hook = function

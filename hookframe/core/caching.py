@@ -24,6 +24,7 @@ from hookframe.core.planning import plan_attachment
 from hookframe.core.scope import ScopeName
 from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.slicing import Slice, SliceInput
+from hookframe.core.two_way_caching import LateGuards
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 from hookframe.errors import GradientError
 
@@ -140,6 +141,8 @@ class CachingVerbs(NamedModel):
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
             sink.copier = HostCopier()  # nobody sees the cache before this returns
+        functions, late = _functions(sink, incl_bwd, private=True), LateGuards()
+        functions[-1][1].late = late
         context = HookContext(
             self,
             (),
@@ -148,14 +151,16 @@ class CachingVerbs(NamedModel):
             clear_contexts=clear_contexts,
             route="run_with_cache",
             scope=scope,
-            known=[Asked(d, selection, function) for d, function in _functions(sink, incl_bwd, private=True)],
+            known=[Asked(direction, selection, function) for direction, function in functions],
         )
         try:
             with context:
                 output = self(*model_args, **model_kwargs)
                 if incl_bwd:
+                    late.look()
                     _loss(output).backward()
         finally:
+            late.end()
             if sink.copier is not None:
                 sink.copier.finish()
         return output, cache

@@ -66,7 +66,13 @@ class Owner:
         self.failed = self.held = False
 
 
-class Attachment:
+class _Hot:
+    """What is read and written when an attachment fires: a base of its own, so that it lies together in memory."""
+
+    __slots__ = ("fired", "function", "key", "last", "plain", "point", "run", "version")
+
+
+class Attachment(_Hot):
     """One function at one hook point: what the point runs, and what is known about it.
 
     The subclasses say how a tensor passes through (:meth:`fire`).
@@ -90,19 +96,14 @@ class Attachment:
         "direction",
         "error",
         "exact",
-        "fired",
-        "function",
         "level",
         "name",
         "owner",
         "permanent",
-        "plain",
-        "point",
         "prepend",
         "read_only",
         "recomputed",
         "rules",
-        "run",
         "scope",
         "user_hook",
         "view",

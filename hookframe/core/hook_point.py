@@ -157,7 +157,7 @@ class HookPoint(RemovablePoint):
         return True
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = steps_for(fwd, bool(bwd))
+        steps = steps_for(fwd, bwd)
         plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
         turns = self._listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
@@ -168,8 +168,10 @@ class HookPoint(RemovablePoint):
 
     def plan_for(self, attachments: Sequence[Attachment]) -> tuple[Any, ...] | None:
         """What an idle point would run for ``attachments``; None if more has to be done than to say so."""
-        fwd = tuple(a for a in attachments if a.direction == "fwd")
-        return None if self._listens else steps_for(fwd, len(fwd) < len(attachments))
+        if self._listens:
+            return None
+        sides = [tuple(a for a in attachments if a.direction == direction) for direction in ("fwd", "bwd")]
+        return steps_for(sides[0], sides[1])
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
