@@ -49,7 +49,8 @@ class CachingVerbs(NamedModel):
     ) -> tuple[dict[str, torch.Tensor], list[HookSpecification], list[HookSpecification]]:
         """Hooks for :meth:`hooks` that fill a cache; nothing is attached yet.
 
-        :param names_filter: which points: None for all, a name, names, or a predicate on names.
+        :param names_filter: which points: None for all, a name, a glob (``"blocks.*.attn.hook_?"``), a list of these, or a
+            predicate on names.
         :param incl_bwd: gradients as well, under ``name + "_grad"``.
         :param device: where to store; None to leave tensors where they are.
         :param remove_batch_dim: drop a leading dimension of 1.
@@ -59,7 +60,7 @@ class CachingVerbs(NamedModel):
         :param clone: ``"never"`` stores references, and a later in-place change is reported; ``"auto"`` keeps the value
             at fire time by copying on the first write; ``"always"`` copies at once.
         :returns: the cache, the forward hooks and the backward hooks.
-        :raises UnknownHookPoint: if a name is not there.
+        :raises UnknownHookPoint: if a name is not there, or a glob matches none.
         :raises HookDenied: if a plugin refuses the device.
         """
         selection = self.selection(names_filter)
