@@ -79,6 +79,9 @@ class RunningVerbs(NamedModel):
     ) -> Any:
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
 
+        The hooks are off when it returns. With activation checkpointing, a backward pass after that would compute without
+        their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside of ``with model.hooks(...)`` there.
+
         :raises HookDenied: if the admission refuses; the model was not run.
         """
         context = HookContext(
