@@ -13,6 +13,7 @@ from torch import nn
 
 import hookframe
 from hookframe import (
+    EditNotRecomputedWarning,
     ExportError,
     HookDidNotFireWarning,
     HookedRootModule,
@@ -361,6 +362,42 @@ def test_activation_checkpointing_runs_hooks_twice(x, reentrant, make):
     assert torch.equal(cache[name], seen[0].detach() * 2)
     checkpointed(model).backward()  # said once
     model(x)
+
+
+@pytest.mark.found(
+    "an edit that was off when a checkpointed part was computed again was missing from the gradients in silence"
+)
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("make", ["root", "instrumented"])
+def test_activation_checkpointing_computes_again_without_an_edit(x, reentrant, make):
+    def checkpointed(model, x):
+        return torch.utils.checkpoint.checkpoint(lambda x: model(x).exp(), x, use_reentrant=reentrant).sum()
+
+    def gradient(run):
+        x.grad = None
+        run(x.requires_grad_())
+        return x.grad
+
+    def plain(x):
+        handle = bare.first.register_forward_hook(lambda module, args, output: output * 2)
+        loss = checkpointed(bare, x)
+        if early:
+            handle.remove()
+        loss.backward()
+        handle.remove()
+
+    bare, early = Twice(), False
+    expected, early = gradient(plain), True
+    assert not torch.allclose(gradient(plain), expected)  # and nobody says so
+    model = Gated() if make == "root" else Twice()
+    hooked = model if make == "root" else hookframe.instrument(model)
+    name = "hook_first" if make == "root" else "first.hook_out"
+    with hooked.hooks([(name, double)]):
+        loss = checkpointed(model, x)
+    with pytest.warns(
+        EditNotRecomputedWarning, match=rf"with the edits by .*double .* at '{name}', and the hooks were"
+    ):
+        loss.backward()
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------
