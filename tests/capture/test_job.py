@@ -82,6 +82,7 @@ def test_every_row_is_there_once_and_right(job, decoder, tmp_path):
 
 
 @pytest.mark.parametrize("stop", range(4))
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_capture_that_stopped_goes_on_and_ends_equal(job, tmp_path, stop):
     job(out=tmp_path / "whole").run()
 
@@ -127,6 +128,7 @@ def start(texts, out):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.fault("a process that is killed")
 def test_a_capture_that_was_killed_goes_on_and_ends_equal(texts, tmp_path):
     whole = start(texts, tmp_path / "whole")
     assert whole.communicate(timeout=120)[0].endswith("50\nend\n")
@@ -200,6 +202,7 @@ def test_shards_that_do_not_belong_together_are_refused(job, tmp_path):
         TextCapture(out)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_shard_that_was_changed_is_found_when_asked_for(job, tmp_path):
     job().run()
     path = tmp_path / "out" / "shard-000000.safetensors"
