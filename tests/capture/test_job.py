@@ -17,6 +17,7 @@ import hookframe
 from hookframe import CacheTooLarge, CaptureInputError, EstimateError, HookDenied, Objection, hookimpl
 from hookframe.capture.job import CaptureJob, Progress
 from hookframe.capture.job_estimate import estimate_job
+from hookframe.capture.shards import read_facts, write_shard
 from hookframe.capture.text_capture import TextCapture
 from hookframe.capture.text_model import TextInputs, TextModel, weights_digest
 from hookframe.capture.texts import TextFile
@@ -212,6 +213,28 @@ def test_a_shard_that_was_changed_is_found_when_asked_for(job, tmp_path):
     TextCapture(tmp_path / "out")
     with pytest.raises(CaptureInputError, match="is not the file that was written"):
         TextCapture(tmp_path / "out", verify=True)
+
+
+@pytest.mark.found("a link in place of a shard of a capture led to a file elsewhere")
+def test_no_link_leads_out_of_a_capture(job, tmp_path):
+    job().run()
+    shard = tmp_path / "out" / "shard-000000.safetensors"
+    shard.rename(tmp_path / "elsewhere")
+    shard.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CaptureInputError, match="is not a plain file in its own directory"):
+        TextCapture(tmp_path / "out")
+
+
+@pytest.mark.found("tensors of other names in a shard of a capture were a bare ValueError or KeyError")
+@pytest.mark.parametrize(
+    ("names", "says"), [(("a",), "end in the number of a row"), (("a/000000000",), "which tokens of row 0 are padding")]
+)
+def test_tensors_that_are_no_activations_are_named(job, tmp_path, names, says):
+    job().run()
+    shard = tmp_path / "out" / "shard-000000.safetensors"
+    write_shard(shard, {name: torch.ones(1) for name in names}, read_facts(shard))
+    with pytest.raises(CaptureInputError, match=says):
+        list(TextCapture(tmp_path / "out").batches())
 
 
 def test_other_peoples_tensors_are_left_alone(job, tmp_path):
