@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 from torch.compiler import is_dynamo_compiling
 
 from hookframe.admission.request import Direction, FunctionInfo
-from hookframe.core.recomputing import look_for_recomputing
+from hookframe.core.recomputing import look_for_recomputing, may_be_checkpointed, note_edit
 from hookframe.core.return_guard import ReturnRules, check_return
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ class Attachment(_Hot):
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""
-        if is_dynamo_compiling():
+        compiling = is_dynamo_compiling()
+        if compiling:
             self.fired = 1  # counting would make dynamo compile anew for each number
         else:
             self.fired += 1
@@ -194,6 +195,8 @@ class Attachment(_Hot):
                     return tensor
                 if self.rules is not None:
                     check_return(self.rules, tensor, result, self.user_hook, point)
+                if not compiling and may_be_checkpointed():
+                    note_edit(self)
                 return result
             return self._fire_converted(point, tensor)
         except BaseException as error:
@@ -208,6 +211,8 @@ class Attachment(_Hot):
             return tensor
         if self.rules is not None:
             check_return(self.rules, seen, result, self.user_hook, shown)
+        if not is_dynamo_compiling() and may_be_checkpointed():
+            note_edit(self)
         return result if conversion is None else conversion.revert(result)
 
     def converts(self, conversion: object | None) -> None:

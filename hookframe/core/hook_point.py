@@ -22,6 +22,7 @@ from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
+from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
 from hookframe.core.steps import MODULE_CALL, attachments_in, steps_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
@@ -66,6 +67,7 @@ class HookPoint(RemovablePoint):
         self._start_empty()
 
     def _start_empty(self) -> None:
+        points_made.number += 1
         self.__dict__.update(_roots=(), _plan=None)
         self._replace((), ())
 

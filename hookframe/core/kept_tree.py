@@ -15,6 +15,7 @@ from hookframe.core.batch_pool import BatchPool
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.names import select
 from hookframe.core.pins import pin_points
+from hookframe.core.points_made import points_made
 from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.tree import ModuleTree
 
@@ -63,6 +64,7 @@ class KeptTree(ModuleTree):
             if not isinstance(module, HookPoint):
                 pin_points(module)
         self._parents_below = parents
+        self._made = points_made.number
         self._versions = self._versions_now(root)
 
     def _versions_now(self, root: nn.Module | None) -> list[int]:
@@ -71,12 +73,12 @@ class KeptTree(ModuleTree):
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
-        versions = self._versions_now(self._root())
-        if versions == self._versions:
+        made, versions = points_made.number, self._versions_now(self._root())
+        if versions == self._versions and made == self._made:
             return True
         if not super().is_current():
             return False
-        self._versions = versions
+        self._versions, self._made = versions, made
         return True
 
     def selection(self, names_filter: NamesFilter) -> Selection:

@@ -23,10 +23,10 @@ from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
 from hookframe.plan.operations import Operation
+from hookframe.policy.toml import LARGEST, parse
 
 __all__ = ["HookPlan"]
 
-_MOST_TEXT = 1 << 20
 _MOST_HOOKS = 1000
 _MOST_PARAMETERS = 1 << 30
 _HOOKS: TypeAdapter[tuple[Operation, ...]] = TypeAdapter(Annotated[tuple[Operation, ...], Field(strict=False)])
@@ -123,7 +123,7 @@ class HookPlan(AppliesToModel):
             plan = cls(file.hooks, parameters, name=file.name, note=file.note)
         except ValidationError as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r}: {mistakes(error)}") from error
-        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError, CacheFileError) as error:
+        except (OSError, CacheFileError) as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r} cannot be read: {error}") from error
         except InvalidPlan as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r}: {error}") from error
@@ -162,10 +162,11 @@ def _hooks(hooks: Sequence[Operation | Mapping[str, Any]]) -> tuple[Operation, .
 
 def _read_toml(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        text = file.read(_MOST_TEXT + 1)
-    if len(text) > _MOST_TEXT:
-        raise InvalidPlan(f"it is longer than {_MOST_TEXT:,} bytes")
-    return tomllib.loads(text.decode())
+        text = file.read(LARGEST + 1)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InvalidPlan(f"it {error}") from error
 
 
 def _read_parameters(path: Path) -> dict[str, torch.Tensor]:
