@@ -13,6 +13,7 @@ from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
 from hookframe.core.host_copies import HostCopier
 from hookframe.core.slicing import Slice
+from hookframe.core.terms import Terms
 from hookframe.core.types import CloneMode, DeviceType
 from hookframe.errors import ActivationTypeError, ReplicaCacheError
 
@@ -190,9 +191,9 @@ class _Caching(Attachment):
     wrappable = False
     function: CachingFunction
 
-    def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
-        super().__init__(point, function, **options)
-        self.key = f"{point.name_in(self.name)}{function.suffix}"
+    def __init__(self, point: HookPoint, terms: Terms, name: str | None = None, exact: bool = True) -> None:
+        super().__init__(point, terms, name, exact)
+        self.key = f"{point.name_in(name)}{self.function.suffix}"
         self.last = None
         self.version = 0
 
@@ -232,8 +233,9 @@ class _Caching(Attachment):
         if own.private and function.private:
             own.store_in(function.sink, function.late)
             return
+        attachments[0].terms.user_hook = function
         for attachment in attachments:
-            attachment.function = attachment.user_hook = function
+            attachment.function = function
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
@@ -242,8 +244,9 @@ class _Caching(Attachment):
         if own.private:
             own.store_in(_NOWHERE)
         else:
+            attachments[0].terms.user_hook = RESTING
             for attachment in attachments:
-                attachment.function = attachment.user_hook = RESTING
+                attachment.function = RESTING
         for attachment in attachments:
             attachment.fired = 0
             attachment.last = None

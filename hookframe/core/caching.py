@@ -20,7 +20,7 @@ from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.host_copies import HostCopier
 from hookframe.core.named_model import NamedModel
-from hookframe.core.planning import plan_attachment
+from hookframe.core.planning import plan_attachments
 from hookframe.core.scope import ScopeName
 from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.slicing import Slice, SliceInput
@@ -93,9 +93,9 @@ class CachingVerbs(NamedModel):
         options = _options(device, remove_batch_dim, None, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
         planned = [
-            plan_attachment(point, function, direction=direction, name=name, exact=exact)
+            attachment
             for direction, function in _functions(sink, incl_bwd)
-            for name, point, exact in selection
+            for attachment in plan_attachments(selection, function, direction=direction)
         ]
         operation = next_operation()
         admitted = attach(planned, root=self, route="add_caching_hooks", operation=operation)

@@ -113,7 +113,7 @@ class _GradientTap:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
-        listening = [(a, a.run) for a in point.backward_attachments if a.scope is None or a.scope.active]
+        listening = [(a, a.run) for a in point.backward_attachments if (scope := a.terms.scope) is None or scope.active]
         if not listening:
             return tensor
         listener = _Listener(point, listening, GradientGuard(tensor, point.name))

@@ -18,11 +18,11 @@ __all__ = ["MODULE_CALL", "attachments_in", "steps_for"]
 
 def steps_for(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> tuple[Any, ...]:
     """The steps for forward hooks, and for backward hooks."""
-    if len(fwd) == 1 == len(bwd) and fwd[0].scope is None is bwd[0].scope:
+    if len(fwd) == 1 == len(bwd) and fwd[0].terms.scope is None is bwd[0].terms.scope:
         activation, gradient = fwd[0], bwd[0]
         if isinstance(activation, CachingAttachment) and isinstance(gradient, GradientCachingAttachment):
             return (BothWays(activation, gradient),)
-    steps = tuple([a if a.scope is None else ScopedStep(a) for a in fwd])
+    steps = tuple([a if a.terms.scope is None else ScopedStep(a) for a in fwd])
     return (*steps, TAP) if bwd else steps
 
 
