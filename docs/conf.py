@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
@@ -117,7 +118,7 @@ class CommandHelp(SphinxDirective):
 
 
 class Figures(SphinxDirective):
-    """``.. figures:: counts`` or ``found``: what runs of the tests counted, from ``docs/figures``; nothing is typed."""
+    """``.. figures:: counts``, ``faults``, ``rooms`` or ``found``: what runs of the tests counted, from ``docs/figures``."""
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, object]] = {}
@@ -125,15 +126,28 @@ class Figures(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Make a table of counts, or a list of what was found."""
         place = Path(__file__).parent / "figures"
-        tests, soak = (json.loads((place / name).read_text()) for name in ("tests.json", "soak.json"))
-        if self.arguments[0] == "found":
-            lines = [line for text in tests["found"] for line in (f"* {text}", "")]
-        elif self.arguments[0] == "rooms":
-            lines = _table("tests of", "passed", tests["rooms"])
-        else:
+        soak = json.loads((place / "soak.json").read_text())
+        runs = [json.loads(file.read_text()) for file in sorted(place.glob("tests*.json"))]
+        wanted = self.arguments[0]
+        if wanted == "found":
+            lines = [
+                line for text in sorted({text for run in runs for text in run["found"]}) for line in (f"* {text}", "")
+            ]
+        elif wanted == "counts":
+            added = _added(runs, "counts") | {"injected faults": sum(_added(runs, "faults").values())}
             long = {name: count for name, count in soak["counts"].items() if not name.startswith("tests ")}
-            lines = _table("what", "how many", tests["counts"] | long)
+            lines = _table("what", "how many", dict(sorted((added | long).items())))
+        else:
+            what = {"rooms": ("tests of", "passed"), "faults": ("injected fault", "times")}[wanted]
+            lines = _table(*what, _added(runs, wanted))
         return self.parse_text_to_nodes(StringList(lines, source="docs/figures"))
+
+
+def _added(runs: list[dict[str, dict[str, int]]], what: str) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for run in runs:
+        total.update(run[what])
+    return dict(sorted(total.items()))
 
 
 def _table(what: str, how_many: str, counts: dict[str, int]) -> list[str]:

@@ -43,7 +43,8 @@
         ├── PluginRejected       (ValueError)             plugin-rejected
         └── PluginNameError      (ValueError)             plugin-name
 
-    HookframeWarning (UserWarning)
+    HookframeWarning (UserWarning)                        (in hookframe.warned)
+    ├── EditNotRecomputedWarning                          edit-not-recomputed
     ├── HookDidNotFireWarning                             hook-did-not-fire
     ├── HookRecomputedWarning                             hook-recomputed
     ├── HooksExportedWarning                              hooks-exported
@@ -57,6 +58,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
+from hookframe.warned import (
+    EditNotRecomputedWarning,
+    HookDidNotFireWarning,
+    HookframeWarning,
+    HookObjectionWarning,
+    HookRecomputedWarning,
+    HooksExportedWarning,
+    HooksLostWarning,
+    StaleActivationWarning,
+)
+
 __all__ = [
     "ActivationShapeError",
     "ActivationTypeError",
@@ -64,6 +76,7 @@ __all__ = [
     "CacheTooLarge",
     "CannotInstrument",
     "CaptureInputError",
+    "EditNotRecomputedWarning",
     "EstimateError",
     "ExportError",
     "GradientError",
@@ -406,45 +419,3 @@ class PluginNameError(PluginError, ValueError):
     """A name for a new plugin that makes no distribution and no package."""
 
     code = "plugin-name"
-
-
-class HookframeWarning(UserWarning):
-    """The root of every warning that hookframe issues."""
-
-    code: ClassVar[str] = "hookframe"
-
-
-class HookDidNotFireWarning(HookframeWarning):
-    """A hook that was attached by its point's exact name never ran."""
-
-    code = "hook-did-not-fire"
-
-
-class HookObjectionWarning(HookframeWarning):
-    """A request was admitted although somebody objected with the action ``warn``."""
-
-    code = "hook-objection"
-
-
-class StaleActivationWarning(HookframeWarning):
-    """A cached tensor was changed in place after it was cached, so it no longer holds the value at fire time."""
-
-    code = "stale-activation"
-
-
-class HooksExportedWarning(HookframeWarning):
-    """A program is exported from a model with hooks: their edits are baked in, and nothing else of them is."""
-
-    code = "hooks-exported"
-
-
-class HooksLostWarning(HookframeWarning):
-    """Hooks were on modules that are no longer in the model, so that nothing calls them."""
-
-    code = "hooks-lost"
-
-
-class HookRecomputedWarning(HookframeWarning):
-    """A forward hook ran once more because a backward pass computed its activation a second time."""
-
-    code = "hook-recomputed"

@@ -100,6 +100,8 @@ def committed_shards(directory: Path, record: JobRecord) -> list[ShardFacts]:
     done: list[ShardFacts] = []
     for index in range(len(list(directory.glob(f"shard-*{SUFFIX}")))):
         path = directory / shard_name(index)
+        if path.is_symlink():
+            raise CaptureInputError(f"{str(path)!r} is not a plain file in its own directory: remove it")
         if not path.is_file():
             raise CaptureInputError(
                 f"{str(path)!r} is missing, and later shards are there: restore it, or remove those"

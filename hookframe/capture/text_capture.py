@@ -72,11 +72,14 @@ class TextCapture:
     def batches(self) -> Iterator[CapturedBatch]:
         """The batches in the order of the texts, a shard open at a time."""
         for facts in self._shards:
-            tensors = read_shard(self.path / shard_name(facts.index))
-            starts = sorted({int(name.rpartition("/")[2]) for name in tensors})
+            file = self.path / shard_name(facts.index)
+            tensors = read_shard(file)
+            starts = sorted({_row_of(file, name) for name in tensors})
             for first in starts:
                 end = f"/{first:09}"
                 found = {name.removesuffix(end): value for name, value in tensors.items() if name.endswith(end)}
+                if MASK not in found:
+                    raise CaptureInputError(f"{str(file)!r} does not say which tokens of row {first} are padding")
                 mask = found.pop(MASK)
                 order = {name: place for place, name in enumerate(self.record.points)}
                 names = sorted(found, key=lambda name: order.get(name, len(order)))
@@ -91,3 +94,13 @@ class TextCapture:
             value = batch.cache[name] if layer is None and part is None else batch.cache[name, layer, part]
             for row, kept in zip(value, batch.mask, strict=True):
                 yield row[kept]
+
+
+def _row_of(file: Path, name: str) -> int:
+    """The first row of the batch that a tensor in a shard is of."""
+    digits = name.rpartition("/")[2]
+    if not (9 <= len(digits) <= 18 and digits.isascii() and digits.isdigit()):
+        raise CaptureInputError(
+            f"{str(file)!r} holds {name[:100]!r}, and a capture's tensors end in the number of a row"
+        )
+    return int(digits)

@@ -11,7 +11,7 @@ from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.hook_point import HookPoint, attach
 from hookframe.core.named_model import NamedModel
 from hookframe.core.names import Selected, select, unknown_point
-from hookframe.core.planning import plan_attachment
+from hookframe.core.planning import plan_attachments
 from hookframe.errors import NotAHookPoint, UnknownHookPoint
 
 if TYPE_CHECKING:
@@ -80,10 +80,7 @@ class AddingVerbs(NamedModel):
         direction: Direction,
         options: dict[str, Any],
     ) -> list[Attachment]:
-        planned = [
-            plan_attachment(point, hook, direction=direction, name=name, exact=exact, **options)
-            for name, point, exact in selection
-        ]
+        planned = plan_attachments(selection, hook, direction=direction, **options)
         return attach(planned, root=self, route="add_hook", operation=next_operation()).attachments
 
     def _enable_hook_with_name(self, name: str, hook: HookFunction, dir: Direction) -> None:

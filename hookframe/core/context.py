@@ -105,7 +105,7 @@ class HookContext(Generic[Root]):
 
     def _tell_entered(self) -> None:
         controller = self.root.controller
-        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route)
+        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route, self._whole)
         if controller.wants("context_entered"):
             event = ContextEntered(
                 model=model_name(self.root),
@@ -115,6 +115,12 @@ class HookContext(Generic[Root]):
                 hooks=len(self.attachments),
             )
             controller.notify(event)
+
+    @property
+    def _whole(self) -> Batch | None:
+        """The batch, if all of it was attached."""
+        batch = self._batch
+        return batch if batch is not None and len(self.attachments) == len(batch.attachments) else None
 
     def _plan(self) -> Batch:
         """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
@@ -159,7 +165,8 @@ class HookContext(Generic[Root]):
         root, attachments = self.root, self.attachments
         controller = root.controller
         gone, ran = self._leave()
-        tell_removed(gone, root, controller, self.route)
+        whole = self._whole
+        tell_removed(gone, root, controller, self.route, whole if len(gone) == len(attachments) else None)
         if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
             tell_failures(root, attachments)
         if controller.wants("context_exited"):
@@ -182,8 +189,8 @@ class HookContext(Generic[Root]):
         gone: list[Attachment] = []
         if not self.reset:
             for attachment in attachments:
-                attachment.owner = None  # what stays is an ordinary hook from here on
-        elif batch is not None and len(attachments) == len(batch.attachments):
+                attachment.terms.owner = None  # what stays is an ordinary hook from here on
+        elif batch is not None and batch is self._whole:
             gone = take_off(batch)
         else:
             gone = detach_all(attachments)
@@ -201,13 +208,14 @@ class HookContext(Generic[Root]):
 
     def _report_run(self, error: BaseException | None, gone: Sequence[Attachment]) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None)
+        whole, warn = self._whole, error is None
+        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=warn, batch=whole)
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),
                 operation=self.operation,
                 route=self.route,
-                counts=counts(attachments),
+                counts=counts(attachments) if whole is None else whole.counts(),
                 bytes_cached=cached,
                 error=None if error is None else type(error).__name__,
             )

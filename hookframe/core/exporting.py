@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.handles import Attachment
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import ExportError, HooksExportedWarning
 
-__all__ = ["review_export"]
+__all__ = ["review_export", "run_while_traced"]
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def run_while_traced(method: M) -> M:
+    """Let torch's compiler, where it meets ``method``, call it at once, and put nothing of it into the program.
+
+    It is what ``torch.compiler.assume_constant_result`` does, which loads the compiler.
+    """
+    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return method
 
 
 def review_export(attachments: Sequence[Attachment]) -> None:
@@ -25,9 +37,23 @@ def review_export(attachments: Sequence[Attachment]) -> None:
             f"the model is exported while {len(caching)} caching hooks are attached, at {caching[0]!r} for one: they would "
             "store placeholders now, and nothing when the program runs; remove them first, and cache in the model itself"
         )
-    named = ", ".join(f"{FunctionInfo.of(a.user_hook)} at {a.label!r}" for a in attachments[:3])
-    warn_user(
-        f"the model is exported while {len(attachments)} hooks are attached ({named}): what they do to tensors becomes a "
-        "part of the program, for good; what else they do happens once, now; remove them first if that is not meant",
-        HooksExportedWarning,
-    )
+    backward = [a for a in attachments if a.direction == "bwd"]
+    forward = [a for a in attachments if a.direction == "fwd"]
+    parts = []
+    if forward:
+        parts.append(
+            f"{len(forward)} hooks are attached ({_named(forward)}): what they do to tensors becomes a part of the program, "
+            "for good; what else they do happens once, now"
+        )
+    if backward:
+        parts.append(
+            f"{len(backward)} backward hooks are attached ({_named(backward)}): they are no part of the program, and its "
+            "gradients do not pass them"
+        )
+    text = f"the model is exported while {' and '.join(parts)}; remove them first if that is not meant"
+    warn_user(text, HooksExportedWarning)
+
+
+def _named(attachments: Sequence[Attachment]) -> str:
+    more = f" and {len(attachments) - 3} more" if len(attachments) > 3 else ""
+    return ", ".join(f"{FunctionInfo.of(a.user_hook)} at {a.label!r}" for a in attachments[:3]) + more

@@ -11,10 +11,10 @@ from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
 from hookframe.core.context import HookContext, tell_failures
-from hookframe.core.exporting import review_export
+from hookframe.core.exporting import review_export, run_while_traced
+from hookframe.core.kept_points import KeptPoints
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
-from hookframe.core.tree import ModuleTree
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookSpecification
@@ -79,6 +79,9 @@ class RunningVerbs(NamedModel):
     ) -> Any:
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
 
+        The hooks are off when it returns. With activation checkpointing, a backward pass after that would compute without
+        their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside of ``with model.hooks(...)`` there.
+
         :raises HookDenied: if the admission refuses; the model was not run.
         """
         context = HookContext(
@@ -102,8 +105,10 @@ class RunningVerbs(NamedModel):
         """Run the model, as any torch module."""
         self.__dict__["_ran"] = True
         if is_dynamo_compiling():
+            if is_exporting():
+                self.look_at_export()
             return super().__call__(*args, **kwargs)
-        tree: ModuleTree | None = None if self.context_level else self.__dict__.get("_tree")  # a context has looked
+        tree: KeptPoints | None = None if self.context_level else self.__dict__.get("_tree")  # a context has looked
         if tree is not None and not tree.is_current():
             self.refresh()
         if is_exporting() or is_tracing():  # type: ignore[no-untyped-call]  # torch
@@ -118,6 +123,7 @@ class RunningVerbs(NamedModel):
         finally:
             _running.depth -= 1
 
+    @run_while_traced
     def look_at_export(self) -> None:
         """Say what becomes of the hooks of this model in a program that is exported from it, if that is what happens.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
     from hookframe.core.hook_point import HookPoint
 
-__all__ = ["Scope", "ScopeName", "ScopedStep"]
+__all__ = ["Scope", "ScopeName", "ScopedStep", "open_scopes", "seeing"]
 
 _open_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("hookframe_scopes", default=())
 
@@ -39,6 +41,22 @@ class Scope:
         return self in _open_scopes.get()
 
 
+def open_scopes() -> tuple[Scope, ...]:
+    """The scopes in which the caller is."""
+    return _open_scopes.get()
+
+
+@contextmanager
+def seeing(scopes: tuple[Scope, ...]) -> Iterator[None]:
+    """Be in these scopes as well, whichever thread this is."""
+    before = _open_scopes.get()
+    token = _open_scopes.set((*before, *(scope for scope in scopes if scope not in before)))
+    try:
+        yield
+    finally:
+        _open_scopes.reset(token)
+
+
 class ScopedStep:
     """What a point runs for a hook with a scope."""
 
@@ -49,5 +67,5 @@ class ScopedStep:
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the hook if the caller is inside the scope; else pass the tensor on."""
-        scope = self.attachment.scope
+        scope = self.attachment.terms.scope
         return self.attachment.fire(point, tensor) if scope is not None and scope.active else tensor

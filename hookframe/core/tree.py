@@ -12,6 +12,7 @@ from hookframe.core.hook_point import HookPoint
 
 __all__ = ["ModuleTree"]
 
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # often filled after their model's setup()
 _GIVEN = "_hookframe_name"  # the name that hookframe gave a module, to tell it from a name of the module's own
 
 
@@ -47,11 +48,15 @@ class ModuleTree:
         self._children = [(parent, dict(parent._modules)) for parent in parents]
         root = self._root()
         self._of_root = {} if root is None else dict(root._modules)
+        watched = set(map(id, parents))
+        self._leaves = [m for m in self.modules.values() if id(m) not in watched and not isinstance(m, HookPoint)]
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since. Linear in the modules, but for hook points."""
         root = self._root()
         if root is None or root._modules != self._of_root:
+            return False
+        if any(leaf._modules for leaf in self._leaves):
             return False
         return all(parent._modules == children for parent, children in self._children)
 
@@ -65,9 +70,9 @@ class ModuleTree:
 
 
 def _is_parent(module: nn.Module) -> bool:
-    """True if it has children, or is of somebody's own class; torch's own without children, the most, get none."""
+    """True if it has children, or is of somebody's own class or made to have some; torch's others, the most, get none."""
     own = not isinstance(module, HookPoint) and not type(module).__module__.startswith("torch.")
-    return bool(module._modules) or own
+    return bool(module._modules) or own or isinstance(module, _CONTAINERS)
 
 
 def _give_name(module: nn.Module, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 
 __all__ = ["warn_user"]
 
@@ -15,11 +16,13 @@ _LIBRARY_PARTS = ("/torch/", "/contextlib.py")
 def warn_user(message: str, category: type[Warning]) -> None:
     """Issue a warning at the nearest caller outside of hookframe, torch and contextlib."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and _is_library(frame.f_code.co_filename):
+    while frame.f_back is not None and _is_library(frame):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level + 1)
 
 
-def _is_library(filename: str) -> bool:
-    path = filename.replace("\\", "/")
+def _is_library(frame: FrameType) -> bool:
+    if "__name__" not in frame.f_globals:  # code that was made on the fly, and belongs to no module
+        return True
+    path = frame.f_code.co_filename.replace("\\", "/")
     return path.startswith(_OWN.replace("\\", "/")) or any(part in path for part in _LIBRARY_PARTS)

@@ -30,6 +30,7 @@ _OF_THE_INSTALLER = frozenset(
     )
 )  # written at installation: they differ from machine to machine
 _WEAK = frozenset(("md5", "sha1"))
+_MOST = 1 << 30  # bytes of all files of a distribution: they are held while they are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,9 @@ def _compared(
     root = directory.parent
     known = {file.path for file in recorded}
     hashed, unhashed = _split(recorded, directory.name)
+    size = sum(_size(root / file.path) for file in hashed)
+    if size > _MOST:
+        return FileCheck(impossible=f"its files have {size:,} bytes, and at most {_MOST:,} are compared"), {}
     contents = {file.path: _read(root / file.path) for file in hashed}
     sound = {f.path: content for f in hashed if (content := contents[f.path]) is not None and _agrees(f, content)}
     check = FileCheck(
@@ -173,6 +177,13 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes() if file.is_file() else None
     except OSError:
         return None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _agrees(file: RecordedFile, content: bytes) -> bool:

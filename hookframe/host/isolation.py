@@ -110,6 +110,8 @@ class IsolatedPlugin:
             raise PluginError(f"the isolated plugin {self.name!r} did not answer within {self.limit} s") from None
         except OSError as error:
             raise PluginError(f"the isolated plugin {self.name!r} cannot be reached: {error}") from error
+        except UnicodeDecodeError as error:
+            raise PluginError(f"the isolated plugin {self.name!r} answered no text: {error}") from error
         finally:
             pool.shutdown(wait=False)
         if not text.endswith("\n"):

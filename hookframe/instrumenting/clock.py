@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-from torch.compiler import is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.utils.hooks import RemovableHandle
 
+from hookframe.core.exporting import run_while_traced
 from hookframe.instrumenting.inert import Inert
 
 __all__ = ["Clock"]
@@ -35,10 +36,15 @@ class _Beginning:
         self.noticed = noticed
 
     def __call__(self, module: nn.Module, args: Any) -> None:
-        if not is_dynamo_compiling():
-            self.noticed()
+        if not is_dynamo_compiling() or is_exporting():
+            self.notice()
         self.counts.forward += 1
         self.counts.calls.clear()
+
+    @run_while_traced
+    def notice(self) -> None:
+        """Tell that a forward begins; once, now, if a program is made of it."""
+        self.noticed()
 
     def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
         return Inert, ()

@@ -25,10 +25,10 @@ from hookframe.errors import CacheFileError, InvalidPlan
 from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks
 from hookframe.plan.operations import Operation
 from hookframe.policy.lines import Lines
+from hookframe.policy.toml import LARGEST, parse
 
 __all__ = ["HookPlan"]
 
-_MOST_TEXT = 1 << 20
 _MOST_HOOKS = 1000
 _MOST_PARAMETERS = 1 << 30
 _HOOKS: TypeAdapter[tuple[Operation, ...]] = TypeAdapter(Annotated[tuple[Operation, ...], Field(strict=False)])
@@ -120,12 +120,11 @@ class HookPlan(AppliesToModel):
         """
         source = Path(path)
         try:
-            text = _read(source)
-            lines = Lines(text)
-            file = _file(tomllib.loads(text.decode()), lines)
+            facts, lines = _read(source)
+            file = _file(facts, lines)
             parameters = {} if file.parameters is None else _read_parameters(source.with_name(file.parameters))
             plan = cls(_hooks(file.hooks, lines), parameters, name=file.name, note=file.note)
-        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError, CacheFileError) as error:
+        except (OSError, CacheFileError) as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r} cannot be read: {error}") from error
         except InvalidPlan as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r}: {error}") from error
@@ -171,12 +170,13 @@ def _file(facts: Any, lines: Lines | None = None) -> _File:
         raise InvalidPlan(mistakes_in_file(error, _File, facts, lines)) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     with path.open("rb") as file:
-        text = file.read(_MOST_TEXT + 1)
-    if len(text) > _MOST_TEXT:
-        raise InvalidPlan(f"it is longer than {_MOST_TEXT:,} bytes")
-    return text
+        text = file.read(LARGEST + 1)
+    try:
+        return parse(text), Lines(text)
+    except ValueError as error:
+        raise InvalidPlan(f"it {error}") from error
 
 
 def _read_parameters(path: Path) -> dict[str, torch.Tensor]:

@@ -33,6 +33,7 @@ _ENTRY_POINTS = "entry_points.txt"
 _NAME = "policy.toml"
 _PROJECT = "hookframe.toml"
 _TABLE = "tool.hookframe"
+_LONGEST_SHARED = 64 << 20  # bytes of a pyproject.toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +184,8 @@ def _project(start: Path) -> Iterator[LayerFile]:
 def _speaks_of_us(path: Path) -> bool:
     """True if a shared file has a table of ours, or looks so and cannot be read."""
     try:
-        data = path.read_bytes()  # whole: a table of ours has to be found wherever it is
+        with path.open("rb") as file:
+            data = file.read(_LONGEST_SHARED)  # far more than is parsed: a table of ours has to be found wherever it is
     except OSError:
         return False  # somebody else's file: nothing says that a policy is in it
     if b"hookframe" not in data:

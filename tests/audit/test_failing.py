@@ -55,6 +55,7 @@ def small_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_full_disk_is_logged_once_counted_and_made_good_later(small_files, keep, journal, caplog):
     plugin = keep(flush_seconds=60)
     with caplog.at_level(logging.WARNING, "hookframe.journal"):
@@ -76,6 +77,7 @@ def test_a_full_disk_is_logged_once_counted_and_made_good_later(small_files, kee
     assert verify_journal(journal)[0].findings == ()
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_what_goes_beyond_the_limit_is_counted_in_the_journal(small_files, keep, journal, monkeypatch):
     monkeypatch.setattr("hookframe.audit.journal._KEPT", 20)
     plugin = keep(flush_seconds=60)
@@ -88,6 +90,7 @@ def test_what_goes_beyond_the_limit_is_counted_in_the_journal(small_files, keep,
     assert plugin.journal.lost == lost.facts["records"] > 0
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_refusal_finds_its_place_also_behind_all_that_waits(small_files, keep, journal, monkeypatch):
     monkeypatch.setattr("hookframe.audit.journal._KEPT", 20)
     plugin = keep(flush_seconds=60)
@@ -101,6 +104,7 @@ def test_a_refusal_finds_its_place_also_behind_all_that_waits(small_files, keep,
     assert plugin.journal.lost == given_up
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_required_journal_that_cannot_be_written_refuses_with_a_rule_and_a_remedy(small_files, keep, journal):
     with use_plugins(keep(required=True, flush_seconds=60, flush_records=1)):
         refused = None
@@ -122,6 +126,7 @@ def test_a_required_journal_that_cannot_be_written_refuses_with_a_rule_and_a_rem
         add_a_hook()  # and never trips: as soon as it can be written, it goes on
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_required_journal_never_lets_a_decision_pass_that_it_failed_to_write_late(small_files, keep):
     plugin = keep(required=True, flush_seconds=0.02)
     with use_plugins(plugin):
@@ -137,6 +142,7 @@ def test_a_required_journal_never_lets_a_decision_pass_that_it_failed_to_write_l
         small_files()
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_journal_that_is_not_required_refuses_nothing(small_files, keep):
     with use_plugins(keep(flush_records=1, flush_seconds=60)) as manager:
         for _ in range(40):
@@ -145,6 +151,7 @@ def test_a_journal_that_is_not_required_refuses_nothing(small_files, keep):
     small_files()
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_denial_stays_the_denial_that_it_was_when_it_cannot_be_recorded(small_files, keep):
     plugin = keep(required=True, flush_seconds=60)
     with pytest.raises(JournalError):
@@ -153,6 +160,7 @@ def test_a_denial_stays_the_denial_that_it_was_when_it_cannot_be_recorded(small_
     small_files()
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_what_cannot_be_described_is_a_failure_of_the_journal(keep):
     plugin = keep(required=True)
     odd = Decision(batch("a", level=object()))
@@ -160,7 +168,9 @@ def test_what_cannot_be_described_is_a_failure_of_the_journal(keep):
         plugin.hookframe_decision_made(odd)
     plugin.required = False
     plugin.hookframe_decision_made(odd)
+    plugin.journal.flush()
     assert plugin.journal.failures == 2
+    assert plugin.journal.lost == 1
 
 
 @pytest.fixture
@@ -175,6 +185,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", room], check=True)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_disk_without_room(small_disk, keep):
     plugin = keep(directory=small_disk / "journal", required=True, flush_seconds=60)
     with pytest.raises(JournalError, match="No space left on device"):
@@ -186,6 +197,7 @@ def test_a_disk_without_room(small_disk, keep):
         plugin.close()
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_disk_that_becomes_read_only(small_disk, keep):
     plugin = keep(directory=small_disk / "journal", required=True, flush_seconds=60)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
@@ -196,6 +208,7 @@ def test_a_disk_that_becomes_read_only(small_disk, keep):
     assert len(decisions(small_disk / "journal")) == 2
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_directory_that_cannot_be_made_is_said_at_once_by_open(tmp_path, keep):
     (tmp_path / "journal").write_text("a file")
     plugin = keep(required=True)
@@ -219,6 +232,7 @@ def not_root():
         os.seteuid(0)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_read_only_directory(keep, journal, request):
     journal.mkdir(mode=0o500)
     plugin = keep(required=True)
@@ -227,6 +241,7 @@ def test_a_read_only_directory(keep, journal, request):
         plugin.journal.open()
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_deleted_directory_is_an_error_and_not_made_again(keep, journal, caplog):
     plugin = keep(required=True)
     plugin.hookframe_decision_made(denied("a"))
@@ -240,6 +255,7 @@ def test_a_deleted_directory_is_an_error_and_not_made_again(keep, journal, caplo
     assert "is given up: its file is no longer there" in caplog.text
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_deleted_segment_is_missed_by_the_one_that_goes_on(keep, journal):
     plugin = keep()
     plugin.hookframe_decision_made(denied("a"))
@@ -259,6 +275,7 @@ def test_a_deleted_segment_is_missed_by_the_one_that_goes_on(keep, journal):
     assert (missing.segment, missing.intact) == (gone.name, False)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_disk_that_cannot_sync_gives_the_segment_up(keep, journal, monkeypatch):
     plugin = keep()
     plugin.hookframe_decision_made(denied("a"))
@@ -277,6 +294,7 @@ def test_a_disk_that_cannot_sync_gives_the_segment_up(keep, journal, monkeypatch
     assert all(verification.intact for verification in verify_journal(journal))
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_an_anchor_that_cannot_be_written_is_a_failure_and_tried_again(keep, tmp_path, journal):
     plugin = keep(required=True, anchor=tmp_path / "elsewhere" / "anchors")
     with pytest.raises(JournalError, match="No such file"):
@@ -303,6 +321,7 @@ def test_sealed_to_something_that_is_no_key(keep):
     plugin.journal._waiting.clear()
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_without_room_for_a_header_no_file_is_left(keep, journal):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     plugin = keep(required=True)
@@ -315,6 +334,7 @@ def test_without_room_for_a_header_no_file_is_left(keep, journal):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_torn_anchor_is_taken_back(small_files, keep, tmp_path, journal):
     anchors = tmp_path / "anchors"
     anchors.write_bytes(b" " * 4089 + b"\n")
@@ -328,6 +348,7 @@ def test_a_torn_anchor_is_taken_back(small_files, keep, tmp_path, journal):
     assert anchors.read_text().endswith("}\n")
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_what_a_signal_handler_records_in_the_midst_of_writing_waits(keep, journal, monkeypatch):
     from hookframe.audit import segment
 
@@ -349,6 +370,7 @@ def test_what_a_signal_handler_records_in_the_midst_of_writing_waits(keep, journ
     assert verify_journal(journal)[0].findings == ()
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_an_interrupt_in_the_midst_of_writing_gives_the_segment_up(keep, journal, monkeypatch):
     plugin = keep()
     plugin.hookframe_decision_made(denied("a"))
@@ -377,6 +399,7 @@ def test_without_threads_everything_is_written_at_once(keep, journal, monkeypatc
     assert len(decisions(journal)) == 1
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_the_thread_survives_whatever_goes_wrong(keep, journal, monkeypatch):
     from hookframe.audit.segment import Segment
 
@@ -413,6 +436,7 @@ def test_a_fork_that_python_did_not_see_is_noticed(keep, journal):
     assert (own.related, own.findings) == ((parent.name,), ())
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_at_the_end_of_the_process_a_failure_is_logged_and_not_raised(keep, tmp_path, caplog):
     (tmp_path / "journal").write_text("a file")
     plugin = keep()
@@ -432,11 +456,16 @@ def test_many_different_requests_and_values_do_not_grow_without_end(keep, journa
     assert verify_journal(journal)[0].findings == ()
 
 
-def test_an_event_that_cannot_be_described_is_counted_and_does_not_trip(keep):
-    plugin = keep()
-    for _ in range(9):
-        plugin.hookframe_hooks_removed(HooksRemoved(model=object(), route="handle", points=()))
-    assert plugin.journal.failures == 9
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
+def test_an_event_that_cannot_be_described_is_counted_and_does_not_trip(keep, journal):
+    plugin = keep(flush_seconds=60)
+    for model in (*[object()] * 9, "Fine"):
+        plugin.hookframe_hooks_removed(HooksRemoved(model=model, route="handle", points=()))
+    plugin.close()
+    assert plugin.journal.failures == plugin.journal.lost == 9
+    entries = [*read_journal(journal)]
+    assert [entry.facts["model"] for entry in entries if entry.kind == "hooks_removed"] == ["Fine"]
+    assert [entry.facts["records"] for entry in entries if entry.kind == "lost"] == [9]
 
 
 # ---- fork and kill ------------------------------------------------------------------------------------------------------
@@ -535,6 +564,7 @@ while True:
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.fault("a process that is killed")
 def test_killed_at_a_random_moment_no_denial_is_missing(seed, journal):
     chance = random.Random(seed)
     process = run(KILLED, journal, HERE, stdout=subprocess.PIPE, text=True)

@@ -317,6 +317,7 @@ def test_a_denial_is_recorded_before_the_user_hears_of_it(keep, journal):
     assert [entry.decision.denials[0].source for entry in decisions(journal)] == ["Refuses"]
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_wrapper_that_fails_refuses_and_is_recorded(keep, journal):
     class Wraps:
         @hookimpl

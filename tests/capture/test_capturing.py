@@ -521,6 +521,7 @@ def test_a_compiled_model_is_captured_as_it_is(echo):
     assert len(cache.steps) == 2
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_what_was_spilled_before_an_error_is_in_the_cache(decoder, tokens, tmp_path):
     with torch.no_grad(), decoder.capture("**.hook_resid_post", spill=tmp_path / "spill") as cache:
         decoder(tokens)

@@ -17,6 +17,7 @@ import hookframe
 from hookframe import CacheTooLarge, CaptureInputError, EstimateError, HookDenied, Objection, hookimpl
 from hookframe.capture.job import CaptureJob, Progress
 from hookframe.capture.job_estimate import estimate_job
+from hookframe.capture.shards import read_facts, write_shard
 from hookframe.capture.text_capture import TextCapture
 from hookframe.capture.text_model import TextInputs, TextModel, weights_digest
 from hookframe.capture.texts import TextFile
@@ -82,6 +83,7 @@ def test_every_row_is_there_once_and_right(job, decoder, tmp_path):
 
 
 @pytest.mark.parametrize("stop", range(4))
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_capture_that_stopped_goes_on_and_ends_equal(job, tmp_path, stop):
     job(out=tmp_path / "whole").run()
 
@@ -127,6 +129,7 @@ def start(texts, out):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.fault("a process that is killed")
 def test_a_capture_that_was_killed_goes_on_and_ends_equal(texts, tmp_path):
     whole = start(texts, tmp_path / "whole")
     assert whole.communicate(timeout=120)[0].endswith("50\nend\n")
@@ -200,6 +203,7 @@ def test_shards_that_do_not_belong_together_are_refused(job, tmp_path):
         TextCapture(out)
 
 
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_shard_that_was_changed_is_found_when_asked_for(job, tmp_path):
     job().run()
     path = tmp_path / "out" / "shard-000000.safetensors"
@@ -209,6 +213,28 @@ def test_a_shard_that_was_changed_is_found_when_asked_for(job, tmp_path):
     TextCapture(tmp_path / "out")
     with pytest.raises(CaptureInputError, match="is not the file that was written"):
         TextCapture(tmp_path / "out", verify=True)
+
+
+@pytest.mark.found("a link in place of a shard of a capture led to a file elsewhere")
+def test_no_link_leads_out_of_a_capture(job, tmp_path):
+    job().run()
+    shard = tmp_path / "out" / "shard-000000.safetensors"
+    shard.rename(tmp_path / "elsewhere")
+    shard.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CaptureInputError, match="is not a plain file in its own directory"):
+        TextCapture(tmp_path / "out")
+
+
+@pytest.mark.found("tensors of other names in a shard of a capture were a bare ValueError or KeyError")
+@pytest.mark.parametrize(
+    ("names", "says"), [(("a",), "end in the number of a row"), (("a/000000000",), "which tokens of row 0 are padding")]
+)
+def test_tensors_that_are_no_activations_are_named(job, tmp_path, names, says):
+    job().run()
+    shard = tmp_path / "out" / "shard-000000.safetensors"
+    write_shard(shard, {name: torch.ones(1) for name in names}, read_facts(shard))
+    with pytest.raises(CaptureInputError, match=says):
+        list(TextCapture(tmp_path / "out").batches())
 
 
 def test_other_peoples_tensors_are_left_alone(job, tmp_path):

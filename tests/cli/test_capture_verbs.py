@@ -241,6 +241,7 @@ def test_a_model_that_transformers_cannot_load_says_so(run, texts, tmp_path, mon
     error(run("capture", tmp_path / "gone", *base), ModelNotLoaded, "which is not installed")
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_an_interrupt_says_how_to_go_on(run, texts, tmp_path, monkeypatch):
     from hookframe.capture.job import CaptureJob, Progress
 

@@ -100,6 +100,7 @@ def test_a_name_that_no_plugin_has_is_a_usage_error_with_a_near_miss(verb, run, 
 # ---- list ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_plugin_that_fails_when_it_is_loaded_ends_with_its_own_code(run, site):
     site.normal("acme-rules", EXITS)
     result = run("list", "--load")

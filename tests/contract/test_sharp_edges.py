@@ -109,6 +109,7 @@ def test_a_batch_with_a_bad_name_is_not_admitted_at_all(two, use, reset):
 
 
 @pytest.mark.parametrize("verb", ["run_with_hooks", "run_with_cache"])
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_after_a_failing_run_what_was_admitted_stays_if_asked(two, verb):
     arguments = {"fwd_hooks": [("first", nothing)]} if verb == "run_with_hooks" else {"names_filter": "first"}
     with pytest.raises(RuntimeError, match="size"):
@@ -117,6 +118,7 @@ def test_after_a_failing_run_what_was_admitted_stays_if_asked(two, verb):
     assert two.context_level == 0
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_after_a_failing_body_what_was_admitted_stays_if_asked(two):
     with pytest.raises(KeyError, match="body"), two.hooks(fwd_hooks=[("first", nothing)], reset_hooks_end=False):
         raise KeyError("body")
@@ -354,6 +356,7 @@ def raises_at_the_second(name):
         "_enable",
     ],
 )
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_predicate_that_raises_leaves_nothing_changed(two, use):
     with pytest.raises(ZeroDivisionError, match="in the predicate"):
         use(two, raises_at_the_second)

@@ -50,6 +50,7 @@ def test_a_denial_of_one_request_refuses_all(batch, place, model, tables):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("place", range(len(POINTS)))
 @pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, model, tables, monkeypatch):
     before, add, put, done = tables(model), HookPoint._add, hook_point._put, []
 
@@ -102,6 +103,7 @@ def test_after_a_run_nothing_is_kept_alive_but_the_cache(model, x):
     assert [r() for r in references if r() is not None and r() is not x] == []
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_wrapper_plugin_that_fails_refuses_the_batch(model, tables):
     class Wrapper:
         @hookimpl
@@ -116,6 +118,7 @@ def test_a_wrapper_plugin_that_fails_refuses_the_batch(model, tables):
     assert tables(model) == before
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_predicate_that_raises_leaves_nothing_changed(model, tables):
     before = tables(model)
 
@@ -130,6 +133,7 @@ def test_a_predicate_that_raises_leaves_nothing_changed(model, tables):
     assert tables(model) == before
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_an_interrupt_while_observers_are_told_leaves_no_context_behind(model, tables):
     class Interrupted:
         @hookimpl
@@ -163,6 +167,7 @@ def test_leaving_twice_or_without_entering_changes_nothing(model):
     assert model.context_level == 0
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_an_interrupt_in_an_observer_of_added_hooks_takes_them_off_again(model, tables):
     class Interrupted:
         @hookimpl

@@ -76,6 +76,7 @@ def test_a_cached_run_tells_what_was_cached(model, x, told):
     assert events["cache_started"].operation == events["cache_finished"].operation
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_failing_run_tells_its_error_and_which_hook_failed(model, x, told):
     def fail(tensor, hook):
         raise LookupError("no such feature")
@@ -90,6 +91,7 @@ def test_a_failing_run_tells_its_error_and_which_hook_failed(model, x, told):
     assert any(f"hook point {POINT!r}" in note for note in raised.value.__notes__)
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_hook_that_fails_outside_of_any_block_is_told_as_well(model, x, told):
     def fail(tensor, hook):
         raise LookupError("no such feature")
@@ -100,6 +102,7 @@ def test_a_hook_that_fails_outside_of_any_block_is_told_as_well(model, x, told):
     assert names(told) == ["hooks_added", "hook_failed"]
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_backward_hook_that_fails_is_told_when_its_block_ends(model, x, told):
     def fail(gradient, hook):
         raise LookupError("no gradient wanted")

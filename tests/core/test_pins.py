@@ -211,3 +211,59 @@ def test_a_point_that_is_added_to_a_module_without_children_is_noticed(outer):
     outer.run_with_cache(torch.ones(2))
     leaf.hook_new = HookPoint()
     assert "leaf.hook_new" in {name for name, _, _ in outer.select_points(None)}
+
+
+class Filled(HookedRootModule):
+    """Containers that are empty when the model is set up, and a module of torch's own without children."""
+
+    def __init__(self):
+        super().__init__()
+        self.listed, self.sequence, self.named = torch.nn.ModuleList(), torch.nn.Sequential(), torch.nn.ModuleDict()
+        self.linear = torch.nn.Linear(2, 2)
+        self.setup()
+
+    def forward(self, x):
+        for module in (*self.listed, self.sequence, *self.named.values()):
+            x = module(x)
+        return self.linear(x)
+
+
+class Doubles(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hook_out = HookPoint()
+
+    def forward(self, x):
+        return self.hook_out(x * 2)
+
+
+def into_linear(model, module):
+    before, model.linear.inner = model.linear.forward, module
+    model.linear.forward = lambda x: module(before(x))
+
+
+FILLINGS = {
+    "listed.0.hook_out": lambda model, module: model.listed.append(module),
+    "sequence.0.hook_out": lambda model, module: model.sequence.append(module),
+    "named.a.hook_out": lambda model, module: model.named.update({"a": module}),
+    "linear.inner.hook_out": into_linear,
+}
+
+
+@pytest.mark.found("a layer that was put into a container that was empty at setup() was left out of caches in silence")
+@pytest.mark.parametrize("name", FILLINGS)
+@pytest.mark.parametrize("way", ["cache", "hooks", "add_hook", "run"])
+def test_what_is_filled_in_after_setup_is_noticed(name, way):
+    model, x = Filled(), torch.ones(1, 2)
+    assert list(model.run_with_cache(x)[1]) == []
+    FILLINGS[name](model, Doubles())
+    if way == "cache":
+        assert list(model.run_with_cache(x)[1]) == [name]
+    elif way == "hooks":
+        assert not model.run_with_hooks(x, fwd_hooks=[(name, lambda tensor, hook: tensor * 0)]).equal(model(x))
+    elif way == "add_hook":
+        model.add_hook(name, lambda tensor, hook: None)
+        assert list(model.list_hooks()) == [name]
+    else:
+        model(x)
+        assert list(model.hook_dict) == [name]

@@ -105,6 +105,7 @@ def test_hooks_of_contexts_and_caching_hooks_stay_behind(travel):
     assert dict(cache) == {}
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_validator_that_raises_is_the_cause_of_the_refusal():
     class Broken:
         @hookimpl

@@ -16,6 +16,8 @@ from hookframe import HookDenied, HookedRootModule, HookObjectionWarning, HookPo
 from hookframe.policy.governing import plugins_under
 from hookframe.policy.layers import LayerPlaces, read_layers
 
+pytestmark = pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
+
 NAME = "acme-faulty"
 HEAD = "import sys\nfrom hookframe import hookimpl\n"
 SPECS = {

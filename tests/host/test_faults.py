@@ -53,6 +53,7 @@ JUNK = {
 
 
 @pytest.mark.parametrize("fault", JUNK)
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_validator_that_fails_denies_under_its_plugins_name(fault):
     answer, text = JUNK[fault]
 
@@ -70,6 +71,7 @@ def test_a_validator_that_fails_denies_under_its_plugins_name(fault):
     assert not model.hook_a.has_hooks()
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_validator_that_keeps_failing_keeps_denying():
     class Faulty:
         @hookimpl
@@ -83,6 +85,7 @@ def test_a_validator_that_keeps_failing_keeps_denying():
                 model.add_hook("hook_a", print)
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_the_traceback_of_a_validator_is_logged(caplog):
     class Faulty:
         @hookimpl
@@ -95,6 +98,7 @@ def test_the_traceback_of_a_validator_is_logged(caplog):
     assert "'Faulty'" in caplog.text
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_keyboard_interrupt_in_a_plugin_is_the_users_own():
     class Interrupted:
         @hookimpl
@@ -110,6 +114,7 @@ def test_a_keyboard_interrupt_in_a_plugin_is_the_users_own():
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(3), AssertionError("no")])
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_an_observer_that_fails_changes_nothing_and_is_named(error, caplog):
     told = []
 
@@ -131,6 +136,7 @@ def test_an_observer_that_fails_changes_nothing_and_is_named(error, caplog):
     assert "observer hooks_added of plugin 'Faulty' raised" in caplog.text
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_an_observer_that_keeps_failing_is_left_out_and_shown_as_tripped(caplog):
     calls = []
 
@@ -152,6 +158,7 @@ def test_an_observer_that_keeps_failing_is_left_out_and_shown_as_tripped(caplog)
     assert (record.state, record.reason) == ("tripped", "hooks_added failed too often and is left out")
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_one_success_starts_the_count_anew():
     outcomes = iter([RuntimeError("x")] * (TRIP_AFTER - 1) + [None] + [RuntimeError("x")] * (TRIP_AFTER - 1))
 
@@ -169,6 +176,7 @@ def test_one_success_starts_the_count_anew():
 
 
 @pytest.mark.parametrize("answer", [7, "wrapper", object()])
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_provider_that_wraps_with_junk_refuses(answer):
     class Junk:
         @hookimpl
@@ -182,6 +190,7 @@ def test_a_provider_that_wraps_with_junk_refuses(answer):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(1)])
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_plugin_that_raises_at_registration_is_rejected(error):
     class Faulty:
         @hookimpl

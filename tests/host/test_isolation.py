@@ -82,6 +82,7 @@ def test_the_objections_are_the_same_in_and_out_of_process(module, isolate):
 
 
 @pytest.mark.parametrize("body", ["raise ZeroDivisionError('division')", "return 7"])
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_failure_is_the_same_objection_in_and_out_of_process(body, module):
     name = module(validator(body))
     inside = PluginManager(__import__(name)).review_hooks((request(),), None)
@@ -93,6 +94,7 @@ def test_a_failure_is_the_same_objection_in_and_out_of_process(body, module):
     manager.close()
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_lenient_one_that_keeps_failing_is_warned_of_and_then_left_out(module):
     manager = PluginManager(treatments={"acme": Treatment(failure="warn")})
     manager.register_isolated(module(validator("raise ZeroDivisionError('division')")), name="acme", limit=20.0)
@@ -143,6 +145,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_validator_that_fails_in_its_process_denies_and_answers_again(fault, module):
     body, text = FAULTS[fault]
     marker = f"if requests[0].point == 'bad':\n    {body}\nreturn None"
@@ -180,6 +183,7 @@ def test_what_cannot_be_isolated_is_rejected_with_its_reason(source, text, modul
     assert manager.records == ()
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_an_answer_that_is_no_json_or_no_objection_is_an_error(isolate, monkeypatch):
     plugin = isolate(SOUND)
     for answer, text in (("nonsense\n", "no JSON"), ("[1]\n", "a list"), ("{}\n", "no objections"), ("", "ended")):

@@ -71,6 +71,7 @@ def test_an_installed_plugin_is_loaded_and_asked(install):
         (FAILS, "broken", "failed while it was registered: no disk"),
     ],
 )
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_plugin_that_fails_is_recorded_and_harms_no_other(source, state, reason, install):
     install("acme-bad", source)
     install("acme-rules", SOUND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import tomllib
 from pathlib import Path
 
@@ -415,6 +416,29 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path, text):
     (tmp_path / "plan.toml").write_bytes(text)
     with pytest.raises(InvalidPlan, match=r"plan\.toml'"):
         HookPlan.from_toml(tmp_path / "plan.toml")
+
+
+@pytest.mark.found(
+    "a plan with one long key took time that grows with the square of its length; a long number in it was a bare ValueError"
+)
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"a" + b".a" * 200_000 + b" = 1", "nested more than 32 deep"),
+        (b"[a" + b".a" * 40 + b"]\n", "nested more than 32 deep"),
+        (b"a = " + b"[" * 40 + b"]" * 40, "nested more than 32 deep"),
+        (b"version = " + b"9" * 10_000, "is no TOML: Exceeds the limit"),
+        (b"version = 99999999999999999999", "an integer of more than 64 bits"),
+        (b"#" * (1 << 20) + b"\n", "larger than 1048576 bytes"),
+    ],
+    ids=["long key", "long table", "deep", "long number", "large number", "long"],
+)
+def test_a_plan_is_bounded_in_size_and_depth(tmp_path, text, says):
+    (tmp_path / "plan.toml").write_bytes(text)
+    begin = time.perf_counter()
+    with pytest.raises(InvalidPlan, match=says):
+        HookPlan.from_toml(tmp_path / "plan.toml")
+    assert time.perf_counter() - begin < 5
 
 
 def test_a_plan_that_cannot_be_written_says_so(tmp_path):

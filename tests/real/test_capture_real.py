@@ -269,6 +269,7 @@ def shards(directory):
     return {path.name: file_digest(path) for path in directory.glob("shard-*.safetensors")}
 
 
+@pytest.mark.fault("a process that is killed")
 def test_thousands_of_texts_killed_twice_end_as_if_nobody_had_interfered(minilm_folder, tmp_path, record_property):
     texts = write_texts(tmp_path / "texts.jsonl", ROWS)
     few = write_texts(tmp_path / "few.jsonl", max(ROWS // 10, 32))

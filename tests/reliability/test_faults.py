@@ -70,8 +70,8 @@ def failing(spec, error):
     "error", [ValueError("broken"), SystemExit(3), RecursionError("deep"), MemoryError("none left")]
 )
 @pytest.mark.parametrize("spec", [*hookspecs.VALIDATORS, *hookspecs.OBSERVERS, "wrap_hook"])
-def test_a_plugin_that_raises_at_any_spec_leaves_nothing_half_attached(model, spec, error, tally):
-    tally("injected faults")
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
+def test_a_plugin_that_raises_at_any_spec_leaves_nothing_half_attached(model, spec, error):
     plain = model(model.tokens)
     with hookframe.use_plugins(failing(spec, error)), hookframe.no_leaks(model):
         if spec in hookspecs.OBSERVERS:
@@ -108,11 +108,9 @@ def governed(model, directory, required="true"):
     return manager
 
 
-def test_a_full_disk_refuses_every_verb_of_a_model_whose_policy_requires_the_journal(
-    model, tmp_path, small_files, tally
-):
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
+def test_a_full_disk_refuses_every_verb_of_a_model_whose_policy_requires_the_journal(model, tmp_path, small_files):
     governed(model, tmp_path / "journal")
-    tally("injected faults")
     attached = 0
     with hookframe.no_leaks(model):
         with pytest.raises(HookDenied, match="journal") as caught:
@@ -139,8 +137,8 @@ def test_a_full_disk_refuses_every_verb_of_a_model_whose_policy_requires_the_jou
 
 
 @pytest.mark.found("a journal that was required, in a place that cannot be used, let the first hooks through")
-def test_a_journal_that_cannot_be_made_refuses_before_anything_runs(model, tmp_path, tally):
-    tally("injected faults")
+@pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
+def test_a_journal_that_cannot_be_made_refuses_before_anything_runs(model, tmp_path):
     (tmp_path / "file").write_text("in the way")
     governed(model, tmp_path / "file" / "journal")
     ran = []
@@ -172,8 +170,8 @@ for number in range(1, 100000):
 
 
 @pytest.mark.parametrize("after", [1, 20])
-def test_killed_in_the_midst_of_runs_every_refusal_that_was_said_is_in_the_journal(tmp_path, after, tally):
-    tally("injected faults")
+@pytest.mark.fault("a process that is killed")
+def test_killed_in_the_midst_of_runs_every_refusal_that_was_said_is_in_the_journal(tmp_path, after):
     journal = tmp_path / "journal"
     script = textwrap.dedent(KILLED).format(here=str(Path(__file__).parent), journal=str(journal))
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -217,8 +215,8 @@ def fragile(model):
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: launch failure")]
 )
 @pytest.mark.parametrize("options", [{"clone": "always"}, {"device": "meta"}], ids=str)
-def test_a_copy_that_fails_in_a_caching_hook_reaches_the_caller_and_leaves_nothing(fragile, at, error, options, tally):
-    tally("injected faults")
+@pytest.mark.fault("memory that cannot be had")
+def test_a_copy_that_fails_in_a_caching_hook_reaches_the_caller_and_leaves_nothing(fragile, at, error, options):
     Fragile.error = error
     with hookframe.no_leaks(fragile):
         Fragile.left = at
@@ -230,8 +228,8 @@ def test_a_copy_that_fails_in_a_caching_hook_reaches_the_caller_and_leaves_nothi
     assert not fragile.is_caching
 
 
-def test_an_added_cache_keeps_what_it_had_when_a_copy_fails(fragile, tally):
-    tally("injected faults")
+@pytest.mark.fault("memory that cannot be had")
+def test_an_added_cache_keeps_what_it_had_when_a_copy_fails(fragile):
     cache = fragile.add_caching_hooks(clone="always")
     fragile(fragile.tokens)
     names = list(cache)

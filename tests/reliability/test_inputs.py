@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from hookframe import FunctionInfo, HookRequest, Objection
 from hookframe.admission.wire import objection_to_json
-from hookframe.errors import InvalidLoadingRules, PluginError, PolicyError
+from hookframe.errors import InvalidLoadingRules, PluginError, PluginRejected, PolicyError
+from hookframe.host.integrity import check_files
 from hookframe.host.inventory import take_inventory
 from hookframe.host.isolation import IsolatedPlugin
 from hookframe.host.origin import Origin
 from hookframe.host.rules import LoadingRules
 from hookframe.policy.cases import read_cases
+from hookframe.policy.layers import LayerPlaces, read_layers
 from hookframe.testing import fake_site
 
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -166,3 +168,39 @@ def test_what_an_isolated_process_says_at_the_start_is_specs_or_an_error(hello):
     except PluginError:
         return
     assert set(specs) <= {"check_hooks_to_add", "check_cache", "check_device", "check_reset", "check_run"}
+
+
+@pytest.mark.found("an isolated validator that answered no text raised a UnicodeDecodeError")
+def test_an_isolated_process_that_says_no_text_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "acme_garbles.py").write_text(
+        "import os\nfor handle in range(3, 20):\n    try:\n        os.write(handle, b'\\xff\\xfe\\n')\n"
+        "    except OSError:\n        pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginRejected, match="answered no text"):
+        IsolatedPlugin("acme_garbles", "acme-garbles")
+
+
+@pytest.mark.found("files of a plugin were read whole, whatever their size, to compare them with RECORD")
+def test_what_is_compared_with_record_is_bounded(tmp_path):
+    with fake_site(tmp_path / "site") as site:
+        site.normal("acme-large")
+        (found,) = [d for d in take_inventory().distributions if d.name == "acme-large"]
+        assert check_files(found).intact
+        module = next(file for file in site.root.rglob("*.py"))
+        with module.open("ab") as file:
+            file.truncate(2 << 30)  # takes no room on the disk
+        check = check_files(found)
+    assert "its files have 2,147,4" in str(check.impossible)
+    assert "and at most 1,073,741,824 are compared" in str(check.impossible)
+    assert not check.intact
+
+
+def test_a_shared_file_of_any_length_is_read_to_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr("hookframe.policy.layers._LONGEST_SHARED", 4096)
+    file = tmp_path / "pyproject.toml"
+    places = LayerPlaces(project=tmp_path, machine=tmp_path / "none", user=tmp_path / "none")
+    file.write_text("[tool.hookframe]\nschema = 1\n")
+    assert len(read_layers(places).layers) == 1
+    file.write_text("#" * 5000 + "\n[tool.hookframe]\nschema = 1\n")
+    assert not read_layers(places)

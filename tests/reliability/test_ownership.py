@@ -29,6 +29,7 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, Stop, asyncio.CancelledError])
 @pytest.mark.parametrize("where", ["function", "body", "gradient"])
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_context_is_left_by_whatever_is_raised(model, kind, where):
     def fail(tensor, hook):
         raise kind
@@ -46,6 +47,7 @@ def test_a_context_is_left_by_whatever_is_raised(model, kind, where):
 
 
 @pytest.mark.parametrize("verb", ["run_with_hooks", "run_with_cache"])
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_an_interrupt_inside_of_a_run_leaves_nothing(model, verb):
     def interrupt(tensor, hook):
         raise KeyboardInterrupt
@@ -58,6 +60,7 @@ def test_an_interrupt_inside_of_a_run_leaves_nothing(model, verb):
     handle.remove()
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_generator_that_is_closed_or_forgotten_leaves_its_context(model):
     def steps():
         with model.hooks([(POINT, double)]):
@@ -76,6 +79,7 @@ def test_a_generator_that_is_closed_or_forgotten_leaves_its_context(model):
     assert torch.equal(model(model.tokens), plain)
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_a_task_that_is_cancelled_leaves_its_context(model):
     async def run():
         entered = asyncio.Event()
@@ -115,6 +119,7 @@ def test_contexts_left_in_any_order_take_off_their_own(model):
     assert model.context_level == 0
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_an_exit_stack_that_fails_half_way_leaves_all(model):
     with hookframe.no_leaks(model), pytest.raises(hookframe.UnknownHookPoint, match="nowhere"):
         with contextlib.ExitStack() as stack:
@@ -139,6 +144,7 @@ def test_reset_touches_no_torch_hook_and_no_hook_of_a_model_that_shares_a_block(
         handle.remove()
 
 
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_the_exception_says_which_hook_raised_it(model):
     def interrupt(tensor, hook):
         raise Stop

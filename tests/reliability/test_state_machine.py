@@ -7,6 +7,7 @@ the counts of what fired, and the outputs have to agree with it.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -71,6 +72,10 @@ class Hook:
     level: int | None = None
     handle: object = None
     fired: int = 0
+    only: bool | None = None  # for forwards elsewhere alone, or here alone; None for all
+
+    def sees(self, elsewhere):
+        return self.only is None or self.only is elsewhere
 
     def __call__(self, tensor, hook):
         self.fired += 1
@@ -93,13 +98,13 @@ class Subject:
     def every(self):
         return [hook for hooks in self.hooks.values() for hook in hooks]
 
-    def expected(self, x):
+    def expected(self, x, elsewhere=False):
         instrumented = len(self.names) == 2
         for number, name in enumerate(self.names):
             if instrumented:
                 x = x * 2 if number == 0 else x
             for hook in self.hooks[name]:
-                hook_result = OPERATIONS[hook.kind](x)
+                hook_result = OPERATIONS[hook.kind](x) if hook.sees(elsewhere) else None
                 x = x if hook_result is None else hook_result
             if number == 0:
                 x = x * 3
@@ -119,12 +124,14 @@ threads = st.booleans()
 
 
 class Machine(RuleBasedStateMachine):
+    tried = Counter()
+
     @initialize()
     def begin(self):
         self.subjects = [subject_of(Root())]
         self.contexts = []
         self.pool = ThreadPoolExecutor(1)
-        self.counted = {}
+        self.tried["sequences of operations"] += 1
 
     def teardown(self):
         for _, context, _ in reversed(self.contexts):
@@ -147,13 +154,18 @@ class Machine(RuleBasedStateMachine):
         hook.handle = self._do(elsewhere, subject.model.hook_dict[name].add_hook, hook, **options)
         subject.hooks[name].insert(0 if prepend else len(subject.hooks[name]), hook)
 
-    @rule(which=places, chosen=st.lists(st.tuples(places, kinds), min_size=1, max_size=3))
-    def enter(self, which, chosen):
+    @rule(
+        which=places,
+        chosen=st.lists(st.tuples(places, kinds), min_size=1, max_size=3),
+        scope=st.sampled_from(["all", "context"]),
+        elsewhere=threads,
+    )
+    def enter(self, which, chosen, scope, elsewhere):
         subject = self._pick(which)
-        level = subject.model.context_level + 1
-        made = [(subject.names[place % len(subject.names)], Hook(kind, level=level)) for place, kind in chosen]
-        context = subject.model.hooks(made)
-        context.__enter__()
+        facts = {"level": subject.model.context_level + 1, "only": elsewhere if scope == "context" else None}
+        made = [(subject.names[place % len(subject.names)], Hook(kind, **facts)) for place, kind in chosen]
+        context = subject.model.hooks(made, scope=scope)
+        self._do(elsewhere, context.__enter__)
         for name, hook in made:
             hook.handle = next(h for h in subject.model.hook_dict[name].fwd_hooks if h.user_hook is hook)
             subject.hooks[name].append(hook)
@@ -169,7 +181,8 @@ class Machine(RuleBasedStateMachine):
         if raised:
             self._do(elsewhere, context.__exit__, type(error), error, None)
         else:
-            self._ran(subject, elsewhere=False)
+            for place in {hook.only or False for hook in made}:
+                self._ran(subject, elsewhere=place)
             self._do(elsewhere, context.__exit__, None, None, None)
         for hooks in subject.hooks.values():
             hooks[:] = [hook for hook in hooks if hook not in made]
@@ -180,23 +193,24 @@ class Machine(RuleBasedStateMachine):
 
     def _ran(self, subject, elsewhere):
         x = torch.tensor([1.0, -2.0])
-        expected = subject.expected(x)
+        expected = subject.expected(x, elsewhere)
         if subject.released:
             assert torch.equal(subject.model.wrapped(x), expected)
             return
         before = {id(hook): hook.fired for hook in subject.every}
         assert torch.equal(self._do(elsewhere, subject.model, x), expected)
         for hook in subject.every:
-            assert hook.fired == before[id(hook)] + 1
+            assert hook.fired == before[id(hook)] + hook.sees(elsewhere)
 
-    @rule(which=places, place=places, kind=kinds)
-    def run_with_hooks(self, which, place, kind):
+    @rule(which=places, place=places, kind=kinds, scope=st.sampled_from(["all", "context"]), elsewhere=threads)
+    def run_with_hooks(self, which, place, kind, scope, elsewhere):
         subject = self._pick(which)
         hook, name = Hook(kind), subject.names[place % len(subject.names)]
         x = torch.ones(2)
         subject.hooks[name].append(hook)
-        expected = subject.expected(x)
-        assert torch.equal(subject.model.run_with_hooks(x, fwd_hooks=[(name, hook)]), expected)
+        expected = subject.expected(x, elsewhere)
+        output = self._do(elsewhere, subject.model.run_with_hooks, x, fwd_hooks=[(name, hook)], scope=scope)
+        assert torch.equal(output, expected)
         subject.hooks[name].remove(hook)
         assert hook.fired == 1
 
@@ -205,11 +219,11 @@ class Machine(RuleBasedStateMachine):
         subject = self._pick(which)
         x = torch.ones(2)
         output, cache = self._do(elsewhere, subject.model.run_with_cache, x, names_filter=list(subject.names))
-        assert torch.equal(output, subject.expected(x))
+        assert torch.equal(output, subject.expected(x, elsewhere))
         assert list(cache) == list(subject.names)
 
-    @rule(which=places, place=places)
-    def raise_inside(self, which, place):
+    @rule(which=places, place=places, elsewhere=threads)
+    def raise_inside(self, which, place, elsewhere):
         subject = self._pick(which)
 
         def fail(tensor, hook):
@@ -217,7 +231,7 @@ class Machine(RuleBasedStateMachine):
 
         name = subject.names[place % len(subject.names)]
         with pytest.raises(Boom):
-            subject.model.run_with_hooks(torch.ones(2), fwd_hooks=[(name, fail)])
+            self._do(elsewhere, subject.model.run_with_hooks, torch.ones(2), fwd_hooks=[(name, fail)])
 
     @rule(which=places, including_permanent=st.booleans(), elsewhere=threads)
     def reset(self, which, including_permanent, elsewhere):
@@ -238,11 +252,11 @@ class Machine(RuleBasedStateMachine):
                 hooks[:] = [other for other in hooks if other is not hook]
 
     @precondition(lambda self: len(self.subjects) < 4)
-    @rule(which=places)
-    def copy(self, which):
+    @rule(which=places, elsewhere=threads)
+    def copy(self, which, elsewhere):
         """A copy has the hooks that were added, and none of contexts."""
         subject = self._pick(which)
-        twin = subject_of(copy.deepcopy(subject.model))
+        twin = subject_of(self._do(elsewhere, copy.deepcopy, subject.model))
         for name in twin.names:
             handles = twin.model.hook_dict[name].fwd_hooks
             stays = [hook for hook in subject.hooks[name] if hook.level is None]
@@ -252,20 +266,20 @@ class Machine(RuleBasedStateMachine):
                 twin.hooks[name].append(handle.user_hook)
         self.subjects.append(twin)
 
-    @rule(which=places)
-    def setup(self, which):
-        self._pick(which).model.setup()
+    @rule(which=places, elsewhere=threads)
+    def setup(self, which, elsewhere):
+        self._do(elsewhere, self._pick(which).model.setup)
 
     @precondition(lambda self: len(self.subjects) < 4)
-    @rule()
-    def instrument(self):
-        self.subjects.append(subject_of(hookframe.instrument(Plain())))
+    @rule(elsewhere=threads)
+    def instrument(self, elsewhere):
+        self.subjects.append(subject_of(self._do(elsewhere, hookframe.instrument, Plain())))
 
     @precondition(lambda self: any(len(s.names) == 2 and not s.released for s in self.subjects))
-    @rule()
-    def release(self):
+    @rule(elsewhere=threads)
+    def release(self, elsewhere):
         subject = next(s for s in self.subjects if len(s.names) == 2 and not s.released)
-        subject.model.release()
+        self._do(elsewhere, subject.model.release)
         subject.released = True
         for hooks in subject.hooks.values():
             hooks.clear()
@@ -275,6 +289,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def lists_agree(self):
+        self.tried["operations in them"] += 1
         for subject in getattr(self, "subjects", ()):
             for name in subject.names:
                 handles = list(subject.model.hook_dict[name].fwd_hooks)
@@ -284,13 +299,16 @@ class Machine(RuleBasedStateMachine):
             assert subject.model.context_level == open_here
 
 
-def test_any_order_of_operations_agrees_with_the_simple_model():
+def test_any_order_of_operations_agrees_with_the_simple_model(request, tally):
+    Machine.tried.clear()
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=25,
+            max_examples=500 if request.config.getoption("soak") else 25,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+    for what, how_many in Machine.tried.items():
+        tally(f"random {what}", how_many)

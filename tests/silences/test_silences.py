@@ -13,6 +13,7 @@ from torch import nn
 
 import hookframe
 from hookframe import (
+    EditNotRecomputedWarning,
     ExportError,
     HookDidNotFireWarning,
     HookedRootModule,
@@ -300,28 +301,59 @@ def test_a_hook_that_is_attached_after_compiling(x):
 
 
 @pytest.mark.found("a caching hook stored placeholders during an export, and edits were baked in unsaid")
+@pytest.mark.found("a strict export took hooks in, or left them out, with no word of hookframe's")
+@pytest.mark.filterwarnings(
+    "ignore:While compiling, we found certain side effects"
+)  # torch says that much of a strict one
+@pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("make", ["root", "instrumented"])
-def test_an_exported_program_keeps_edits_and_drops_all_else(x, make):
+def test_an_exported_program_keeps_edits_and_drops_all_else(x, make, strict):
     model = Gated() if make == "root" else Twice()
     hooked = model if make == "root" else hookframe.instrument(model)
     name = "hook_first" if make == "root" else "first.hook_out"
-    calls = []
+    calls, plain = [], model(x)
 
     def watch(tensor, hook):
         calls.append(hook.name)
 
+    def export():
+        return torch.export.export(model, (x,), strict=strict).module()
+
     handle = hooked.add_hook(name, watch)
-    with pytest.warns(HooksExportedWarning, match=r"exported while 1 hooks .*watch .*once, now"):
-        program = torch.export.export(model, (x,), strict=False).module()
+    with pytest.warns(HooksExportedWarning, match=r"exported while 1 hooks .*watch .*once, now") as caught:
+        program = export()
+    assert [w.filename for w in caught if w.category is HooksExportedWarning] == [__file__]
     calls.clear()
     program(x)
     assert calls == []  # the silence
     handle.remove()
     hooked.add_caching_hooks(name)
     with pytest.raises(ExportError, match="would store placeholders"):
-        torch.export.export(model, (x,), strict=False)
+        export()
     hooked.reset_hooks()
-    torch.export.export(model, (x,), strict=False)
+    handle = hooked.add_hook(name, double)
+    with pytest.warns(HooksExportedWarning, match="becomes a part of the program, for good"):
+        program = export()
+    edited = model(x)
+    handle.remove()
+    torch.testing.assert_close(program(x), edited)
+    assert not torch.allclose(edited, plain)
+    torch.testing.assert_close(export()(x), plain)  # nothing is attached: nothing is said
+
+
+@pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects")
+@pytest.mark.parametrize("strict", [False, True])
+def test_backward_hooks_are_no_part_of_an_exported_program(x, strict):
+    model = Gated()
+    model.add_hook("hook_first", lambda gradient, hook: gradient * 2, "bwd")
+    with pytest.warns(HooksExportedWarning, match=r"1 backward hooks .*are no part of the program, and its gradients"):
+        program = torch.export.export(model, (x,), strict=strict).module()
+    gradients = []
+    for run in (model, program):
+        leaf = x.clone().requires_grad_()
+        run(leaf).sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(gradients[0], 2 * gradients[1])
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -361,6 +393,42 @@ def test_activation_checkpointing_runs_hooks_twice(x, reentrant, make):
     assert torch.equal(cache[name], seen[0].detach() * 2)
     checkpointed(model).backward()  # said once
     model(x)
+
+
+@pytest.mark.found(
+    "an edit that was off when a checkpointed part was computed again was missing from the gradients in silence"
+)
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("make", ["root", "instrumented"])
+def test_activation_checkpointing_computes_again_without_an_edit(x, reentrant, make):
+    def checkpointed(model, x):
+        return torch.utils.checkpoint.checkpoint(lambda x: model(x).exp(), x, use_reentrant=reentrant).sum()
+
+    def gradient(run):
+        x.grad = None
+        run(x.requires_grad_())
+        return x.grad
+
+    def plain(x):
+        handle = bare.first.register_forward_hook(lambda module, args, output: output * 2)
+        loss = checkpointed(bare, x)
+        if early:
+            handle.remove()
+        loss.backward()
+        handle.remove()
+
+    bare, early = Twice(), False
+    expected, early = gradient(plain), True
+    assert not torch.allclose(gradient(plain), expected)  # and nobody says so
+    model = Gated() if make == "root" else Twice()
+    hooked = model if make == "root" else hookframe.instrument(model)
+    name = "hook_first" if make == "root" else "first.hook_out"
+    with hooked.hooks([(name, double)]):
+        loss = checkpointed(model, x)
+    with pytest.warns(
+        EditNotRecomputedWarning, match=rf"with the edits by .*double .* at '{name}', and the hooks were"
+    ):
+        loss.backward()
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

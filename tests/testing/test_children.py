@@ -72,6 +72,7 @@ def test_what_changed_is_told_by_name():
     assert "the level of the root" in import_probe._logging_state()
 
 
+@pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 def test_a_child_that_cannot_start_says_how_it_ended(fake_install):
     report = run_child("replay", ["no_such_module"], timeout=60, question=[])
     assert report.lines == ()

@@ -16,6 +16,8 @@ from typing import Any
 
 __all__ = ["ChildReport", "ReportFile", "run_child"]
 
+_LONGEST_REPORT = 64 << 20  # bytes
+
 
 @dataclass(frozen=True, slots=True)
 class ChildReport:
@@ -82,7 +84,9 @@ def run_child(
                 start_new_session=True,
             )
             ending = _end(child, timeout)
-        lines = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+        with report.open("rb") as reported:
+            text = reported.read(_LONGEST_REPORT)
+        lines = [json.loads(line) for line in text.decode("utf-8").splitlines()]
         if ending is not None and (said := errors.read_text(encoding="utf-8", errors="replace").strip()):
             ending = f"{ending}: {said.splitlines()[-1][:300]}"
         return ChildReport(tuple(lines), ending)

@@ -16,6 +16,7 @@ __all__ = ["SCHEMA", "append_summary", "read_summaries"]
 
 SCHEMA = 1
 """The version of the format."""
+_LONGEST = 16 << 20  # bytes of one line: far more than the functions of one process
 
 
 def append_summary(path: Path, rows: Sequence[Row]) -> None:
@@ -40,12 +41,17 @@ def read_summaries(path: Path) -> list[Row]:
     :raises ValueError: for the first line that is no summary; its text says which, and what is wrong.
     """
     found: list[Row] = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            found += _rows(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number} is no summary of timings: {error}") from error
-    return merged(found)
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(_LONGEST + 1):
+            number += 1
+            try:
+                if len(line) > _LONGEST:
+                    raise ValueError(f"it is longer than {_LONGEST:,} bytes")
+                found = merged([*found, *_rows(json.loads(line))])
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} is no summary of timings: {error}") from error
+    return found
 
 
 def _rows(summary: Any) -> list[Row]:

@@ -70,6 +70,14 @@ def test_a_file_that_is_something_else_is_a_usage_error(run, tmp_path, text):
     assert "line 1 is no summary of timings" in done.output
 
 
+def test_a_line_is_bounded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("hookframe_timing.summary._LONGEST", 100)
+    (tmp_path / "other").write_text("[" * 101)
+    done = run(tmp_path / "other")
+    assert done.exit_code == 2
+    assert "line 1 is no summary of timings: it is longer than 100 bytes" in done.output
+
+
 @pytest.mark.parametrize("arguments", [("none",), (), ("--slow-us", "0", "none")])
 def test_usage(run, arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
