@@ -104,9 +104,8 @@ class CaptureJob:
         :raises CacheFileError: if a shard cannot be written.
         """
         record = self.record()
-        with self.model.root.capture(
-            list(self.names), device="cpu"
-        ) as cache:  # what is refused leaves no trace on disk
+        # first, so that what is refused leaves no trace on disk
+        with self.model.root.capture(list(self.names), device="cpu") as cache:
             refuse_nothing(record.points, cache.skipped)
         lock = FileLock(self.out / ".lock", timeout=0)
         try:

@@ -83,7 +83,7 @@ def _mistake(found: Any, place: Place, facts: Any, document: type[BaseModel] | N
         return place, str(found["ctx"]["error"])
     if kind.startswith(("union_tag", "model_")):
         return _operation(place, facts)
-    text = _KINDS.get(kind, found["msg"].lower()).format(**found.get("ctx", {}))
+    text = _KINDS[kind].format(**found.get("ctx", {})) if kind in _KINDS else found["msg"].lower()
     return place, f"is {shortened(found['input'])}: {text}"
 
 

@@ -225,6 +225,18 @@ def test_a_beam_that_takes_the_place_of_another_is_noticed_too(decoder):
     assert [step.reordered for step in cache.steps] == [False, False, True]
 
 
+def test_an_estimate_in_between_forwards_does_not_hide_that_rows_moved(decoder):
+    def estimated(past):
+        assert capture.estimate(torch.tensor([[1, 2]])).nbytes > 0
+        return past
+
+    for between, moved in ((estimated, False), (lambda past: taken(1, 0)(estimated(past)), True)):
+        capture = decoder.capture("hook_embed")
+        with capture as cache:
+            decode_twice(decoder, between)
+        assert [step.reordered for step in cache.steps] == [False, False, moved]
+
+
 @pytest.mark.parametrize(
     "harmless", [taken(0, 1), lambda past: [tuple(part.clone() for part in layer) for layer in past]]
 )
