@@ -16,7 +16,7 @@ from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.describing import describe
-from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
+from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
 from hookframe.core.removing import detach_all, tell_removed
@@ -216,7 +216,7 @@ class HookContext(Generic[Root]):
             exact = self._batch is not None and self._batch.exact
             backward_too = self.reset and self.route != "run_with_hooks"
             stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
-            silent = silent_hooks(stayed, backward_too=backward_too) if exact else []
+            silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
             self._review_run(silent, cached)
             if silent:
                 warn_of_silence(self.root, silent, attachments)
