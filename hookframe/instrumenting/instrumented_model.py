@@ -12,7 +12,7 @@ from torch import nn
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.admitting import next_operation
 from hookframe.core.carried import CarriedHook, carry, revive
-from hookframe.core.evidence import warn_of_lost_hooks
+from hookframe.core.evidence import is_compiled_elsewhere, warn_of_lost_hooks
 from hookframe.core.handles import Attachment
 from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.hook_point import attach
@@ -157,12 +157,10 @@ class InstrumentedModel(HookedRootModule):
     def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
         """True if hooks were asked for at the model's own input or output: these wait for a call of the model alone.
 
-        Its ``.forward()`` called directly passes them by, unseen.
+        Its ``.forward()`` called directly passes them by, unseen; and so does code that was compiled before passes all by.
         """
-        return any(
-            attachment.exact and isinstance(attachment.point, ModulePoint) and not attachment.point.module_name
-            for attachment in attachments
-        )
+        points = [a.point for a in attachments if a.exact and isinstance(a.point, ModulePoint)]
+        return any(not point.module_name for point in points) or (bool(points) and is_compiled_elsewhere(self.wrapped))
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

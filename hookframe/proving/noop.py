@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hookframe.core.effects import read_only
 from hookframe.core.names import select
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import NamesFilter
-from hookframe.errors import NoopCheckFailed
+from hookframe.errors import HookDidNotFireWarning, NoopCheckFailed
 from hookframe.instrumenting.instrument import instrument
 from hookframe.proving.bits import copied, same_bits, tensors_in
 from hookframe.proving.reasons import reason_for
@@ -120,7 +121,7 @@ class _Check:
 
         hooks: list[tuple[Callable[[str], bool], Any]] = [(wanted.__contains__, observe)] if wanted else []
         args, kwargs = copied(self.args), copied(self.kwargs)
-        with _undone(self.root), self.root.hooks(hooks, hooks if self.gradients else ()):
+        with _undone(self.root), _silence_allowed(), self.root.hooks(hooks, hooks if self.gradients else ()):
             output = self.root(*args, **kwargs)
             found = tensors_in(output)
             if self.gradients:
@@ -153,6 +154,14 @@ def _arguments(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     raise TypeError(
         f"inputs is a {type(inputs).__name__}: give one tensor, a sequence of positional arguments, or a mapping of keywords"
     )
+
+
+@contextmanager
+def _silence_allowed() -> Iterator[None]:
+    """Observers that never fire are part of the report."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HookDidNotFireWarning)
+        yield
 
 
 @contextmanager
