@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-__all__ = ["NAMES", "Bare", "Block", "Inline", "stack_of"]
+__all__ = ["FLOORS", "NAMES", "Bare", "Block", "Inline", "stack_of"]
 
 NAMES = (
     "hook_resid_pre", "hook_scale_1", "hook_normalized_1", "hook_q", "hook_k", "hook_v", "hook_attn_scores",
@@ -172,11 +172,11 @@ class Inline(nn.Module):
 
 
 class Watched(nn.Module):
-    """The stack with every activation and every gradient kept by hand: the floor of caching both."""
+    """The stack with every activation and every gradient kept by hand, in one of the ways of :data:`FLOORS`."""
 
-    def __init__(self, weights: list[Weights]) -> None:
+    def __init__(self, weights: list[Weights], keep: Keep) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([WatchedBlock(w, index) for index, w in enumerate(weights)])
+        self.blocks = nn.ModuleList([WatchedBlock(w, index, keep) for index, w in enumerate(weights)])
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         cache: dict[str, torch.Tensor] = {}
@@ -186,22 +186,19 @@ class Watched(nn.Module):
 
 
 class WatchedBlock(nn.Module):
-    """The same block, with a tensor hook beside each of the 17 lines."""
+    """The same block, with 17 calls that keep the activation and its gradient."""
 
-    def __init__(self, weights: Weights, index: int) -> None:
+    def __init__(self, weights: Weights, index: int, way: Keep) -> None:
         super().__init__()
-        self.w = weights
+        self.w, self.way = weights, way
         self.n = tuple(f"blocks.{index}.{name}" for name in NAMES)
 
     def forward(self, x: torch.Tensor, cache: dict[str, torch.Tensor]) -> torch.Tensor:
-        w = self.w
+        w, way = self.w, self.way
         names = iter(self.n)
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
-            name = next(names)
-            cache[name] = tensor.detach()
-            tensor.register_hook(partial(_set, cache, f"{name}_grad"))
-            return tensor
+            return way(tensor, cache, next(names))
 
         before = keep(x)
         normal = keep(before / keep(w.scale(before)) * w.norm_1)
@@ -214,8 +211,39 @@ class WatchedBlock(nn.Module):
         return keep(middle + keep(w.outer(post)))
 
 
+class _Alias(torch.autograd.Function):
+    """The identity, which keeps the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, cache: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+        ctx.cache, ctx.name = cache, name
+        return tensor.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        ctx.cache[ctx.name] = gradient
+        return gradient, None, None
+
+
+def _with_tensor_hook(tensor: torch.Tensor, cache: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    """With the gradients of the tensor's other users; none if it is a view that is changed in place."""
+    cache[name] = tensor.detach()
+    tensor.register_hook(partial(_set, cache, f"{name}_grad"))
+    return tensor
+
+
+def _with_alias(tensor: torch.Tensor, cache: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    """With the gradient of what is sent on alone, whatever is done to it."""
+    cache[name] = tensor.detach()
+    return _Alias.apply(tensor, cache, f"{name}_grad")  # type: ignore[no-any-return,no-untyped-call]  # torch
+
+
 def _set(cache: dict[str, torch.Tensor], name: str, gradient: torch.Tensor) -> None:
     cache[name] = gradient
+
+
+Keep: TypeAlias = Callable[[torch.Tensor, dict[str, torch.Tensor], str], torch.Tensor]
+FLOORS: dict[str, Keep] = {"tensor hooks": _with_tensor_hook, "autograd function": _with_alias}
 
 
 def weights_of(layers: int, width: int, heads: int) -> list[Weights]:

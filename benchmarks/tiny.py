@@ -10,7 +10,7 @@ import torch
 from benchmarks.micro import manager_of
 from benchmarks.peers import transformer_lens
 from benchmarks.row import Row
-from benchmarks.stack import NAMES, Bare, Inline, Watched, names_in, stack_of, weights_of
+from benchmarks.stack import FLOORS, NAMES, Bare, Inline, Watched, names_in, stack_of, weights_of
 from benchmarks.timing import interleaved
 from hookframe import HookedRootModule, HookPoint
 
@@ -24,7 +24,7 @@ def stacks(layers: int, width: int, heads: int) -> dict[str, Any]:
     torch.manual_seed(0)
     weights = weights_of(layers, width, heads)
     found: dict[str, Any] = {"hookframe": stack_of(HookedRootModule, HookPoint, weights), "bare": Bare(weights)}
-    found["inline"], found["watched"] = Inline(weights), Watched(weights)
+    found |= {"inline": Inline(weights)} | {how: Watched(weights, keep) for how, keep in FLOORS.items()}
     lens = transformer_lens()
     if lens is not None:
         found["TransformerLens"] = stack_of(lens.HookedRootModule, lens.HookPoint, weights)
@@ -37,7 +37,7 @@ def rows(
     """Rows 3, 4 and 6, and what idle points cost."""
     models = stacks(layers, width, heads)
     x = torch.randn(1, pos, width)
-    systems = {name: model for name, model in models.items() if name not in ("bare", "inline", "watched")}
+    systems = {name: model for name, model in models.items() if name not in ("bare", "inline", *FLOORS)}
     bare: Cases = {"bare": lambda: models["bare"](x)}
     with torch.no_grad():
         cases: Cases = {s: lambda m=m: m(x) for s, m in systems.items()}
@@ -75,25 +75,30 @@ def backward(systems: dict[str, Any], models: dict[str, Any], x: torch.Tensor, r
     """Row 6: every activation and every gradient."""
 
     x = x.clone().requires_grad_()
-    bare, watched = models["bare"], models["watched"]
+    bare, parameters = models["bare"], [*models["bare"].parameters()]  # the same ones in all
+
+    def forget() -> None:
+        for parameter in parameters:
+            parameter.grad = None
 
     def plain() -> None:
         bare(x).sum().backward()
-        bare.zero_grad()
+        forget()
 
-    def by_hand() -> None:
-        watched(x)[0].sum().backward()
-        watched.zero_grad()
+    def by_hand(model: Any) -> None:
+        model(x)[0].sum().backward()
+        forget()
 
     def all_of(model: Any) -> None:
         _, cache = model.run_with_cache(x, loss=True, incl_bwd=True)
-        model.zero_grad()
+        forget()
         assert len(cache) == 2 * len([*names_in(len(model.blocks))])
 
     cases: Cases = {s: lambda m=m: all_of(m) for s, m in systems.items()}
+    floors = {f"{how} by hand": lambda m=models[how]: by_hand(m) for how in FLOORS}
     return Row(
         number="6", what=f"{label}: all activations and gradients, forward and backward",
-        seconds=interleaved(cases | {"bare": plain, "tensor hooks by hand": by_hand}, max(rounds // 3, 3)), limits={"bare": 1.40},
+        seconds=interleaved(cases | {"bare": plain, **floors}, max(rounds // 3, 3)), limits={"bare": 1.40},
     )  # fmt: skip
 
 

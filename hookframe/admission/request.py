@@ -133,7 +133,8 @@ class CacheRequest:
     :ivar points: names of the points, in the model's order.
     :ivar device: the device that the cached tensors will live on, as torch prints it; None if the model has no parameters.
     :ivar gradients: True if gradients are cached as well.
-    :ivar estimated_bytes: how much the cache will hold, None where nobody has estimated it.
+    :ivar estimated_bytes: how much the cache will hold; None where nobody has estimated it. A capture that estimates asks a
+        second time, with the bytes.
     """
 
     index: int = 0

@@ -154,11 +154,12 @@ class Captured(ActivationCache):
         """One activation of a prompt and of all that was generated from it, joined along the position.
 
         ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. The look-up is that of
-        ``cache[name, layer, part]``. Rows are taken to be the same texts throughout, which a beam search does not keep.
+        ``cache[name, layer, part]``.
 
         :param generation: which of :attr:`generations`.
         :raises UnknownActivation: if it is not there in each step, once.
-        :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not.
+        :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not; or if a
+            row is not the same text in each step, as in a beam search.
         """
         found = find_short(self._names(), name, layer, part)
         steps = self._generation(generation)
@@ -183,6 +184,12 @@ class Captured(ActivationCache):
         groups = self.generations
         if not -len(groups) <= index < len(groups):
             raise UnknownActivation(f"there is no generation {index}: {len(groups)} were captured")
+        moved = next((number for number in groups[index][1:] if self.steps[number].reordered), None)
+        if moved is not None:
+            raise ActivationShapeError(
+                f"the rows of step {moved} go on from other rows of step {moved - 1}, as a beam search has it, so no sequence "
+                f"can be made of them: take the values of each step, step({moved}), or generate with num_beams=1"
+            )
         return groups[index]
 
     def _real(self, steps: list[int], batch: int, length: int) -> torch.Tensor:
@@ -196,8 +203,9 @@ class Captured(ActivationCache):
         dim = self._pos_dim(name)
         values: list[torch.Tensor] = []
         for index in steps:
-            value = self.get(self.key_of(Place(name, index)))
-            if value is None or (self.get(self.key_of(Place(name, index, 1))) is not None and self._by_place):
+            value = dict.get(self, self.key_of(Place(name, index)))
+            again = self._by_place and Place(name, index, 1).key in self.keys()
+            if value is None or again:
                 raise UnknownActivation(f"{name!r} has not one value in step {index}, so no sequence can be made of it")
             length = self.steps[index].length
             expected = (*values[0].shape[:dim], length, *values[0].shape[dim:][1:]) if values else None
@@ -219,8 +227,14 @@ class Captured(ActivationCache):
     def _names(self) -> Collection[str]:
         return dict.fromkeys(Place.of(key).name for key in self)
 
+    def _count_of(self, name: str) -> int:
+        return len(self._keys_of(name))
+
+    def _keys_of(self, name: str) -> list[str]:
+        return [key for key in self if Place.of(key).name == name]
+
     def _value_of(self, name: str) -> torch.Tensor:
-        keys = [key for key in self if Place.of(key).name == name]
+        keys = self._keys_of(name)
         if len(keys) != 1:
             shown = ", ".join(map(repr, keys[:3])) + (f" … {keys[-1]!r}" if len(keys) > 3 else "")
             raise UnknownActivation(

@@ -12,14 +12,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from hookframe.admission.request import CacheRequest
 from hookframe.capture.captured import Captured, Place, too_large
-from hookframe.capture.clock import Clock
+from hookframe.capture.clock import Beginning, Clock
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
-from hookframe.capture.naming import named_points, names_of
+from hookframe.capture.manifest import MANIFEST
+from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
-from hookframe.capture.step import CACHES, read_step
+from hookframe.capture.step import CACHES
+from hookframe.core.admitting import review_or_raise
 from hookframe.core.cache_sink import CachingFunction
+from hookframe.core.devices import device_in_force
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
@@ -60,7 +64,7 @@ class Capture:
         self.cache = Captured()
         self._spool: Spool | None = None
         self._stack: ExitStack | None = None
-        self._fitted: dict[Any, int] = {}
+        self._fitted: dict[Any, int | None] = {}  # None where it cannot be told
         self._versions: dict[Place, tuple[torch.Tensor, int]] = {}
 
     def __enter__(self) -> Captured:
@@ -69,7 +73,7 @@ class Capture:
         cache = self.cache = Captured().came_from(self.root)
         cache.max_bytes, cache.keep = self.max_bytes, self._keep
         self._versions, self._fitted = {}, {}
-        selected = named_points(self.root, self.names)
+        selected = self.root.select_points(self.names)
         cache.pos_dims = {s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None}
         with ExitStack() as stack:
             _, hooks, _ = self.root.get_caching_hooks(names_of(selected), cache=cache, **self.options)
@@ -87,6 +91,7 @@ class Capture:
     def _opened_spool(self, directory: Path, hooks: Sequence[HookSpecification]) -> Spool:
         spool = Spool(directory, self.cache.put)
         spool.open()
+        write_manifest(directory, self.cache, {}, complete=False)
         for _, function in hooks:
             if isinstance(function, CachingFunction):
                 function.sink.copier = spool.copier
@@ -102,14 +107,38 @@ class Capture:
     def estimate(self, *args: Any, **kwargs: Any) -> Estimate:
         """What one forward with these inputs will cache; nothing is computed, and nothing cached.
 
-        Call it inside the context or outside, where it passes the same admission as the capture itself.
+        Call it inside the context or outside, where it passes the same admission as the capture itself; which is asked once
+        more, with the bytes.
 
         :raises EstimateError: if what the model does depends on values, or another hook function is attached, which
             would be called with tensors that hold none.
+        :raises HookDenied: if so many bytes are refused.
         """
         if self._stack is None:
             with self:
                 return self.estimate(*args, **kwargs)
+        told = self.trace(*args, **kwargs)
+        self.review(self.cache.held + told.nbytes)
+        return told
+
+    def review(self, nbytes: int) -> None:
+        """Ask admission about a cache of so many bytes, before it is filled.
+
+        :raises HookDenied: if it is refused.
+        """
+        controller = self.root.controller
+        if controller.wants("check_cache"):
+            device = device_in_force(self.root, self.options["device"])
+            request = CacheRequest(
+                points=tuple(selected.name for selected in self.root.select_points(self.names)),
+                device=None if device is None else str(device),
+                estimated_bytes=nbytes,
+                route="hooks",
+            )
+            review_or_raise(controller.review_cache(request, self.root))
+
+    def trace(self, *args: Any, **kwargs: Any) -> Estimate:
+        """As :meth:`estimate` inside of the context, without asking admission about the bytes."""
         points: list[PointEstimate] = []
         self._refuse_other_functions()
         self.cache.tally = lambda name, value: points.append(PointEstimate.of(name, value))
@@ -128,13 +157,13 @@ class Capture:
                         "values: estimate before it is attached"
                     )
 
-    def _begin(self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _begin(self, beginning: Beginning) -> None:
         cache = self.cache
         if cache.tally is not None:
             return
-        step = read_step(len(cache.steps), inputs)
+        step = beginning.step(len(cache.steps))
         if self.max_bytes is not None and not step.past:
-            self._refuse_beforehand(self.max_bytes, args, kwargs)
+            self._refuse_beforehand(self.max_bytes, beginning.args, beginning.kwargs)
         cache.begin(step)
 
     def _refuse_beforehand(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -145,12 +174,15 @@ class Capture:
         key = _signature(args, plain)
         if key not in self._fitted:
             try:
-                self._fitted[key] = self.estimate(*args, **plain).nbytes
+                self._fitted[key] = self.trace(*args, **plain).nbytes
             except EstimateError:
-                self._fitted[key] = 0
+                self._fitted[key] = None
         needed = self._fitted[key]
+        if needed is None:
+            return
         if self.cache.held + needed > most:
             raise too_large(f"a forward with {needed:,} bytes of activations", self.cache.held, most)
+        self.review(self.cache.held + needed)
 
     def _keep(self, place: Place, value: torch.Tensor) -> bool:
         if self.options["clone"] == "never" and not value.is_inference():
@@ -168,6 +200,8 @@ class Capture:
         fresh = sorted(set(stale) - set(cache.stale))
         cache.stale = tuple(stale)
         if kind is not None:
+            if spool is not None and not spool.files:
+                (spool.directory / MANIFEST).unlink(missing_ok=True)  # as if it had never begun
             return
         if spool is not None:
             write_manifest(spool.directory, cache, spool.files)

@@ -1,16 +1,37 @@
-"""Notices that a forward begins, while a capture is open."""
+"""Notices that a forward begins and ends, while a capture is open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
+from torch.compiler import is_dynamo_compiling
+from torch.utils.hooks import RemovableHandle
 
-from hookframe.capture.step import inputs_by_name
+from hookframe.capture.row_watch import RowWatch
+from hookframe.capture.step import Step, inputs_by_name, read_step
 from hookframe.core.scope import Scope
+from hookframe.instrumenting.inert import Inert
 
-__all__ = ["Clock"]
+__all__ = ["Beginning", "Clock"]
+
+
+class Beginning(NamedTuple):
+    """A forward that begins.
+
+    :ivar inputs: its arguments, by the names of the parameters.
+    :ivar reordered: True if the key-value cache has other rows than the forward before left there.
+    """
+
+    inputs: Mapping[str, Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    reordered: bool
+
+    def step(self, index: int) -> Step:
+        """What is known of it, as the capture's step number ``index``."""
+        return read_step(index, self.inputs, reordered=self.reordered)
 
 
 class Clock:
@@ -21,24 +42,56 @@ class Clock:
 
     hookframe_managed = True
 
-    def __init__(self, begins: Callable[[Mapping[str, Any], tuple[Any, ...], dict[str, Any]], None]) -> None:
+    def __init__(self, begins: Callable[[Beginning], None]) -> None:
         self._begins = begins
         self._scope = Scope()
-        self._handle: Any = None
+        self._rows = RowWatch()
+        self._handles: list[RemovableHandle] = []
 
     def start(self, module: nn.Module) -> None:
         """Listen to calls of ``module``."""
         self._scope.open()
-        self._handle = module.register_forward_pre_hook(self, with_kwargs=True)
+        self._handles = [
+            module.register_forward_pre_hook(self, with_kwargs=True),
+            module.register_forward_hook(_End(self), with_kwargs=True),
+        ]
 
     def stop(self) -> None:
         """Listen no longer; a second call does nothing."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        if self._handles:
+            for handle in self._handles:
+                handle.remove()
+            self._handles = []
+            self._rows.forget()
             self._scope.close()
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward of ``module`` begins."""
         if self._scope.active:
-            self._begins(inputs_by_name(module.forward, args, kwargs), args, kwargs)
+            inputs = inputs_by_name(module.forward, args, kwargs)
+            self._begins(Beginning(inputs, args, kwargs, self._rows.have_moved(inputs)))
+
+    def ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """A forward of ``module`` has ended."""
+        if self._scope.active:
+            self._rows.look(inputs_by_name(module.forward, args, kwargs), output)
+
+    def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
+        """A copy of the model is not captured."""
+        return Inert, ()
+
+
+class _End:
+    """The forward hook of a clock."""
+
+    hookframe_managed = True
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if not is_dynamo_compiling():  # compiled code shows no key-value cache
+            self._clock.ends(module, args, kwargs, output)
+
+    def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
+        return Inert, ()

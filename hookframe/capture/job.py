@@ -13,7 +13,7 @@ import hookframe
 from hookframe.capture.captured import Captured, Place, too_large
 from hookframe.capture.job_record import RECORD, CompleteCapture, JobRecord, ShardFacts, committed_shards, shard_name
 from hookframe.capture.manifest import MANIFEST, SavedFile, dump
-from hookframe.capture.naming import named_points, names_of
+from hookframe.capture.naming import names_of
 from hookframe.capture.provenance import model_facts, plugins_digest, policy_digest
 from hookframe.capture.shards import SUFFIX, file_digest, replaced_whole, write_shard
 from hookframe.capture.text_model import TextModel, weights_digest
@@ -78,9 +78,10 @@ class CaptureJob:
             hookframe=hookframe.__version__,
             model=model_facts(root),
             weights=weights_digest(root),
+            device=next((value.device.type for value in root.parameters()), "cpu"),
             policy=policy_digest(root.controller),
             plugins=plugins_digest(root.controller),
-            points=tuple(str(name) for name in names_of(named_points(root, list(self.names)))),
+            points=tuple(str(name) for name in names_of(root.select_points(list(self.names)))),
             texts=self.texts.path.name,
             texts_digest=self.survey.digest,
             rows=self.survey.rows,

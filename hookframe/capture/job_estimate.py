@@ -41,7 +41,7 @@ def estimate_job(job: CaptureJob) -> JobEstimate:
     Attaches the hooks of the capture as it will, so that what admission would refuse is refused here.
 
     :raises EstimateError: if the bytes cannot be told without running the model.
-    :raises HookDenied: if the admission refuses.
+    :raises HookDenied: if the admission refuses, which is told the bytes.
     :raises CaptureInputError: if a text cannot be used.
     """
     sizes: Counter[tuple[int, int]] = Counter()
@@ -58,7 +58,7 @@ def estimate_job(job: CaptureJob) -> JobEstimate:
         points: dict[str, None] = {}
         known: dict[tuple[int, int], int] = {}
         for size in _spread(sorted(sizes)):
-            estimate = capture.estimate(**_like(example, size))
+            estimate = capture.trace(**_like(example, size))
             known[size] = estimate.nbytes
             points.update(dict.fromkeys(point.name for point in estimate.points))
         for size in set(sizes) - set(known):
@@ -67,7 +67,8 @@ def estimate_job(job: CaptureJob) -> JobEstimate:
         if missing:
             known = _completed({s: n for s, n in known.items() if n >= 0}, missing)
         cache.steps.clear()
-    total = sum(known[size] * count for size, count in sizes.items())
+        total = sum(known[size] * count for size, count in sizes.items())
+        capture.review(total)
     return JobEstimate(points=tuple(points), rows=rows, batches=sum(sizes.values()), nbytes=total)
 
 

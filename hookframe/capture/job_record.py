@@ -22,6 +22,7 @@ class JobRecord(Facts):
     """What a capture is: everything that its shards depend on, and what was in force when it began.
 
     :ivar weights: a digest of the model's weights.
+    :ivar device: the type of the device that computes; others round otherwise.
     :ivar points: the hook points, in the model's order.
     :ivar texts: the name of the file of texts.
     :ivar rows: how many texts.
@@ -32,6 +33,7 @@ class JobRecord(Facts):
     hookframe: Text
     model: ModelFacts
     weights: Digest
+    device: Text = "cpu"
     policy: Digest | None
     plugins: Digest | None
     points: Annotated[tuple[Text, ...], Field(max_length=1_000_000)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -55,13 +55,15 @@ class ModelFacts(Facts):
     """Which model it was.
 
     :ivar kind: the name of its class.
-    :ivar id: how it was loaded, if it says so: a name on a hub, or a path.
+    :ivar id: its name on a hub, if it says so; never a path of the machine that it was loaded on.
     :ivar revision: which version of that, if it says so.
+    :ivar config: a digest of its configuration, where it has one and no name on a hub.
     """
 
     kind: Text
     id: Text | None = None
     revision: Text | None = None
+    config: Digest | None = None
 
 
 class SavedFile(Facts):
@@ -89,6 +91,7 @@ class SavedStep(Facts):
     past: Count
     batch: Count | None
     length: Count | None
+    reordered: bool = False
 
 
 class CacheManifest(Facts):
@@ -96,12 +99,14 @@ class CacheManifest(Facts):
 
     :ivar policy: the digest of the policy in force when it was saved, if there was one.
     :ivar plugins: the digest of the set of plugins at work then.
+    :ivar complete: False while a capture writes beside it; it stays so if that is interrupted.
     :ivar steps: the forwards of a capture; None for the cache of one run.
     :ivar positions: name → the dimension that is the position, where a point says so.
     """
 
     format: Literal["hookframe-cache"] = "hookframe-cache"
     version: Literal[1] = 1
+    complete: bool = True
     hookframe: Text
     model: ModelFacts
     policy: Digest | None = None
@@ -128,8 +133,3 @@ class CacheManifest(Facts):
 def dump(facts: Facts) -> bytes:
     """``facts`` as JSON, one field a line, as :meth:`Facts.read` takes them."""
     return facts.model_dump_json(indent=1).encode() + b"\n"
-
-
-def plain(value: Any) -> str | None:
-    """A fact about a model as text, if it is one; cut to what a manifest holds."""
-    return value[:4096] if isinstance(value, str) and value else None

@@ -71,11 +71,16 @@ def _shards(cache: ActivationCache) -> list[list[str]]:
 
 
 def write_manifest(
-    directory: Path, cache: ActivationCache, files: Mapping[str, Sequence[str] | Sequence[Place]]
+    directory: Path,
+    cache: ActivationCache,
+    files: Mapping[str, Sequence[str] | Sequence[Place]],
+    *,
+    complete: bool = True,
 ) -> None:
     """Write what :func:`load_cache` needs beside files of tensors that are there already.
 
     :param files: file → the keys, or the places, of what is in it.
+    :param complete: False for a directory that is to be filled: until it is written again, nobody loads it.
     :raises CacheFileError: if it cannot be written.
     """
     controller = current_controller() if cache.model is None else cache.model.controller
@@ -87,6 +92,7 @@ def write_manifest(
         names.append(_STEPS)
     saved = cache._saved
     manifest = CacheManifest(
+        complete=complete,
         hookframe=hookframe.__version__,
         model=model_facts(cache.model) if saved is None else saved.model,
         policy=policy_digest(controller) if saved is None else saved.policy,
@@ -122,13 +128,18 @@ def _saved_tensor(cache: ActivationCache, file: str, where: str | Place) -> Save
 
 
 def _saved_step(step: Step) -> SavedStep:
-    return SavedStep(phase=step.phase, past=step.past, batch=step.batch, length=step.length)
+    return SavedStep(phase=step.phase, past=step.past, batch=step.batch, length=step.length, reordered=step.reordered)
 
 
 def load_cache(path: str | os.PathLike[str], *, device: DeviceType = None, verify: bool = False) -> ActivationCache:
     """The body of ``ActivationCache.load``."""
     directory = Path(path)
     manifest = CacheManifest.read(directory / MANIFEST)
+    if not manifest.complete:
+        raise CacheFileError(
+            f"the capture that writes to {str(directory)!r} has not ended, or was interrupted by an exception or a kill: "
+            "nothing says what its files hold; capture again, to an empty directory"
+        )
     files = {file.name: _tensors_in(directory, file, verify) for file in manifest.files}
     items = {saved.key: _checked(saved, files[saved.file], device) for saved in manifest.tensors}
     cache = ActivationCache(items) if manifest.steps is None else Captured(items)
@@ -174,4 +185,5 @@ def _step(index: int, saved: SavedStep, positions: Mapping[str, Any]) -> Step:
         batch=saved.batch,
         length=saved.length,
         positions=positions.get(str(index)),
+        reordered=saved.reordered,
     )

@@ -28,6 +28,7 @@ class Step:
     :ivar length: positions of the input; None if its tensor has one dimension.
     :ivar positions: int64 ``[batch, length]``: the place of each token in its own text, from 0, and -1 for padding, from
         the attention mask; None if the input does not say which are padded.
+    :ivar reordered: True if its rows go on from other rows of the forward before, as those of a beam search do.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Step:
     batch: int | None = None
     length: int | None = None
     positions: torch.Tensor | None = None
+    reordered: bool = False
 
 
 def inputs_by_name(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,13 +51,16 @@ def inputs_by_name(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: M
     return named | {str(place): value for place, value in enumerate(starred)} | dict(kwargs)
 
 
-def read_step(index: int, inputs: Mapping[str, Any]) -> Step:
-    """What the inputs of one forward say about it."""
+def read_step(index: int, inputs: Mapping[str, Any], *, reordered: bool = False) -> Step:
+    """What the inputs of one forward say about it.
+
+    :param reordered: what is known besides; see :class:`Step`.
+    """
     first = next((value for value in inputs.values() if isinstance(value, torch.Tensor)), None)
     tokens = next((inputs[name] for name in _TOKENS if isinstance(inputs.get(name), torch.Tensor)), first)
     past = max(_length_of(inputs.get(name)) for name in CACHES)
     if tokens is None or tokens.dim() == 0:
-        return Step(index=index, past=past, phase="decode" if past else "prompt")
+        return Step(index=index, past=past, phase="decode" if past else "prompt", reordered=reordered)
     batch, length = tokens.shape[0], tokens.shape[1] if tokens.dim() > 1 else None
     return Step(
         index=index,
@@ -64,6 +69,7 @@ def read_step(index: int, inputs: Mapping[str, Any]) -> Step:
         batch=batch,
         length=length,
         positions=None if length is None else _positions(inputs.get("attention_mask"), batch, length, past),
+        reordered=reordered,
     )
 
 

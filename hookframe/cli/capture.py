@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hookframe.cli.devices import on_device
+from hookframe.cli.in_force import leaving_out
+from hookframe.cli.plugins import asking
 from hookframe.cli.sizes import SIZE, human
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from hookframe.capture.job import CaptureJob
+    from hookframe.capture.job import CaptureJob, Progress
 
 __all__ = ["command"]
 
@@ -37,10 +40,13 @@ _INTERRUPTED = 130
 @click.option("--max-bytes", type=SIZE, help="Refuse to write more: 500MB, 2GiB.")
 @click.option("--shard-bytes", type=SIZE, default="32MiB", show_default=True, help="Close a shard when it is so large.")
 @click.option("--family", help="The family of the model, if hookframe cannot tell.")
+@on_device
+@asking.no_plugin
 @click.option("--dry-run", is_flag=True, help="Say what would be captured, and ask admission; run and write nothing.")
 @click.pass_context
 def command(
     ctx: click.Context,
+    *,
     model: str,
     names: tuple[str, ...],
     texts: Path,
@@ -51,6 +57,8 @@ def command(
     max_bytes: int | None,
     shard_bytes: int,
     family: str | None,
+    device: str | None,
+    without: tuple[str, ...],
     dry_run: bool,
 ) -> None:
     """Write the activations of every text in a file to shards of tensors.
@@ -62,20 +70,20 @@ def command(
     from hookframe.capture.texts import TextFile
     from hookframe.cli.text_models import open_text_model
 
-    opened = open_text_model(model, family=family, max_length=max_length)
-    job = CaptureJob(
-        model=opened,
-        names=names,
-        texts=TextFile(texts, field),
-        out=out,
-        batch_size=batch_size,
-        shard_bytes=shard_bytes,
-        max_bytes=max_bytes,
-    )
-    if dry_run or max_bytes is not None:
-        _estimate(job, show=dry_run)
-    if not dry_run:
-        ctx.exit(_run(job))
+    with leaving_out(without):
+        job = CaptureJob(
+            model=open_text_model(model, family=family, max_length=max_length, device=device),
+            names=names,
+            texts=TextFile(texts, field),
+            out=out,
+            batch_size=batch_size,
+            shard_bytes=shard_bytes,
+            max_bytes=max_bytes,
+        )
+        if dry_run or max_bytes is not None or job.model.root.controller.wants("check_cache"):
+            _estimate(job, show=dry_run)
+        if not dry_run:
+            ctx.exit(_run(job))
 
 
 def _estimate(job: CaptureJob, *, show: bool) -> None:
@@ -104,23 +112,25 @@ def _estimate(job: CaptureJob, *, show: bool) -> None:
 
 
 def _run(job: CaptureJob) -> int:
-    from hookframe.capture.job import Progress
-
-    last = Progress(0, 0)
+    told: list[Progress] = []
+    total = job.survey.rows
     with _bar() as bar:
-        task = bar.add_task("", total=job.survey.rows, rows=0, size=human(0))
+        task = bar.add_task("", total=total, rows=0, size=human(0))
 
         def tell(progress: Progress) -> None:
-            nonlocal last
-            last = progress
+            if not told and 0 < progress.rows < total:
+                bar.console.print(f"going on after {progress.rows:,} of {total:,} rows", highlight=False)
+            told.append(progress)
             bar.update(task, completed=progress.rows, rows=f"{progress.rows:,}", size=human(progress.nbytes))
 
         try:
             job.run(tell)
         except KeyboardInterrupt:
-            click.echo(f"stopped after {last.rows:,} rows: call it again to go on", err=True)
+            rows = told[-1].rows if told else 0
+            click.echo(f"stopped after {rows:,} rows: call it again to go on", err=True)
             return _INTERRUPTED
-    click.echo(f"{last.rows:,} rows, {human(last.nbytes)} of activations in {job.out}")
+    done = "already complete: " if told[0].rows == total else ""
+    click.echo(f"{done}{total:,} rows, {human(told[-1].nbytes)} of activations in {job.out}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from hookframe.errors import PolicyError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from hookframe.host.manager import PluginManager
     from hookframe.policy.policy import Policy
 
-__all__ = ["in_force", "installed_plugins", "loading_in_force"]
+__all__ = ["in_force", "installed_plugins", "leaving_out", "loading_in_force"]
 
 
 def in_force() -> Policy:
@@ -38,6 +39,16 @@ def _readable() -> Found:
     if found.unreadable:
         raise PolicyError([mistake for _, error in found.unreadable for mistake in error.mistakes])
     return found
+
+
+def leaving_out(without: Collection[str]) -> AbstractContextManager[object]:
+    """Decide with the installed plugins but these, under the policy in force; with none to leave out, as it is decided now."""
+    if not without:
+        return nullcontext()
+    from hookframe.host.using import use_plugins
+    from hookframe.policy.governing import governed_manager
+
+    return use_plugins(governed_manager(without=without))
 
 
 def installed_plugins(rules: LoadingRules, without: Collection[str], *, only: str | None = None) -> PluginManager:

@@ -55,15 +55,8 @@ def command(
     MODEL is 'demo', module:object, or what transformers loads: a directory, a .gguf file, or a configuration as a .json
     file, which gives random weights. On a probe, the exit code is 1 if a check of the family does not hold.
     """
-    from hookframe.instrumenting.instrumented_model import InstrumentedModel
-    from hookframe.instrumenting.probing import probe as probe_points
-
     root = open_any_model(model, family=family, eager=eager)
-    if probe and not isinstance(root, InstrumentedModel):
-        raise click.UsageError(
-            f"{model} has hook points of its own, and no family that says how to run it: leave out --probe"
-        )
-    tried = probe_points(root) if probe else None
+    tried = _probed(model, root) if probe else None
     rows = [row for row in _rows(root, tried) if any(fnmatch.fnmatchcase(name, names) for name in row.names)]
     if not rows:
         raise click.UsageError(f"no hook point of {model} has a name like {names!r}")
@@ -75,18 +68,40 @@ def command(
         ctx.exit(asking.FINDINGS)
 
 
+def _probed(model: str, root: Any) -> Probing:
+    from hookframe.errors import HookDenied, HookframeError
+    from hookframe.instrumenting.probing import probe
+
+    try:
+        return probe(root)
+    except HookDenied:
+        raise
+    except HookframeError as error:
+        raise click.UsageError(f"{model} cannot be probed: {error}; or leave out --probe") from error
+    except Exception as error:
+        raise click.UsageError(
+            f"{model} cannot be run on a probe ({type(error).__name__}: {error}): leave out --probe"
+        ) from error
+
+
 def _rows(root: Any, tried: Probing | None) -> Iterator[_Row]:
+    """The points of modules that can be called; a list of modules has some as well, where nothing can fire."""
+    from hookframe.instrumenting.snapshot import is_called
+
     points: dict[int, tuple[Any, list[str]]] = {}
     for name, point in root.hook_dict.items():
         points.setdefault(id(point), (point, []))[1].append(name)
     for point, names in points.values():
         module = getattr(point, "module_name", names[0].rpartition(".")[0])
+        holder = root.get_submodule(module) if module else getattr(root, "wrapped", root)
+        if not is_called(holder):
+            continue
         value = None if tried is None else tried.values.get(names[0])
         yield _Row(
             point=names[0],
             names=tuple(names),
             module=module,
-            kind=type(root.get_submodule(module)).__name__,
+            kind=type(holder).__name__,
             gate=_gate(root, names),
             fired=None if tried is None else value is not None,
             shape=None if value is None else list(value.shape),
@@ -132,8 +147,7 @@ def _line(row: _Row) -> str:
 
 def _print_probe(rows: list[_Row], tried: Probing) -> None:
     fired = sum(bool(row.fired) for row in rows)
-    click.echo(
-        f"\n{fired} of {len(rows)} points fired; {tried.checked} checks, {len(tried.findings)} of them do not hold"
-    )
+    checks = f"; {tried.checked} checks, {len(tried.findings)} of them do not hold" if tried.checked else ""
+    click.echo(f"\n{fired} of {len(rows)} points fired{checks}")
     for finding in tried.findings:
         click.echo(click.style(f"  {finding}", fg="red"))

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookframe.cli.devices import on_device
+from hookframe.cli.in_force import leaving_out
+from hookframe.cli.plugins import asking
+
 if TYPE_CHECKING:
     from hookframe.capture.text_model import TextModel
     from hookframe.plan.hook_plan import HookPlan
@@ -27,6 +31,8 @@ __all__ = ["command"]
 @click.option("--max-new-tokens", type=click.IntRange(1), default=40, show_default=True, help="How much to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save what the plan's capture hooks keep there.")
 @click.option("--family", help="The family of the model, if hookframe cannot tell.")
+@on_device
+@asking.no_plugin
 @click.option("--dry-run", is_flag=True, help="Show the plan, and ask admission; run nothing.")
 def command(
     plan: Path,
@@ -36,6 +42,8 @@ def command(
     max_new_tokens: int,
     out: Path | None,
     family: str | None,
+    device: str | None,
+    without: tuple[str, ...],
     dry_run: bool,
 ) -> None:
     """Run texts through MODEL without PLAN and with it, and show both.
@@ -52,14 +60,17 @@ def command(
     texts = [*given, *(TextFile(file).rows() if file is not None else ())]
     if not texts and not dry_run:
         raise click.UsageError("no text to run: give some with --text or --input")
-    opened = open_text_model(model, family=family)
-    click.echo(f"{hooks!r}, digest {hooks.digest}")
-    for hook in hooks.hooks:
-        click.echo(f"  {hook.operation} at {hook.points if isinstance(hook.points, str) else ', '.join(hook.points)}")
-    with opened.root.apply_plan(hooks):  # nothing is run if it is refused
-        pass
-    if not dry_run:
-        _show(opened, hooks, texts, max_new_tokens, out)
+    with leaving_out(without):
+        opened = open_text_model(model, family=family, device=device)
+        click.echo(f"{hooks!r}, digest {hooks.digest}")
+        for hook in hooks.hooks:
+            click.echo(
+                f"  {hook.operation} at {hook.points if isinstance(hook.points, str) else ', '.join(hook.points)}"
+            )
+        with opened.root.apply_plan(hooks):  # nothing is run if it is refused
+            pass
+        if not dry_run:
+            _show(opened, hooks, texts, max_new_tokens, out)
 
 
 def _show(opened: TextModel, plan: HookPlan, texts: list[str], count: int, out: Path | None) -> None:

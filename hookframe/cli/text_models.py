@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,48 @@ import click
 
 from hookframe.capture.text_model import TextInputs, TextModel
 from hookframe.cli.any_models import load_pretrained
+from hookframe.cli.devices import check_device
 from hookframe.cli.points_of import load_object
 from hookframe.errors import CaptureInputError, ModelNotLoaded
 
 __all__ = ["open_text_model"]
 
 
-def open_text_model(target: str, *, family: str | None = None, max_length: int | None = None) -> TextModel:
+def open_text_model(
+    target: str, *, family: str | None = None, max_length: int | None = None, device: str | None = None
+) -> TextModel:
     """The model that ``target`` names: ``demo``, ``module:object``, or what transformers loads.
 
     :param target: for transformers, the name or directory of a model, or a ``.gguf`` file. Code that comes with a model is
         not run.
-    :raises click.UsageError: if ``module:object`` names no such model.
+    :param device: where it is moved to, after admission, and its inputs with it; None to leave it where it is.
+    :raises click.UsageError: if ``module:object`` names no such model, or this machine has no such device.
+    :raises HookDenied: if the device is refused.
     :raises ModelNotLoaded: if transformers is not installed, or cannot load it.
     """
+    if device is not None:
+        check_device(device)
+    opened = _opened(target, family, max_length)
+    return opened if device is None else _moved(opened, device)
+
+
+def _moved(model: TextModel, device: str) -> TextModel:
+    import torch
+    from torch.utils._pytree import tree_map_only
+
+    from hookframe.core.devices import device_in_force
+
+    root = model.root.to(device)
+    there = device_in_force(root, None) or torch.device(device)  # a plugin may have chosen another
+
+    def inputs(texts: Sequence[str]) -> TextInputs:
+        made = model.encode(texts)
+        return replace(made, arguments=tree_map_only(torch.Tensor, lambda value: value.to(there), made.arguments))
+
+    return replace(model, root=root, encode=inputs)
+
+
+def _opened(target: str, family: str | None, max_length: int | None) -> TextModel:
     if target == "demo":
         return _demo(max_length)
     if ":" in target:
@@ -53,11 +82,14 @@ def _demo(max_length: int | None) -> TextModel:
     model = load_demo()
     most = model.cfg.n_ctx if max_length is None else min(max_length, model.cfg.n_ctx)
 
-    def inputs(texts: Sequence[str]) -> TextInputs:
+    def read(texts: Sequence[str]) -> list[list[int]]:
         try:
-            rows = [encode(text)[:most] for text in texts]
+            return [encode(text) for text in texts]
         except ValueError as error:
             raise CaptureInputError(f"the demo model cannot read a text: {error}") from error
+
+    def inputs(texts: Sequence[str]) -> TextInputs:
+        rows = [row[:most] for row in read(texts)]
         longest = max(map(len, rows))
         tokens = torch.tensor(
             [row + [row[0]] * (longest - len(row)) for row in rows]
@@ -67,6 +99,7 @@ def _demo(max_length: int | None) -> TextModel:
         )
 
     def generate(texts: Sequence[str], count: int) -> list[str]:
+        read(texts)
         return [continuation(model, text, max_new_tokens=count) for text in texts]
 
     return TextModel(root=model, encode=inputs, generate=generate)
@@ -87,7 +120,7 @@ def _pretrained(target: str, family: str | None, max_length: int | None) -> Text
 
     def generate(texts: Sequence[str], count: int) -> list[str]:
         tokenizer.padding_side = "left"
-        made = tokenizer([*texts], return_tensors="pt", padding=True)
+        made = tokenizer([*texts], return_tensors="pt", padding=True).to(model.device)
         written = model.generate(**made, max_new_tokens=count, do_sample=False, pad_token_id=tokenizer.pad_token_id)
         return list(tokenizer.batch_decode(written[:, made["input_ids"].shape[1] :], skip_special_tokens=True))
 

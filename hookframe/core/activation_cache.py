@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 import torch
 
 from hookframe.admission.above import above
-from hookframe.core.lookup import find_short, is_glob, layers_called, matching
+from hookframe.admission.globs import Glob
+from hookframe.core.lookup import find_short, fitting_short, is_glob, layers_called, matching
 from hookframe.errors import ActivationShapeError, UnknownActivation
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class ActivationCache(dict[str, torch.Tensor]):
     A look-up takes the name itself, a short name with a layer (``cache["resid_post", 3]``, ``cache["scale", 3, "ln1"]``,
     ``cache["resid_post", -1]`` for the last layer), a short name alone where there is one such point (``cache["embed"]``),
     or a glob on the parts of names (``cache["blocks.*.attn.hook_?"]``), which gives a cache with what it matches. Where a
-    point has several names, any of them will do. ``in`` and ``get`` take the names alone under which values were stored.
+    point has several names, any of them will do. ``in`` says whether a look-up answers, and ``get`` gives its default where it
+    does not.
 
     :ivar skipped: name → reason, for points that a filter swept up and that were left out.
     :ivar stale: keys whose tensor was changed in place after it was cached.
@@ -75,7 +77,7 @@ class ActivationCache(dict[str, torch.Tensor]):
 
     def __missing__(self, key: Any) -> Any:
         names = self._names()
-        if isinstance(key, tuple) and 1 <= len(key) <= 3:
+        if isinstance(key, tuple) and 1 <= len(key) <= 3 and isinstance(key[0], str):
             return self._value_of(find_short(names, *key))
         if not isinstance(key, str):
             raise UnknownActivation(
@@ -83,8 +85,38 @@ class ActivationCache(dict[str, torch.Tensor]):
             )
         if is_glob(key):
             return self.select(key)
+        return self._value_of(self._synonym(key, names) or find_short(names, key))
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or self._answers(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """What a look-up by ``key`` gives; ``default`` if it gives nothing, or does not say which activation is meant."""
+        return self[key] if key in self else default  # noqa: SIM401  # this is get
+
+    def _answers(self, key: object) -> bool:
+        """True if a look-up by what is no key of the dict's gives something."""
+        names = self._names()
+        if isinstance(key, tuple) and 1 <= len(key) <= 3:
+            fitting = fitting_short(names, *key)
+        elif not isinstance(key, str):
+            return False
+        elif is_glob(key):
+            glob = Glob(key)
+            return any(map(glob.matches, self if "@" in key else names))
+        else:
+            known = self._synonym(key, names)
+            fitting = fitting_short(names, key) if known is None else [known]
+        return len(fitting) == 1 and self._count_of(fitting[0]) == 1
+
+    def _synonym(self, key: str, names: Collection[str]) -> str | None:
+        """Another name of the point called ``key``, under which it is here."""
         known = () if self.model is None else self.model.synonyms_of(key)
-        return self._value_of(next((name for name in known if name in names), None) or find_short(names, key))
+        return next((name for name in known if name in names), None)
+
+    def _count_of(self, name: str) -> int:
+        """How many values there are under one of :meth:`_names`."""
+        return 1
 
     def select(self, pattern: str) -> Self:
         """A cache with what a glob on the parts of names matches; the same as ``cache[pattern]``.
@@ -95,7 +127,7 @@ class ActivationCache(dict[str, torch.Tensor]):
 
     def _names(self) -> Collection[str]:
         """What look-ups by short names and globs go over."""
-        return self
+        return self.keys()
 
     def _value_of(self, name: str) -> torch.Tensor:
         return self[name]
@@ -186,7 +218,8 @@ class ActivationCache(dict[str, torch.Tensor]):
         made = type(self)(items)
         made.__dict__.update(self.__dict__)
         made.skipped = dict(self.skipped)
-        made.stale = tuple(key for key in self.stale if key in made)
+        held = made.keys()
+        made.stale = tuple(key for key in self.stale if key in held)
         return made
 
     def copy(self) -> Self:

@@ -10,8 +10,8 @@ from hookframe.core.admitting import next_operation
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.hook_point import HookPoint, attach
 from hookframe.core.named_model import NamedModel
-from hookframe.core.names import Selected, select
-from hookframe.core.planning import plan_attachment
+from hookframe.core.names import Selected, select, unknown_point
+from hookframe.core.planning import plan_attachments
 from hookframe.errors import NotAHookPoint, UnknownHookPoint
 
 if TYPE_CHECKING:
@@ -32,16 +32,17 @@ class AddingVerbs(NamedModel):
         level: int | None = None,
         prepend: bool = False,
     ) -> HookHandle | list[HookHandle]:
-        """Attach ``hook`` at the point called ``name``, or at every point whose name the predicate accepts.
+        """Attach ``hook`` at the point called ``name``, or at every point whose name the glob matches or the predicate accepts.
 
-        :returns: the handle; for a predicate or several names, the list of handles.
+        :returns: the handle; for a glob, a predicate or several names, the list of handles.
         :raises HookDenied: if the admission refuses; nothing was attached.
-        :raises UnknownHookPoint: if no point has that name.
+        :raises UnknownHookPoint: if no point has that name, or the glob matches none.
         """
         options = {"permanent": is_permanent, "level": level, "prepend": prepend}
         selection = self._look_up(name)
         attached = self._attach(selection, hook, dir, options)
-        return attached[0].handle if isinstance(name, str) else [attachment.handle for attachment in attached]
+        by_name = isinstance(name, str) and [selected.name for selected in selection] == [name]
+        return attached[0].handle if by_name else [attachment.handle for attachment in attached]
 
     def add_perma_hook(
         self, name: str | Callable[[str], bool], hook: HookFunction, dir: Direction = "fwd"
@@ -67,7 +68,9 @@ class AddingVerbs(NamedModel):
     def _look_up(self, name: str | Callable[[str], bool]) -> list[Selected]:
         modules = self.__dict__.get("mod_dict")
         if isinstance(name, str) and modules is not None and "hook_dict" not in self.__dict__:
-            return select(name, {name: modules[name]} if name in modules else modules)
+            if name not in modules:
+                raise unknown_point(name, modules)
+            return select(name, {name: modules[name]})
         return self.select_points(name)
 
     def _attach(
@@ -77,10 +80,7 @@ class AddingVerbs(NamedModel):
         direction: Direction,
         options: dict[str, Any],
     ) -> list[Attachment]:
-        planned = [
-            plan_attachment(point, hook, direction=direction, name=name, exact=exact, **options)
-            for name, point, exact in selection
-        ]
+        planned = plan_attachments(selection, hook, direction=direction, **options)
         return attach(planned, root=self, route="add_hook", operation=next_operation()).attachments
 
     def _enable_hook_with_name(self, name: str, hook: HookFunction, dir: Direction) -> None:

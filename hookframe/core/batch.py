@@ -6,21 +6,30 @@ functions come from; the functions themselves are put in when an operation begin
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
-from hookframe.core.handles import Attachment, Owner
-from hookframe.core.planning import Nature, nature_of, plan_attachment
+from hookframe.core.handles import Attachment
+from hookframe.core.planning import Nature, nature_of, plan_attachments
+from hookframe.core.steps import steps_for
+from hookframe.core.terms import Owner, Terms
 
 if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
     from hookframe.core.named_model import NamedModel
     from hookframe.core.scope import Scope
     from hookframe.core.selection import Selection
     from hookframe.core.types import HookFunction
 
 __all__ = ["Asked", "Batch", "Places", "kind_of"]
+
+
+_terms: Callable[[Attachment], Terms] = attrgetter("terms")
 
 
 class Asked(NamedTuple):
@@ -41,23 +50,35 @@ class Places:
 
     __slots__ = ("both", "forward", "others")
 
-    def __init__(self, attachments: Iterable[Attachment]) -> None:
+    def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.forward: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
         self.both: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Attachment, ...]]] = []
         self.others: list[Attachment] = []
+        points = {id(attachment.point) for attachment in attachments}
+        if len(points) == len(attachments):
+            for attachment in attachments:
+                point, terms = attachment.point, attachment.terms
+                if terms.direction == "fwd" and terms.scope is None and not point.listens:
+                    self.forward.append((point.__dict__, (attachment,)))
+                else:
+                    self._place(point, (attachment,))
+            return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:
             by_point.setdefault(id(attachment.point), []).append(attachment)
         for there in by_point.values():
-            point = there[0].point
-            bwd = tuple(attachment for attachment in there if attachment.direction == "bwd")
-            plan = point.plan_for(there)
-            if plan is None:
-                self.others += there
-            elif bwd:
-                self.both.append((point.__dict__, plan, bwd))
-            else:
-                self.forward.append((point.__dict__, plan))
+            self._place(there[0].point, there)
+
+    def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
+        if point.listens:
+            self.others += there
+            return
+        fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
+        plan = steps_for(fwd, bwd)
+        if bwd:
+            self.both.append((point.__dict__, plan, bwd))
+        else:
+            self.forward.append((point.__dict__, plan))
 
 
 class Batch:
@@ -80,7 +101,7 @@ class Batch:
         self.attachments = [attachment for part in parts for attachment in part]
         self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
         self.exact = any(attachment.exact for attachment in self.attachments)
-        self.dressed = any(attachment.dressed for attachment in self.attachments)
+        self.dressed = any(a.dressed for a in {id(a.terms): a for a in self.attachments}.values())
         self.places: Places | None = None
         self.shared = True
 
@@ -88,14 +109,11 @@ class Batch:
     def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:
         """Plan the attachments of an operation; nothing is attached.
 
-        :param options: those of :class:`~hookframe.core.handles.Attachment` that are the same for all.
+        :param options: those of :class:`~hookframe.core.terms.Terms`.
         """
         owner = Owner()
         parts = [
-            [
-                plan_attachment(point, function, direction=direction, name=name, exact=exact, owner=owner, **options)
-                for name, point, exact in selection
-            ]
+            plan_attachments(selection, function, direction=direction, owner=owner, **options)
             for direction, selection, function in asked
         ]
         return cls(parts, route, owner)
@@ -114,8 +132,8 @@ class Batch:
             if part:
                 part[0].arm(part, function)
         if scope is not None:
-            for attachment in self.attachments:
-                attachment.scope = scope
+            for part in filter(None, self._parts):
+                part[0].terms.scope = scope
 
     def rest(self) -> bool:
         """Let go of the functions and of all that was seen; False if somebody may still hold on to an attachment."""
@@ -131,9 +149,20 @@ def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInf
     found: dict[int, FunctionInfo] = {}
     made: list[HookRequest] = []
     for place, part in enumerate(parts):
-        for attachment in part:
-            info = infos[place] if infos else _info(attachment.user_hook, found)
-            made.append(_request(len(made), attachment, route, info))
+        for terms, alike in groupby(part, _terms):
+            together = [*alike]
+            made += requests_at(
+                [(a.name or a.point.name, a.exact, terms.aliases + a.point.synonyms(a.name)) for a in together],
+                start=len(made),
+                function=infos[place] if infos else _info(terms.user_hook, found),
+                direction=terms.direction,
+                route=route,
+                effect="read" if terms.read_only else "edit",
+                permanent=terms.permanent,
+                prepend=terms.prepend,
+                level=terms.level,
+                caches=together[0].caches,
+            )
     return made
 
 
@@ -160,20 +189,3 @@ def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, list[Na
     number = {key: numbers[nature] for key, nature in found.items()}
     parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])
     return (facts, parts, tuple(numbers)), natures
-
-
-def _request(index: int, attachment: Attachment, route: Route, function: FunctionInfo) -> HookRequest:
-    return HookRequest(
-        index=index,
-        point=attachment.name or attachment.point.name,
-        function=function,
-        direction=attachment.direction,
-        route=route,
-        effect="read" if attachment.read_only else "edit",
-        exact=attachment.exact,
-        permanent=attachment.permanent,
-        prepend=attachment.prepend,
-        level=attachment.level,
-        aliases=attachment.aliases + attachment.point.synonyms(attachment.name),
-        caches=attachment.caches,
-    )

@@ -13,11 +13,13 @@ from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
 from hookframe.core.host_copies import HostCopier
 from hookframe.core.slicing import Slice
+from hookframe.core.terms import Terms
 from hookframe.core.types import CloneMode, DeviceType
 from hookframe.errors import ActivationTypeError, ReplicaCacheError
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.two_way_caching import LateGuards
 
 __all__ = ["CacheOptions", "CacheSink", "CachingAttachment", "CachingFunction", "GradientCachingAttachment"]
 
@@ -152,18 +154,20 @@ class CachingFunction:
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
     :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
     :ivar private: True if no user can have it, so that what it stores in may be exchanged.
+    :ivar late: for gradients of an operation that looks after its forward which activations were changed: the listeners.
     """
 
-    __slots__ = ("at_once", "private", "sink", "suffix")
+    __slots__ = ("at_once", "late", "private", "sink", "suffix")
 
     def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False) -> None:
         self.suffix = suffix
         self.private = private
         self.store_in(sink)
 
-    def store_in(self, sink: CacheSink) -> None:
+    def store_in(self, sink: CacheSink, late: LateGuards | None = None) -> None:
         """Store in ``sink`` from here on."""
         self.sink = sink
+        self.late = late
         self.at_once = sink.cache if sink.as_is and sink.clone == "never" else None
 
     def __call__(self, tensor: Any, *, hook: Any) -> None:
@@ -179,15 +183,18 @@ class _Caching(Attachment):
     :ivar version: how often that had been changed in place by then.
     """
 
-    __slots__ = ("key", "last", "version")
+    __slots__ = ()
+    key: str
+    last: torch.Tensor | None
+    version: int
     caches = True
     wrappable = False
     function: CachingFunction
 
-    def __init__(self, point: HookPoint, function: CachingFunction, **options: Any) -> None:
-        super().__init__(point, function, **options)
-        self.key = f"{point.name_in(self.name)}{function.suffix}"
-        self.last: torch.Tensor | None = None
+    def __init__(self, point: HookPoint, terms: Terms, name: str | None = None, exact: bool = True) -> None:
+        super().__init__(point, terms, name, exact)
+        self.key = f"{point.name_in(name)}{self.function.suffix}"
+        self.last = None
         self.version = 0
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
@@ -224,10 +231,11 @@ class _Caching(Attachment):
         """Let them store with ``function``."""
         own: CachingFunction = attachments[0].function
         if own.private and function.private:
-            own.store_in(function.sink)
+            own.store_in(function.sink, function.late)
             return
+        attachments[0].terms.user_hook = function
         for attachment in attachments:
-            attachment.function = attachment.user_hook = function
+            attachment.function = function
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
@@ -236,8 +244,9 @@ class _Caching(Attachment):
         if own.private:
             own.store_in(_NOWHERE)
         else:
+            attachments[0].terms.user_hook = RESTING
             for attachment in attachments:
-                attachment.function = attachment.user_hook = RESTING
+                attachment.function = RESTING
         for attachment in attachments:
             attachment.fired = 0
             attachment.last = None

@@ -20,10 +20,11 @@ from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.host_copies import HostCopier
 from hookframe.core.named_model import NamedModel
-from hookframe.core.planning import plan_attachment
+from hookframe.core.planning import plan_attachments
 from hookframe.core.scope import ScopeName
 from hookframe.core.selection import Selected, Selection, SweptName
 from hookframe.core.slicing import Slice, SliceInput
+from hookframe.core.two_way_caching import LateGuards
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 from hookframe.errors import GradientError
 
@@ -48,7 +49,8 @@ class CachingVerbs(NamedModel):
     ) -> tuple[dict[str, torch.Tensor], list[HookSpecification], list[HookSpecification]]:
         """Hooks for :meth:`hooks` that fill a cache; nothing is attached yet.
 
-        :param names_filter: which points: None for all, a name, names, or a predicate on names.
+        :param names_filter: which points: None for all, a name, a glob (``"blocks.*.attn.hook_?"``), a list of these, or a
+            predicate on names.
         :param incl_bwd: gradients as well, under ``name + "_grad"``.
         :param device: where to store; None to leave tensors where they are.
         :param remove_batch_dim: drop a leading dimension of 1.
@@ -58,7 +60,7 @@ class CachingVerbs(NamedModel):
         :param clone: ``"never"`` stores references, and a later in-place change is reported; ``"auto"`` keeps the value
             at fire time by copying on the first write; ``"always"`` copies at once.
         :returns: the cache, the forward hooks and the backward hooks.
-        :raises UnknownHookPoint: if a name is not there.
+        :raises UnknownHookPoint: if a name is not there, or a glob matches none.
         :raises HookDenied: if a plugin refuses the device.
         """
         selection = self.selection(names_filter)
@@ -91,9 +93,9 @@ class CachingVerbs(NamedModel):
         options = _options(device, remove_batch_dim, None, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="add_caching_hooks")
         planned = [
-            plan_attachment(point, function, direction=direction, name=name, exact=exact)
+            attachment
             for direction, function in _functions(sink, incl_bwd)
-            for name, point, exact in selection
+            for attachment in plan_attachments(selection, function, direction=direction)
         ]
         operation = next_operation()
         admitted = attach(planned, root=self, route="add_caching_hooks", operation=operation)
@@ -140,6 +142,8 @@ class CachingVerbs(NamedModel):
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
             sink.copier = HostCopier()  # nobody sees the cache before this returns
+        functions, late = _functions(sink, incl_bwd, private=True), LateGuards()
+        functions[-1][1].late = late
         context = HookContext(
             self,
             (),
@@ -148,14 +152,16 @@ class CachingVerbs(NamedModel):
             clear_contexts=clear_contexts,
             route="run_with_cache",
             scope=scope,
-            known=[Asked(d, selection, function) for d, function in _functions(sink, incl_bwd, private=True)],
+            known=[Asked(direction, selection, function) for direction, function in functions],
         )
         try:
             with context:
                 output = self(*model_args, **model_kwargs)
                 if incl_bwd:
+                    late.look()
                     _loss(output).backward()
         finally:
+            late.end()
             if sink.copier is not None:
                 sink.copier.finish()
         return output, cache

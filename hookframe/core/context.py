@@ -182,7 +182,7 @@ class HookContext(Generic[Root]):
         gone: list[Attachment] = []
         if not self.reset:
             for attachment in attachments:
-                attachment.owner = None  # what stays is an ordinary hook from here on
+                attachment.terms.owner = None  # what stays is an ordinary hook from here on
         elif batch is not None and len(attachments) == len(batch.attachments):
             gone = take_off(batch)
         else:

@@ -4,8 +4,9 @@ A point with backward hooks sends an alias on. As long as nothing is changed in 
 is used, every gradient is what it would be without the hook. If the memory was changed *and* the tensor that went in has
 other users, one of them may have relied on the change, and nothing tells whether it did: such a gradient is refused.
 
-One case cannot be seen: the tensor that went in is changed in place after the point, and nothing but the point's output is
-used afterwards. The gradient then leaves that change out.
+Two cases cannot be seen: the tensor that went in is changed in place after the point, and nothing but the point's output
+is used afterwards: the gradient then leaves that change out. And ``torch.autograd.grad`` with respect to the very tensor
+that went in ends before the guard, so that it leaves out what a change of the alias did to it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from hookframe.errors import GradientError
 
-__all__ = ["GradientGuard"]
+__all__ = ["GradientGuard", "Seen"]
 
 
 class _Placement(NamedTuple):
@@ -37,6 +38,28 @@ class _Placement(NamedTuple):
         """The part of ``total``, a gradient of the base, that belongs to the view."""
         laid_out = torch.empty_strided(self.base_size, self.base_stride, dtype=total.dtype, device=total.device)
         return laid_out.copy_(total).as_strided(self.size, self.stride, self.offset)
+
+
+class Seen(NamedTuple):
+    """What has to be known of a tensor when it goes into a point.
+
+    :ivar version: how often its memory had been changed in place.
+    :ivar node: what computed it, or the tensor that it is a view of; None for a leaf.
+    :ivar place: which of the node's outputs that is.
+    :ivar base: what it is a view of; None if it is none.
+    """
+
+    version: int
+    node: Any
+    place: int
+    base: torch.Tensor | None
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> Seen:
+        """What ``tensor`` is now."""
+        base = tensor._base if tensor._is_view() else None
+        source = tensor if base is None else base
+        return cls(tensor._version, source.grad_fn, source.output_nr, base)
 
 
 _empties: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}  # a few: making one costs as much as the rest
@@ -63,19 +86,19 @@ class GradientGuard:
 
     __slots__ = ("_passed", "_probe", "_version", "_view", "leaf", "point")
 
-    def __init__(self, tensor: torch.Tensor, point: str | None) -> None:
+    def __init__(self, tensor: torch.Tensor, point: str | None, seen: Seen | None = None) -> None:
+        """Watch ``tensor``, or what was ``seen`` of it when it went in."""
+        seen = seen or Seen.of(tensor)
         self.point = point
         self._probe = tensor.detach()
         self._probe.data = _empty(tensor.dtype, tensor.device)
-        self._version: int = tensor._version
+        self._version = seen.version
         self._passed: torch.Tensor | None = None
-        base = tensor._base if tensor._is_view() and tensor._base is not None else tensor
-        node: Any = base.grad_fn
-        self.leaf = node is None
-        self._view = None if base is tensor else _Placement.of(tensor, base)
-        if node is not None:
-            place = base.output_nr
-            node.register_prehook(lambda gradients: self._check(gradients[place]))
+        self.leaf = seen.node is None
+        self._view = None if seen.base is None else _Placement.of(tensor, seen.base)
+        if seen.node is not None:
+            place = seen.place
+            seen.node.register_prehook(lambda gradients: self._check(gradients[place]))
 
     @property
     def changed(self) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["TAP", "GradientAttachment", "ScaledGradient"]
+__all__ = ["TAP", "GradientAttachment", "ScaledGradient", "in_functorch"]
 
 
 class ScaledGradient(torch.Tensor):
@@ -113,11 +113,11 @@ class _GradientTap:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
-        listening = [(a, a.run) for a in point.backward_attachments if a.scope is None or a.scope.active]
+        listening = [(a, a.run) for a in point.backward_attachments if (scope := a.terms.scope) is None or scope.active]
         if not listening:
             return tensor
         listener = _Listener(point, listening, GradientGuard(tensor, point.name))
-        if is_dynamo_compiling() or _in_functorch():
+        if is_dynamo_compiling() or in_functorch():
             return _Alias.apply(tensor, listener)  # type: ignore[no-untyped-call]  # torch
         return _apply(tensor, listener)
 
@@ -157,6 +157,6 @@ class _Alias(torch.autograd.Function):
 
 
 # torch's own apply looks for functorch's wrappers first, which costs as much as the rest; the compiler needs it whole
-_in_functorch: Any = torch._C._are_functorch_transforms_active
+in_functorch: Any = torch._C._are_functorch_transforms_active
 _apply: Any = super(torch.autograd.Function, _Alias).apply
 TAP = _GradientTap()

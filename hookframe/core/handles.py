@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from torch.compiler import is_dynamo_compiling
@@ -11,13 +12,14 @@ from torch.compiler import is_dynamo_compiling
 from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.recomputing import look_for_recomputing, may_be_checkpointed, note_edit
 from hookframe.core.return_guard import ReturnRules, check_return
+from hookframe.core.terms import Owner, Terms
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.scope import Scope
     from hookframe.core.types import HookFunction
 
-__all__ = ["Attachment", "HandleList", "HookHandle", "Owner"]
+__all__ = ["Attachment", "HandleList", "HookHandle"]
 
 
 @dataclass(eq=False)
@@ -53,98 +55,56 @@ class HandleList(list[HookHandle]):
         return list, (list(self),)
 
 
-class Owner:
-    """The operation that attachments belong to, as far as they know it.
-
-    :ivar held: True if somebody may hold on to a handle of one of them.
-    :ivar failed: True if one of them has an error that nobody has reported.
-    """
-
-    __slots__ = ("failed", "held")
-
-    def __init__(self) -> None:
-        self.failed = self.held = False
+def _of_terms(name: str) -> Any:
+    return property(attrgetter(f"terms.{name}"))
 
 
-class Attachment:
+class _Hot:
+    """What is read and written when an attachment fires: a base of its own, so that it lies together in memory."""
+
+    __slots__ = ("fired", "function", "key", "last", "plain", "point", "run", "version")
+
+
+class Attachment(_Hot):
     """One function at one hook point: what the point runs, and what is known about it.
 
     The subclasses say how a tensor passes through (:meth:`fire`).
 
+    :ivar terms: what it has in common with the function's attachments at other points.
     :ivar function: what is called; the user's function unless a plugin or an option wrapped it.
-    :ivar user_hook: the function, as the user gave it.
     :ivar plain: True if the function gets the tensor and the point as they are.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
     :ivar error: the exception that it raised last, until somebody has reported it.
-    :ivar rules: what has to hold of a tensor that the function returns; None if that is its own affair.
     :ivar run: which of its operations it is at work for, as a number; 0 once it was removed.
-    :ivar owner: the operation that it belongs to, if any.
-    :ivar scope: who sees it: None for everybody.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_handle",
-        "aliases",
-        "direction",
-        "error",
-        "exact",
-        "fired",
-        "function",
-        "level",
-        "name",
-        "owner",
-        "permanent",
-        "plain",
-        "point",
-        "prepend",
-        "read_only",
-        "recomputed",
-        "rules",
-        "run",
-        "scope",
-        "user_hook",
-        "view",
-    )
+    __slots__ = ("__weakref__", "_handle", "error", "exact", "name", "recomputed", "terms", "view")
 
     caches = False
     """True for hooks that store what they see; a copy of the model leaves them behind."""
     wrappable = True
     """True for hooks that are called as ``hook(tensor, hook=point)``, so that plugins can wrap them."""
 
-    def __init__(
-        self,
-        point: HookPoint,
-        function: HookFunction,
-        *,
-        direction: Direction,
-        name: str | None = None,
-        exact: bool = True,
-        permanent: bool = False,
-        level: int | None = None,
-        prepend: bool = False,
-        aliases: tuple[str, ...] = (),
-        read_only: bool = False,
-        owner: Owner | None = None,
-        scope: Scope | None = None,
-    ) -> None:
+    aliases: tuple[str, ...] = _of_terms("aliases")
+    direction: Direction = _of_terms("direction")
+    level: int | None = _of_terms("level")
+    owner: Owner | None = _of_terms("owner")
+    permanent: bool = _of_terms("permanent")
+    prepend: bool = _of_terms("prepend")
+    read_only: bool = _of_terms("read_only")
+    rules: ReturnRules | None = _of_terms("rules")
+    scope: Scope | None = _of_terms("scope")
+    user_hook: HookFunction = _of_terms("user_hook")
+
+    def __init__(self, point: HookPoint, terms: Terms, name: str | None = None, exact: bool = True) -> None:
         self.point = point
-        self.function = function
-        self.user_hook = function
-        self.direction: Direction = direction
+        self.terms = terms
+        self.function = terms.user_hook
         self.name = name
         self.exact = exact
-        self.permanent = permanent
-        self.level = level
-        self.prepend = prepend
-        self.aliases = aliases
-        self.read_only = read_only
-        self.owner = owner
-        self.scope = scope
         self.view: Any = None
         self.plain = point.hook_conversion is None
-        self.rules: ReturnRules | None = None
         self.fired = 0
         self.recomputed = False
         self.error: BaseException | None = None
@@ -192,8 +152,9 @@ class Attachment:
                     if self.fired > 1:
                         look_for_recomputing(self)
                     return tensor
-                if self.rules is not None:
-                    check_return(self.rules, tensor, result, self.user_hook, point)
+                terms = self.terms
+                if terms.rules is not None:
+                    check_return(terms.rules, tensor, result, terms.user_hook, point)
                 if not compiling and may_be_checkpointed():
                     note_edit(self)
                 return result
@@ -208,8 +169,9 @@ class Attachment:
         result = self.function(seen, hook=shown)
         if result is None:
             return tensor
-        if self.rules is not None:
-            check_return(self.rules, seen, result, self.user_hook, shown)
+        terms = self.terms
+        if terms.rules is not None:
+            check_return(terms.rules, seen, result, terms.user_hook, shown)
         if not is_dynamo_compiling() and may_be_checkpointed():
             note_edit(self)
         return result if conversion is None else conversion.revert(result)
@@ -220,15 +182,17 @@ class Attachment:
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: HookFunction) -> None:
-        """Put ``function`` into attachments of this kind, for an operation that begins."""
+        """Put ``function`` into attachments of this kind, on one set of terms, for an operation that begins."""
+        attachments[0].terms.user_hook = function
         for attachment in attachments:
-            attachment.function = attachment.user_hook = function
+            attachment.function = function
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
         """Take the functions out again: nobody uses the attachments for a while."""
+        attachments[0].terms.user_hook = _nothing
         for attachment in attachments:
-            attachment.function = attachment.user_hook = _nothing
+            attachment.function = _nothing
             attachment.fired = 0
             attachment.recomputed = False
 

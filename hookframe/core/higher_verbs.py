@@ -51,15 +51,17 @@ class HigherVerbs(NamedModel):
         calls, prompts and decoding apart. ``model.capture(...).estimate(*inputs)`` says beforehand what a forward will
         cache.
 
-        :param names: which points: as in :meth:`run_with_cache`, and names may be globs: ``"blocks.*.hook_resid_post"``.
+        :param names: which points: as in :meth:`run_with_cache`.
         :param device: where to keep tensors; None to leave them where they are.
         :param pos_slice: which positions to keep of each forward.
         :param clone: ``"auto"`` and ``"always"`` keep values as of fire time; ``"never"`` keeps references, and a later
             change in place is reported.
         :param max_bytes: refuse a forward that would take the capture beyond it: before the forward runs if its shapes
-            can be told (no filled key-value cache, no other hook functions), else at the first activation too many.
+            can be told (no filled key-value cache, no other hook functions), else at the first activation too many. What is
+            told beforehand, admission is asked about.
         :param spill: a directory, made if need be and empty, to write tensors to as forwards go; they appear in the
-            cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later.
+            cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later;
+            not if the context was left by an exception, or the process was killed.
         :param forwards_of: the module whose calls count as forwards, if it is not this one.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises UnknownHookPoint: on entering, if a name is not there, or a glob matches none.

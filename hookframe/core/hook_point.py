@@ -49,12 +49,13 @@ class HookPoint(RemovablePoint):
     """
 
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
-    _listens: ClassVar[bool] = False  # a subclass wants to know when it gets something to run
+    listens: ClassVar[bool] = False
+    """True if a subclass wants to know when it gets something to run."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._own_forward = cls.forward is not HookPoint.forward
-        cls._listens = cls.becomes is not HookPoint.becomes
+        cls.listens = cls.becomes is not HookPoint.becomes
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,19 +160,14 @@ class HookPoint(RemovablePoint):
         return True
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = steps_for(fwd, bool(bwd))
+        steps = steps_for(fwd, bwd)
         plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
-        turns = self._listens and (self._plan is None) is not (plan is None)
+        turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
         self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
-
-    def plan_for(self, attachments: Sequence[Attachment]) -> tuple[Any, ...] | None:
-        """What an idle point would run for ``attachments``; None if more has to be done than to say so."""
-        fwd = tuple(a for a in attachments if a.direction == "fwd")
-        return None if self._listens else steps_for(fwd, len(fwd) < len(attachments))
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
         """Called before the first function comes to this point, and after the last has gone; subclasses may listen.

@@ -29,7 +29,7 @@ class HookIntrospectionMixin:
         """Name → handles, forward before backward, for the points that have any.
 
         :raises NotSetUp: if there is no ``hook_dict``.
-        :raises UnknownHookPoint: if the filter names a point that is not there.
+        :raises UnknownHookPoint: if the filter names a point that is not there, or is a glob that matches none.
         :raises InvalidDirection: for any other ``dir``.
         """
         points: Mapping[str, HookPoint] | None = getattr(self, "hook_dict", None)

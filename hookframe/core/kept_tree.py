@@ -107,6 +107,8 @@ class KeptTree(ModuleTree):
         kept = self._swept_names if type(name) is SweptName else self._written_names
         found = kept.get(name)
         if found is None:
+            if name not in self.points:  # a glob, of which there is no end
+                return self._remembered(name, name)
             found = kept[str(name)] = self._selected(name)
         return found
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 from itertools import groupby
+from typing import Any
 
 from hookframe.admission.globs import Glob
 from hookframe.errors import UnknownActivation
 
-__all__ = ["describe_key", "find_short", "is_glob", "layer_of", "layers_called", "matching", "no_activation"]
+__all__ = [
+    "describe_key",
+    "find_short",
+    "fitting_short",
+    "is_glob",
+    "layer_of",
+    "layers_called",
+    "matching",
+    "no_activation",
+]
 
 _PREFIX = "hook_"
 
@@ -44,14 +54,24 @@ def find_short(keys: Collection[str], name: str, layer: int | None = None, part:
     :param part: another part of the key, such as ``"attn"`` or ``"ln1"``, where name and layer are not enough.
     :raises UnknownActivation: if no key fits, or several do equally well.
     """
-    if layer is not None and (not isinstance(layer, int) or isinstance(layer, bool)):
+    if not _is_layer(layer):
         raise UnknownActivation(f"{describe_key(name, layer, part)}: a layer is a number, or None for no layer")
+    return _only(fitting_short(keys, name, layer, part), keys, name, layer, part)
+
+
+def fitting_short(keys: Collection[str], name: Any, layer: Any = None, part: Any = None) -> list[str]:
+    """The keys that fit ``(name, layer, part)`` best: one if :func:`find_short` finds it, else none or several."""
+    if not _is_layer(layer) or not isinstance(name, str):
+        return []
     candidates = _called(keys, name, part)
     if layer is not None and layer < 0:
         layers = sorted({number for key in candidates if (number := layer_of(key)) is not None})
         layer = layers[layer] if -layer <= len(layers) else layer
-    fitting = [key for key in candidates if layer_of(key) == layer]
-    return _only(fitting, keys, name, layer, part)
+    return _nearest([key for key in candidates if layer_of(key) == layer])
+
+
+def _is_layer(layer: Any) -> bool:
+    return layer is None or (isinstance(layer, int) and not isinstance(layer, bool))
 
 
 def layers_called(keys: Collection[str], name: str, part: str | None = None) -> list[str]:
@@ -73,17 +93,22 @@ def _called(keys: Collection[str], name: str, part: str | None) -> list[str]:
 
 
 def _only(fitting: Sequence[str], keys: Collection[str], name: str, layer: int | None, part: str | None) -> str:
-    """The one of ``fitting`` with the fewest parts: ``blocks.3.hook_out`` before ``blocks.3.mlp.hook_out``."""
-    if not fitting:
+    """The one of ``fitting`` that is nearest."""
+    nearest = _nearest(fitting)
+    if not nearest:
         raise no_activation(name, keys, layer=layer, part=part)
-    fewest = min(key.count(".") for key in fitting)
-    nearest = [key for key in fitting if key.count(".") == fewest]
     if len(nearest) > 1:
         raise UnknownActivation(
             f"{describe_key(name, layer, part)} fits {len(nearest)} activations: {_listed(nearest)}; "
             "use one of these names, or name a part of it as third: cache['scale', 3, 'ln1']"
         )
     return nearest[0]
+
+
+def _nearest(fitting: Sequence[str]) -> list[str]:
+    """Those with the fewest parts: ``blocks.3.hook_out`` before ``blocks.3.mlp.hook_out``."""
+    fewest = min((key.count(".") for key in fitting), default=0)
+    return [key for key in fitting if key.count(".") == fewest]
 
 
 def describe_key(name: str, layer: int | None = None, part: str | None = None) -> str:

@@ -124,7 +124,7 @@ class NamedModel(AdmittedMoves):
 
         A module that was added, replaced or deleted since ``setup()`` is noticed here, and the tree read again.
 
-        :raises UnknownHookPoint: if a name is not there.
+        :raises UnknownHookPoint: if a name is not there, or a glob matches none.
         :raises NotAHookPoint: if a name is another kind of module's.
         :raises NotSetUp: if ``setup()`` was never called.
         """

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from hookframe.admission.globs import Glob
 from hookframe.core.describing import describe
+from hookframe.core.lookup import is_glob
 from hookframe.core.selection import Selected, SweptName
 from hookframe.errors import InvalidNamesFilter, NotAHookPoint, UnknownHookPoint
 
@@ -25,14 +29,19 @@ def select(
 ) -> list[Selected]:
     """The points that ``names_filter`` means, in the order of ``points``, each point once.
 
+    A name that holds ``*``, ``?`` or ``[`` and is no point's is a glob on its dotted parts. What it matches was swept up,
+    not asked for by name.
+
     :param points: name → hook point.
     :param modules: name → module, for a better error when a name is no hook point's.
     :param exact: name → what is found for a name that a user wrote, if that is known.
-    :raises UnknownHookPoint: if a name is not there; with the nearest names that are.
+    :raises UnknownHookPoint: if a name is not there, or a glob matches none; with the nearest names that are.
     :raises NotAHookPoint: if a name is that of another kind of module.
-    :raises InvalidNamesFilter: if it is none of a name, names, a predicate and None.
+    :raises InvalidNamesFilter: if it is none of a name, names, globs, a predicate and None.
     """
     if isinstance(names_filter, str):
+        if names_filter not in points and is_glob(names_filter):
+            return _mixed([names_filter], points, modules)
         written = not isinstance(names_filter, SweptName)
         return [Selected(str(names_filter), _find(names_filter, points, modules), written)]
     if names_filter is None:
@@ -43,7 +52,7 @@ def select(
     if isinstance(names_filter, Collection) and all(issubclass(kind, str) for kind in set(map(type, names_filter))):
         return _named(names_filter, points, modules, exact)
     raise InvalidNamesFilter(
-        f"names_filter {describe(names_filter)} is none of a name, a list of names, a predicate on names, and None"
+        f"names_filter {describe(names_filter)} is none of a name, a glob, a list of these, a predicate on names, and None"
     )
 
 
@@ -56,11 +65,44 @@ def _named(
     swept = {name for name in names if isinstance(name, SweptName)} if SweptName in set(map(type, names)) else set()
     wanted = set(names)
     if not wanted <= points.keys():
-        for name in names:
-            _find(name, points, modules)
+        return _mixed(names, points, modules)
     if exact is not None and not swept:
         return [exact[name] for name in points if name in wanted]
     return [Selected(name, point, name not in swept) for name, point in points.items() if name in wanted]
+
+
+def _mixed(
+    names: Collection[str], points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None
+) -> list[Selected]:
+    """As :func:`_named`, where some may be globs: these leave out points that were asked for by another of their names."""
+    written: dict[str, bool] = {}
+    swept: set[str] = set()
+    for name in names:
+        if name in points or not is_glob(name):
+            _find(name, points, modules)
+            written[str(name)] = written.get(name, False) or not isinstance(name, SweptName)
+        else:
+            swept.update(_matching(name, points))
+    asked = {id(points[name]) for name in written}
+    rest = _once(
+        Selected(name, point, False) for name, point in points.items() if name in swept and id(point) not in asked
+    )
+    kept = {selected.name for selected in rest}
+    return [
+        Selected(name, point, written.get(name, False))
+        for name, point in points.items()
+        if name in written or name in kept
+    ]
+
+
+def _matching(glob: str, points: Collection[str]) -> list[str]:
+    found = list(filter(_compiled(glob).matches, points))
+    if not found:
+        raise unknown_point(glob, points)
+    return found
+
+
+_compiled = lru_cache(maxsize=64)(Glob)  # each remembers what it was asked
 
 
 def _once(selection: Iterable[Selected]) -> list[Selected]:
@@ -80,15 +122,14 @@ def _find(name: str, points: Mapping[str, HookPoint], modules: Mapping[str, Any]
         raise unknown_point(name, points) from None
 
 
-_WILD = frozenset("*?[")
-
-
 def unknown_point(name: str, points: Collection[str]) -> UnknownHookPoint:
-    """The error for a name that is not there."""
-    hint = _near(name, points, "did you mean ")
-    if not _WILD.isdisjoint(name):
-        hint += "; a glob is none here: give capture() one, or this a list of names, or a predicate"
-    return UnknownHookPoint(f"the model has no hook point {name!r}: {hint} (all names: model.hook_dict)")
+    """The error for a name that is not there, or a glob that matches none."""
+    what, hint = "no hook point", _near(name, points, "did you mean ")
+    if is_glob(name):
+        what = "no hook point that matches"
+        if any(fnmatchcase(point, name) for point in points):
+            hint = "* and ? stay within one part of a name, and ** stands for any number of parts: '**.hook_out'"
+    return UnknownHookPoint(f"the model has {what} {name!r}: {hint} (all names: model.hook_dict)")
 
 
 def _near(name: str, points: Collection[str], lead: str) -> str:

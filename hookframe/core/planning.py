@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookframe.admission.request import Direction, FunctionInfo
@@ -12,13 +13,14 @@ from hookframe.core.gradients import GradientAttachment
 from hookframe.core.handles import Attachment
 from hookframe.core.point_view import PointView
 from hookframe.core.return_guard import ReturnRules, rules_of
+from hookframe.core.terms import Terms
 from hookframe.errors import InvalidDirection, InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["Nature", "nature_of", "plan_attachment"]
+__all__ = ["Nature", "nature_of", "plan_attachment", "plan_attachments"]
 
 _KINDS = {
     ("fwd", False): Attachment,
@@ -28,12 +30,28 @@ _KINDS = {
 }
 
 
-def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Direction, **options: Any) -> Attachment:
+def plan_attachment(
+    point: HookPoint,
+    hook: HookFunction,
+    *,
+    direction: Direction,
+    name: str | None = None,
+    exact: bool = True,
+    **options: Any,
+) -> Attachment:
     """Plan one attachment; nothing is attached.
 
+    :param options: those of :class:`~hookframe.core.terms.Terms`.
     :raises InvalidDirection: if ``direction`` is neither ``"fwd"`` nor ``"bwd"``.
     :raises InvalidHookFunction: if ``hook`` cannot be called.
     """
+    return plan_attachments(((name, point, exact),), hook, direction=direction, **options)[0]
+
+
+def plan_attachments(
+    selection: Iterable[tuple[str | None, HookPoint, bool]], hook: HookFunction, *, direction: Direction, **options: Any
+) -> list[Attachment]:
+    """Plan the attachments of one function; as :func:`plan_attachment`."""
     if direction not in ("fwd", "bwd"):
         raise InvalidDirection(f"Invalid direction {direction!r}: a hook is attached to 'fwd' or to 'bwd'")
     if not callable(hook):
@@ -42,14 +60,18 @@ def plan_attachment(point: HookPoint, hook: HookFunction, *, direction: Directio
         )
     caches = isinstance(hook, CachingFunction)
     kind: Any = _KINDS[direction, caches]
-    attachment: Attachment = kind(point, hook, direction=direction, read_only=caches or is_read_only(hook), **options)
-    if direction == "fwd" and not attachment.read_only:
-        attachment.rules = rules_of(hook)
-    shown = point.name_in(attachment.name)
-    if shown is not None and shown != point.name:
-        attachment.view = PointView(point, shown)
-        attachment.plain = False
-    return attachment
+    read_only = caches or is_read_only(hook)
+    rules = rules_of(hook) if direction == "fwd" and not read_only else None
+    terms = Terms(hook, direction, read_only=read_only, rules=rules, **options)
+    planned: list[Attachment] = []
+    for name, point, exact in selection:
+        attachment: Attachment = kind(point, terms, name, exact)
+        shown = point.name_in(name)
+        if shown is not None and shown != point.name:
+            attachment.view = PointView(point, shown)
+            attachment.plain = False
+        planned.append(attachment)
+    return planned
 
 
 class Nature(NamedTuple):

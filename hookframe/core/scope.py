@@ -67,5 +67,5 @@ class ScopedStep:
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the hook if the caller is inside the scope; else pass the tensor on."""
-        scope = self.attachment.scope
+        scope = self.attachment.terms.scope
         return self.attachment.fire(point, tensor) if scope is not None and scope.active else tensor

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hookframe.core.cache_sink import CachingAttachment, GradientCachingAttachment
 from hookframe.core.gradients import TAP
 from hookframe.core.handles import Attachment
 from hookframe.core.scope import ScopedStep
+from hookframe.core.two_way_caching import BothWays
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -14,10 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["MODULE_CALL", "attachments_in", "steps_for"]
 
 
-def steps_for(fwd: tuple[Attachment, ...], gradients: bool) -> tuple[Any, ...]:
-    """The steps for forward hooks, and for backward hooks if there are any."""
-    steps = tuple([a if a.scope is None else ScopedStep(a) for a in fwd])
-    return (*steps, TAP) if gradients else steps
+def steps_for(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> tuple[Any, ...]:
+    """The steps for forward hooks, and for backward hooks."""
+    if len(fwd) == 1 == len(bwd) and fwd[0].terms.scope is None is bwd[0].terms.scope:
+        activation, gradient = fwd[0], bwd[0]
+        if isinstance(activation, CachingAttachment) and isinstance(gradient, GradientCachingAttachment):
+            return (BothWays(activation, gradient),)
+    steps = tuple([a if a.terms.scope is None else ScopedStep(a) for a in fwd])
+    return (*steps, TAP) if bwd else steps
 
 
 class _ModuleCall:
@@ -34,6 +40,5 @@ MODULE_CALL = _ModuleCall()
 
 
 def attachments_in(plan: tuple[Any, ...], bwd: tuple[Attachment, ...] = ()) -> list[Attachment]:
-    """The hooks behind ``plan``, which ends with a step for ``bwd`` if that is not empty."""
-    steps = plan[:-1] if bwd else plan
-    return [*(step.attachment for step in steps), *bwd]
+    """The hooks behind ``plan``, among whose steps is one for ``bwd`` if that is not empty."""
+    return [*(step.attachment for step in plan if step is not TAP), *bwd]

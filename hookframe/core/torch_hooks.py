@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from hookframe.core.handles import Attachment
+from hookframe.core.terms import Terms
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -32,13 +33,8 @@ class TorchAttachment(Attachment):
     wrappable = False
 
     def __init__(self, point: HookPoint, function: Callable[..., Any], method: str, options: Mapping[str, Any]) -> None:
-        super().__init__(
-            point,
-            function,
-            direction="fwd" if "forward" in method else "bwd",
-            name=point.name,
-            prepend=bool(options.get("prepend")),
-        )
+        terms = Terms(function, "fwd" if "forward" in method else "bwd", prepend=bool(options.get("prepend")))
+        super().__init__(point, terms, point.name)
         self.method = method
         self.options = dict(options)
         self.installed: RemovableHandle | None = None

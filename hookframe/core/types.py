@@ -13,10 +13,11 @@ HookFunction: TypeAlias = Callable[..., Any]
 """Called as ``hook(tensor, hook=point)``; returns None, or what replaces the tensor."""
 
 NamesFilter: TypeAlias = Callable[[str], bool] | Sequence[str] | str | None
-"""Which hook points: None for all, a name, names, or a predicate on names."""
+"""Which hook points: None for all, a name, a glob on the parts of names (``"blocks.*.attn.hook_?"``), a list of these, or a
+predicate on names."""
 
 HookSpecification: TypeAlias = tuple[str | Callable[[str], bool], HookFunction]
-"""A name or a predicate on names, and the function to attach there."""
+"""A name, a glob or a predicate on names, and the function to attach there."""
 
 DeviceType: TypeAlias = torch.device | str | int | None
 """Anything torch takes for a device; None leaves tensors where they are."""

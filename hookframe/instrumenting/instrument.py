@@ -11,6 +11,7 @@ from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CannotInstrument
 from hookframe.instrumenting.choosing import family_for, family_named
 from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
 
 if TYPE_CHECKING:
@@ -25,19 +26,20 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     Each module has a point at its input and one at its output, ``model.layers.3.mlp.hook_in`` and ``.hook_out``. A family
     adds canonical names, ``blocks.3.hook_mlp_out``.
 
-    :param points: which points to have: None for all, a name, names, or a predicate on names.
+    :param points: which points to have: None for all, a name, a glob, a list of these, or a predicate on names.
     :param family: a family, or the name of one that a plugin provides; None to find out.
     :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
         as a context manager.
     :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already; or if
         the family that is given by its name names nothing in it.
     :raises UnknownFamily: if no plugin provides a family of that name.
-    :raises UnknownHookPoint: if ``points`` names one that the model does not have.
+    :raises UnknownHookPoint: if ``points`` names one that the model does not have, or is a glob that matches none.
     """
     _check(model)
     named = family if isinstance(family, str) else None
     if isinstance(family, str):
         family = family_named(family)
+    without_inert(model)
     hooked = InstrumentedModel(model, family_for(model) if family is None else family, points)
     if named is not None and points is None and not _has_canonical_names(hooked):
         raise CannotInstrument(

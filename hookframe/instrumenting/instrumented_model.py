@@ -16,7 +16,7 @@ from hookframe.core.evidence import is_compiled_elsewhere, warn_of_lost_hooks
 from hookframe.core.handles import Attachment
 from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.hook_point import attach
-from hookframe.core.names import select
+from hookframe.core.names import select, unknown_point
 from hookframe.core.removing import detach_all
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import HookPointClosed, InstrumentReleased
@@ -132,7 +132,10 @@ class InstrumentedModel(HookedRootModule):
 
         :raises UnknownHookPoint: if there is none of that name.
         """
-        return self._chart.points[self.select_points(name)[0].name].names
+        self.refresh(name)
+        if name not in self.hook_dict:
+            raise unknown_point(name, self.hook_dict)
+        return self._chart.points[name].names
 
     @property
     def forward_module(self) -> nn.Module:

@@ -16,6 +16,7 @@ from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
 from hookframe.instrumenting.site import Site
+from hookframe.instrumenting.snapshot import is_called
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
@@ -139,6 +140,9 @@ class ModulePoint(HookPoint):
                 "it waits for a call of the model itself: call model(...) inside; model.forward(...) called directly, and "
                 "a run of another model, pass it by"
             )
+        here = self.site.module
+        if here is not None and not is_called(here):
+            return f"{self.module_name!r} only holds other modules and is never called: hook one of these"
         if isinstance(parent, nn.MultiheadAttention):
             outer = self.module_name.rpartition(".")[0]
             place = f"{outer}.hook_out" if outer else "hook_out"

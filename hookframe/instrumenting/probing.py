@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from hookframe.core.devices import device_in_force
+from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import HookframeError
 from hookframe.instrumenting.family import Check, Family, config_of
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
 from hookframe.instrumenting.naming import Layout
 
-__all__ = ["Finding", "Probing", "probe", "probe_input"]
+__all__ = ["Finding", "Probing", "own_input", "probe", "probe_input"]
 
 _BATCH, _POSITIONS, _DECODED = 2, 6, 5
 
@@ -73,6 +75,24 @@ def probe_input(model: nn.Module, family: Family | None, seed: int = 0) -> dict[
     }
 
 
+def own_input(root: HookedRootModule) -> torch.Tensor:
+    """Two rows of random tokens for a model with hook points of its own, which takes them in the first place.
+
+    :raises HookframeError: if no configuration of it says how large the vocabulary is.
+    """
+    for config in (getattr(root, "cfg", None), config_of(root)):
+        for name in ("d_vocab", "vocab_size"):
+            size = getattr(config, name, None)
+            if isinstance(size, int):
+                generator = torch.Generator().manual_seed(0)
+                tokens = torch.randint(size // 2, size, (_BATCH, _POSITIONS), generator=generator)
+                return tokens.to(device_in_force(root, None) or "cpu")
+    raise HookframeError(
+        f"the configuration of this {type(root).__name__} has no d_vocab and no vocab_size, so a probe input cannot be made: "
+        "pass inputs"
+    )
+
+
 def _known(config: Any, attribute: str) -> int:
     value = getattr(config, attribute, None)
     if not isinstance(value, int):
@@ -82,22 +102,34 @@ def _known(config: Any, attribute: str) -> int:
     return value
 
 
-def probe(hooked: InstrumentedModel, inputs: Mapping[str, Any] | None = None) -> Probing:
+def probe(root: HookedRootModule, inputs: Mapping[str, Any] | None = None) -> Probing:
     """Run the model once, in evaluation mode and without gradients, and try every point and every check of its family.
 
-    :param inputs: keyword arguments for the model; None for :func:`probe_input`.
+    The checks of families are about models that were instrumented; one with hook points of its own is run, and no more.
+
+    :param inputs: keyword arguments for the model; None for :func:`probe_input`, or :func:`own_input`.
+    :raises HookframeError: if no input can be made for it.
     """
-    family, training = hooked.family, hooked.training
-    given = probe_input(hooked.wrapped, family) if inputs is None else inputs
-    hooked.eval()
+    hooked = root if isinstance(root, InstrumentedModel) else None
+    family = None if hooked is None else hooked.family
+    args: tuple[Any, ...] = (own_input(root),) if hooked is None and inputs is None else ()
+    given = probe_input(hooked.wrapped, family) if inputs is None and hooked is not None else inputs or {}
+    modes = {module: module.training for module in root.modules()}
+    root.eval()
     try:
         with torch.no_grad():
-            _, cache = hooked.run_with_cache(**given, clone="auto")
-            values = {name: cache[first] for first in cache for name in hooked.names_of(first)}
-            outcomes = list(_checked(hooked, family, values)) if family is not None else []
+            _, cache = root.run_with_cache(*args, **given, clone="auto")
+            outcomes = (
+                [] if hooked is None or family is None else list(_checked(hooked, family, _by_name(hooked, cache)))
+            )
     finally:
-        hooked.train(training)
+        for module, mode in modes.items():
+            module.training = mode
     return Probing(cache, cache.skipped, tuple(found for found in outcomes if found is not None), len(outcomes))
+
+
+def _by_name(hooked: InstrumentedModel, cache: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: cache[first] for first in cache for name in hooked.names_of(first)}
 
 
 def _checked(hooked: InstrumentedModel, family: Family, values: Mapping[str, torch.Tensor]) -> Iterator[Finding | None]:

@@ -8,7 +8,12 @@ from torch import nn
 
 from hookframe.core.hook_point import HookPoint
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "is_called"]
+
+
+def is_called(module: nn.Module) -> bool:
+    """False for a module that only holds others, such as a list of them: it has no ``forward`` that could be called."""
+    return getattr(module.forward, "__func__", module.forward) is not nn.Module.forward
 
 
 class Snapshot:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hookframe.capture.captured import Captured
-from hookframe.capture.clock import Clock
-from hookframe.capture.naming import named_points, names_of
-from hookframe.capture.step import read_step
+from hookframe.capture.clock import Beginning, Clock
+from hookframe.capture.naming import names_of
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import HookSpecification
 from hookframe.errors import HookframeError
@@ -59,7 +57,7 @@ class AppliedPlan:
         hooks: list[HookSpecification] = []
         for planned in self.plan.hooks:
             points = planned.points if isinstance(planned.points, str) else list(planned.points)
-            selected = named_points(self.root, points)
+            selected = self.root.select_points(points)
             if isinstance(planned, Capture):
                 cache.pos_dims.update({s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None})
                 hooks += self.root.get_caching_hooks(names_of(selected), cache=cache, clone="auto")[1]
@@ -68,5 +66,5 @@ class AppliedPlan:
                 hooks += [(name, function) for name in names_of(selected)]
         return hooks
 
-    def _begin(self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.cache.begin(read_step(len(self.cache.steps), inputs))
+    def _begin(self, beginning: Beginning) -> None:
+        self.cache.begin(beginning.step(len(self.cache.steps)))

@@ -47,7 +47,8 @@ def _rules(policy: Policy) -> Iterator[Mistake]:
         if "request.estimated_bytes" in rule.condition.paths():
             yield _about(
                 rule,
-                "looks at request.estimated_bytes, which a model's own verbs do not know: see bytes_cached at 'run'",
+                "looks at request.estimated_bytes, known where bytes are estimated (hookframe capture, capture(max_bytes=)) "
+                "and nowhere else: see bytes_cached at 'run'",
             )
         needless = [layer.label for layer in rule.delegates if layer <= rule.origin.layer]
         if needless:

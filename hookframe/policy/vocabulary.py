@@ -138,7 +138,7 @@ _DECLARED = [
         (
             "request.estimated_bytes",
             "number",
-            "bytes that the cache will hold, where who asks has estimated it; the verbs of a model do not",
+            "bytes that the cache will hold, where they are estimated: hookframe capture, estimate(), capture(max_bytes=)",
         ),
     ),
     *_kinds(("device",), ("request.purpose", "text", "model or cache")),

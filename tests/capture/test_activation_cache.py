@@ -61,6 +61,7 @@ def test_look_up(cache, asked, key):
         (("scale", 1, "ln3"), "none of a similar name|did you mean"),
         ("zzzz", f"it has {len(KEYS)}, none of a similar name"),
         (3, "cannot be looked up by 3"),
+        ((3,), r"cannot be looked up by \(3,\)"),
         ((), r"cannot be looked up by \(\)"),
         ("blocks.*.hook_zzz", "no activation 'blocks"),
     ],
@@ -75,9 +76,53 @@ def test_an_empty_cache_says_that_nothing_ran():
         ActivationCache()["resid_post", 3]
 
 
-def test_get_and_in_take_names_alone(cache):
-    assert cache.get("embed") is None
-    assert "embed" not in cache
+def test_get_and_in_take_what_a_look_up_takes(cache):
+    assert cache.get("embed") is cache["hook_embed"]
+    assert "embed" in cache
+    assert ("resid_post", -1) in cache
+    assert ("scale", 1, "ln2") in cache
+    assert "blocks.*.attn.hook_?" in cache
+    assert list(cache.get("blocks.*.attn.hook_q")) == [f"blocks.{layer}.attn.hook_q" for layer in range(3)]
+    for wrong in (
+        "resid_post",
+        ("scale", 1),
+        "zzzz",
+        "blocks.*.hook_zzz",
+        3,
+        (),
+        None,
+        (3,),
+        ("embed", "x"),
+        ("embed", True),
+    ):
+        assert wrong not in cache
+        assert cache.get(wrong) is None
+        assert cache.get(wrong, 7) == 7
+    with pytest.raises(TypeError, match="unhashable"):
+        [] in cache  # as in any dict
+
+
+def test_in_says_whether_a_look_up_answers_whatever_it_is(cache):
+    parts = [None, "attn", "ln1", "ln_final"]
+    names = [
+        "embed",
+        "hook_embed",
+        "scale",
+        "out",
+        "resid_pre",
+        "hook_q",
+        "resid_post_grad",
+        "blocks.*",
+        "blocks.1.ln?.*",
+        "",
+    ]
+    keys = [(n, layer, p) for n in names for layer in (None, 0, 2, -1, 5) for p in parts] + names
+    for key in keys:
+        try:
+            found = cache[key]
+        except UnknownActivation:
+            found = None
+        assert (key in cache) == (found is not None), key
     assert "hook_embed" in cache
 
 

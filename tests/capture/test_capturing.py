@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 import hookframe
 from hookframe import (
+    ActivationShapeError,
     CacheTooLarge,
     HookDenied,
     HookedRootModule,
@@ -20,6 +22,10 @@ from hookframe import (
     hookimpl,
 )
 from hookframe.capture.captured import Captured
+from hookframe.policy.engine import PolicyEngine
+from hookframe.policy.merging import merge
+from hookframe.policy.reading import read_layer
+from hookframe.policy.vocabulary import LayerKind
 
 
 class Remembering(HookedRootModule):
@@ -182,6 +188,53 @@ def test_sequences_that_cannot_be_joined_say_so(decoder, tokens):
         cut.rows("resid_post", 0)
 
 
+@torch.no_grad()
+def decode_twice(decoder, between):
+    """A prompt of two texts, then two tokens each; ``between`` is done to the key-value cache before the second."""
+    logits, past = decoder(torch.tensor([[3, 4, 5], [6, 7, 8]]))
+    for touch in (lambda past: past, between):
+        past = touch(past)
+        logits, past = decoder(
+            logits[:, -1:].argmax(-1),
+            attention_mask=torch.ones(len(logits), past[0][0].shape[1] + 1),
+            past_key_values=past,
+        )
+
+
+def taken(*rows):
+    return lambda past: [tuple(part[list(rows)] for part in layer) for layer in past]
+
+
+def test_rows_that_a_beam_search_moved_make_no_sequence(decoder, tmp_path):
+    with decoder.capture("blocks.*.hook_resid_post") as cache:
+        decode_twice(decoder, taken(1, 0))
+    assert [step.reordered for step in cache.steps] == [False, False, True]
+    cache.save(tmp_path / "saved")
+    for held in (cache, hookframe.ActivationCache.load(tmp_path / "saved")):
+        for verb in (held.sequence, held.rows):
+            with pytest.raises(
+                ActivationShapeError, match="rows of step 2 go on from other rows of step 1, as a beam search"
+            ):
+                verb("resid_post", 0)
+        assert held.step(2)["resid_post", 0].shape == (2, 1, 8)
+
+
+def test_a_beam_that_takes_the_place_of_another_is_noticed_too(decoder):
+    with decoder.capture("hook_embed") as cache:
+        decode_twice(decoder, taken(0, 0))
+    assert [step.reordered for step in cache.steps] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "harmless", [taken(0, 1), lambda past: [tuple(part.clone() for part in layer) for layer in past]]
+)
+def test_a_cache_that_was_replaced_by_an_equal_one_has_the_same_rows(decoder, harmless):
+    with decoder.capture("hook_embed") as cache:
+        decode_twice(decoder, harmless)
+    assert [step.reordered for step in cache.steps] == [False, False, False]
+    assert cache.sequence("embed").shape == (2, 5, 8)
+
+
 def test_a_point_called_twice_makes_no_sequence(echo):
     with echo.capture() as cache:
         echo(torch.ones(2, 3, 4))
@@ -255,7 +308,7 @@ def test_names_and_globs(decoder, tokens):
         with decoder.capture(names) as cache:
             decoder(tokens)
         assert len(cache) == count
-    with pytest.raises(UnknownHookPoint, match=r"no hook point 'blocks\.\*\.hook_resid_pots'"):
+    with pytest.raises(UnknownHookPoint, match=r"no hook point that matches 'blocks\.\*\.hook_resid_pots'"):
         with decoder.capture(["hook_embed", "blocks.*.hook_resid_pots"]):
             pass
 
@@ -356,6 +409,69 @@ def test_what_cannot_be_estimated_says_why(decoder, tokens):
     handle.remove()
 
 
+class FewBytes:
+    """Refuses caches of more than 3,000 bytes, as far as it knows."""
+
+    def __init__(self):
+        self.told = []
+
+    @hookimpl
+    def hookframe_check_cache(self, request):
+        self.told.append((request.estimated_bytes, len(request.points)))
+        if request.estimated_bytes is not None and request.estimated_bytes > 3000:
+            return [Objection.deny(request, rule="few", message=f"{request.estimated_bytes} bytes", remedy="keep less")]
+        return None
+
+
+def test_admission_is_told_the_bytes_where_they_are_estimated(decoder, tokens):
+    few = FewBytes()
+    with hookframe.use_plugins(few), torch.no_grad():
+        capture = decoder.capture("**.hook_resid_post")
+        nbytes = capture.estimate(tokens).nbytes
+        assert few.told == [(None, 3), (nbytes, 3)]
+        few.told.clear()
+        with decoder.capture("**.hook_resid_post", max_bytes=10**6) as cache:
+            decoder(tokens)
+            decoder(tokens[:, :2])
+        assert few.told == [(None, 3), (nbytes, 3), (nbytes + nbytes * 2 // tokens.shape[1], 3)]
+        assert cache.held == few.told[-1][0]
+        few.told.clear()
+        with decoder.capture("**.hook_resid_post"):
+            decoder(tokens)
+        assert few.told == [(None, 3)]  # nobody estimated
+
+
+def test_what_is_refused_for_its_bytes_is_refused_before_the_forward(decoder, tokens):
+    with hookframe.use_plugins(FewBytes()):
+        with pytest.raises(HookDenied, match=r"\d+ bytes(?s:.*)keep less"):
+            decoder.capture().estimate(tokens.repeat(10, 1))
+        ran = []
+        decoder.embed.register_forward_hook(lambda *_: ran.append(1))
+        with decoder.capture("hook_embed", max_bytes=10**6) as cache:
+            decoder(tokens)
+            with pytest.raises(HookDenied, match=r"\d+ bytes"):
+                decoder(tokens.repeat(50, 1))
+        assert len(ran) == 3  # each is traced, and the first ran
+        assert list(cache) == ["hook_embed"]
+
+
+def test_a_policy_decides_on_the_bytes_of_a_capture(decoder, tokens):
+    text = """
+        schema = 1
+        [[rules]]
+        id = "small-caches"
+        where = ["cache"]
+        when = { request.estimated_bytes.gt = 3000 }
+        reason = "caches are small here"
+        remedy = "keep less"
+    """
+    layer = read_layer(textwrap.dedent(text).encode(), LayerKind.PROJECT, "project.toml")
+    with hookframe.use_plugins(PolicyEngine(merge([layer]))), torch.no_grad():
+        with pytest.raises(HookDenied, match="small-caches"):
+            decoder.capture().estimate(tokens.repeat(10, 1))
+        decoder.run_with_cache(tokens.repeat(10, 1))  # nothing is known of it
+
+
 def test_spilled_values_are_on_disk_and_equal(decoder, tokens, tmp_path, monkeypatch):
     monkeypatch.setattr("hookframe.capture.spool.SHARD_BYTES", 1000)
     with torch.no_grad():
@@ -407,8 +523,37 @@ def test_what_was_spilled_before_an_error_is_in_the_cache(decoder, tokens, tmp_p
             decoder(tokens)
             1 / 0
     assert torch.equal(cache["embed"], decoder.embed(tokens))
-    with pytest.raises(hookframe.CacheFileError, match="manifest"):
+    with pytest.raises(
+        hookframe.CacheFileError, match=r"has not ended, or was interrupted by an exception(?s:.*)again"
+    ):
         hookframe.ActivationCache.load(tmp_path / "other")
+
+
+def test_a_spill_is_not_loaded_before_it_is_whole(decoder, tokens, tmp_path):
+    with decoder.capture("hook_embed", spill=tmp_path / "spill"):
+        decoder(tokens)
+        with pytest.raises(hookframe.CacheFileError, match="has not ended"):  # what a kill here would leave
+            hookframe.ActivationCache.load(tmp_path / "spill")
+    assert list(hookframe.ActivationCache.load(tmp_path / "spill")) == ["hook_embed"]
+
+
+def test_a_spill_that_is_interrupted_before_anything_was_captured_can_be_tried_again(decoder, tokens, tmp_path):
+    with pytest.raises(IndexError), decoder.capture("hook_embed", spill=tmp_path / "spill"):
+        decoder(torch.tensor([[1000]]))
+    with decoder.capture("hook_embed", spill=tmp_path / "spill"):
+        decoder(tokens)
+    assert list(hookframe.ActivationCache.load(tmp_path / "spill")) == ["hook_embed"]
+
+
+def test_a_spill_whose_last_file_cannot_be_written_is_not_loaded(decoder, tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr("hookframe.capture.spool.SHARD_BYTES", 1)
+    with pytest.raises(hookframe.CacheFileError, match="cannot be written"):
+        with decoder.capture("hook_embed", spill=tmp_path / "spill"):
+            decoder(tokens)
+            (tmp_path / "spill" / "tensors-00001.safetensors").mkdir()
+            decoder(tokens)
+    with pytest.raises(hookframe.CacheFileError, match="has not ended, or was interrupted"):
+        hookframe.ActivationCache.load(tmp_path / "spill")
 
 
 def test_a_refused_capture_makes_no_directory(decoder, tmp_path):

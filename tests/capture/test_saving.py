@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 import hookframe
 from hookframe import ActivationCache, CacheFileError
-from hookframe.capture.manifest import CacheManifest
+from hookframe.capture.manifest import CacheManifest, ModelFacts
+from hookframe.capture.provenance import model_facts
 from hookframe.capture.shards import read_shard, write_shard
 
 DTYPES = [
@@ -56,6 +58,41 @@ def test_what_is_saved_comes_back(saved):
     loaded.save(directory, overwrite=True)
     assert CacheManifest.read(directory / "manifest.json").model == manifest.model
     assert torch.equal(ActivationCache.load(directory, device="cpu")["embed"], cache["embed"])
+
+
+@pytest.mark.parametrize(
+    "known_as",
+    ["/srv/models/secret", "./models/x", "../x", "~/x", "C:\\models\\x", "a/b/c", "models/here", "", None, 3],
+)
+def test_a_path_is_not_written_into_a_manifest(tmp_path, decoder, tokens, monkeypatch, known_as):
+    (tmp_path / "models" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    facts = []
+    for width in (8, 8, 9):
+        decoder.config = SimpleNamespace(
+            _name_or_path=known_as,
+            width=width,
+            dtype=torch.float32,
+            act=torch.relu,
+            parts=[{"a": (1, None)}],
+            _commit_hash="x",
+        )
+        _, cache = decoder.run_with_cache(tokens)
+        cache.save(tmp_path / "cache", overwrite=True)
+        facts.append(CacheManifest.read(tmp_path / "cache" / "manifest.json").model)
+    assert (facts[0].kind, facts[0].id, facts[0].revision) == ("Decoder", None, None)
+    assert facts[0] == facts[1] != facts[2]
+    assert facts[0].config.startswith("sha256:")
+
+
+def test_a_name_on_a_hub_is_kept_with_its_revision_and_a_model_without_a_configuration_has_its_class(decoder):
+    assert model_facts(decoder) == ModelFacts(kind="Decoder")
+    decoder.config = SimpleNamespace(_name_or_path="org/a-model.v2", _commit_hash="../up")
+    assert model_facts(decoder) == ModelFacts(kind="Decoder", id="org/a-model.v2")
+    decoder.config._commit_hash = "0f" * 20
+    assert model_facts(decoder) == ModelFacts(kind="Decoder", id="org/a-model.v2", revision="0f" * 20)
+    decoder.config = 3
+    assert model_facts(decoder) == ModelFacts(kind="Decoder")
 
 
 def test_the_plugins_in_force_are_part_of_the_manifest(tmp_path, decoder, tokens):

@@ -7,12 +7,14 @@ import sys
 import pytest
 import torch
 from click.testing import CliRunner
+from importlib_metadata import distributions
 
 import hookframe
 from hookframe import ActivationCache, HookDenied, HookPlan, Objection, hookimpl
 from hookframe.capture.text_capture import TextCapture
 from hookframe.cli import main as command
 from hookframe.cli.sizes import SIZE, human
+from hookframe.cli.text_models import open_text_model
 from hookframe.demo.grammar import opening, write_report
 from hookframe.demo.model import load_demo
 from hookframe.demo.steering import COEFFICIENT, continuation, mood_score, mood_vector, resid_post
@@ -76,6 +78,11 @@ def encode(texts, **more):
 def reader():
     return TextModel(root=Reader(), encode=encode)
 
+def weighted():
+    made = reader()
+    made.root.weight = torch.nn.Parameter(torch.ones(1))
+    return made
+
 judging = TextModel(root=Reader(), encode=lambda texts: encode(texts, judge=True))
 nothing = 3
 '''
@@ -102,7 +109,82 @@ def test_a_capture_of_the_demo(run, texts, tmp_path):
             _, alone = model.run_with_cache(torch.tensor([encode(text)]))
         torch.testing.assert_close(row, alone["resid_post", 2][0])
     again = run(*arguments, "--batch-size", 4, "--shard-bytes", "4KiB")
-    assert "10 rows, " in again.stdout
+    assert "already complete: 10 rows, " in again.stdout
+    assert "going on" not in again.stderr
+    sorted((tmp_path / "out").glob("shard-*"))[-1].unlink()
+    (tmp_path / "out" / "manifest.json").unlink()  # as a kill before the last shard leaves it
+    gone_on = run(*arguments, "--batch-size", 4, "--shard-bytes", "4KiB")
+    assert "going on after 8 of 10 rows" in gone_on.stderr
+    assert gone_on.stdout.startswith("10 rows, ")
+    assert len(TextCapture(tmp_path / "out", verify=True)) == 10
+
+
+DENIES = """
+import hookframe
+
+@hookframe.hookimpl
+def hookframe_check_hooks_to_add(requests):
+    return [hookframe.Objection.deny(r, rule="none", message="nothing here", remedy="leave acme-rules out") for r in requests]
+"""
+
+
+@pytest.fixture
+def acme(site, monkeypatch):
+    """An installed plugin that refuses every hook."""
+    site.normal("acme-rules", DENIES)
+    monkeypatch.setattr("hookframe.host.inventory.distributions", lambda: distributions(path=[str(site.root)]))
+
+
+def test_an_installed_plugin_is_left_out_on_request(run, acme, texts, tmp_path, plan):
+    captures = ["capture", "demo", "--names", "hook_embed", "--input", texts, "--out", tmp_path / "out"]
+    for verb in (
+        captures,
+        ["run-plan", plan, "demo", "--text", texts.read_text().splitlines()[0], "--max-new-tokens", 1],
+    ):
+        error(run(*verb, "--no-plugin", "another"), HookDenied, "nothing here")
+        assert run(*verb, "--no-plugin", "acme-rules").exit_code == 0
+    assert run(*captures).exit_code == 0  # the process decides as before
+
+
+def test_a_model_is_run_where_it_is_said(run, texts, tmp_path, module, plan):
+    base = ["--names", "hook_out", "--input", texts, "--out", tmp_path / "out"]
+    seen = []
+
+    class Where:
+        @hookimpl
+        def hookframe_check_device(self, request):
+            seen.append((request.purpose, request.device))
+
+    with hookframe.use_plugins(Where()):
+        assert run("capture", f"{module}:weighted", *base, "--device", "cpu").exit_code == 0
+    assert ("model", "cpu") in seen
+    assert (
+        run(
+            "run-plan",
+            plan,
+            "demo",
+            "--text",
+            texts.read_text().splitlines()[0],
+            "--max-new-tokens",
+            1,
+            "--device",
+            "cpu",
+        ).exit_code
+        == 0
+    )
+    for verb in (["capture", f"{module}:weighted", *base], ["run-plan", plan, "demo", "--text", "the"]):
+        for device in ("toaster", "cuda:77"):
+            wrong = run(*verb, "--device", device)
+            assert wrong.exit_code == 2
+            assert f"this machine has no device '{device}'" in wrong.output
+
+
+def test_inputs_go_where_the_model_is(module):
+    opened = open_text_model(f"{module}:weighted", device="meta")
+    inputs = opened.encode(["one", "two"])
+    assert inputs.arguments["x"].device.type == "meta"
+    assert inputs.mask.device.type == "cpu"
+    assert opened.root(**inputs.arguments)["out"].device.type == "meta"
 
 
 def error(result, kind, says):
@@ -207,6 +289,7 @@ def test_a_plan_on_a_model_that_only_reads(run, tmp_path, texts, module):
 
 def test_what_run_plan_refuses(run, plan, tmp_path):
     assert "no text to run" in run("run-plan", plan, "demo").output
+    error(run("run-plan", plan, "demo", "--text", "xylophone"), CaptureInputError, "'xylophone' is not in the demo")
     (tmp_path / "bad.toml").write_text("format = 'other'")
     error(run("run-plan", tmp_path / "bad.toml", "demo", "--dry-run"), InvalidPlan, "format")
 

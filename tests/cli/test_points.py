@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from types import SimpleNamespace
 
@@ -11,7 +12,8 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from hookframe import Family, hookimpl
+import hookframe
+from hookframe import Family, HookDenied, HookedRootModule, HookPoint, Objection, hookimpl
 from hookframe.cli import main as command
 from hookframe.cli.any_models import open_any_model
 from hookframe.errors import ModelNotLoaded
@@ -127,13 +129,66 @@ def test_a_wrong_family_is_found_by_the_probe(run):
     assert "Sums(blocks.0.hook_resid_post, blocks.0.hook_resid_pre, blocks.0.hook_mlp_out): off by" in shown.output
 
 
-def test_a_model_with_points_of_its_own_is_shown_and_not_probed(run):
+def test_modules_that_only_hold_others_are_left_out_and_the_model_is_named_by_its_class(run):
+    rows = json.loads(run("points", "little_models:Model", "--json").output)
+    assert {row["module"] for row in rows} == {
+        "",
+        "embed",
+        "unused",
+        *(f"layers.{i}{x}" for i in (0, 1) for x in ("", ".mlp")),
+    }
+    assert {row["kind"] for row in rows if row["module"] == ""} == {"Model"}
+    assert "(the model)  Model\n" in run("points", "little_models:Model").output
+
+
+def test_a_model_with_points_of_its_own_is_shown_and_probed(run):
     shown = run("points", "demo", "--names", "*hook_resid_post")
     assert shown.exit_code == 0, shown.output
     assert "DemoTransformer" in shown.output
-    refused = run("points", "demo", "--probe")
-    assert refused.exit_code == 2
-    assert "has hook points of its own" in refused.output
+    probed = run("points", "demo", "--probe")
+    assert probed.exit_code == 0, probed.output
+    assert "blocks.0.hook_resid_post  [2, 6, 96] float32" in probed.output
+    assert "hook_result  did not fire" in probed.output
+    assert re.search(r"\n\d+ of \d+ points fired\n$", probed.output)
+
+
+class Own(HookedRootModule):
+    """Takes numbers, and has a vocabulary in one of its configurations, or none."""
+
+    def __init__(self, **config):
+        super().__init__()
+        self.config = SimpleNamespace(**config)
+        self.hook_x = HookPoint()
+        self.setup()
+        self.hook_x.eval()
+
+    def forward(self, x):
+        if self.config.vocab_size == 3:
+            raise IndexError("out of range")
+        return self.hook_x(x)
+
+
+def test_what_cannot_be_probed_says_why(run, monkeypatch):
+    models = sys.modules["little_models"]
+    for config, says in (
+        ({"vocab_size": "many"}, "has no d_vocab and no vocab_size"),
+        ({"vocab_size": 3}, r"cannot be run on a probe \(IndexError: out of range\): leave out --probe"),
+    ):
+        models.own = Own(**config)
+        refused = run("points", "little_models:own", "--probe")
+        assert refused.exit_code == 2
+        assert re.search(says, " ".join(refused.output.split()))
+    models.own = Own(vocab_size=50)
+    assert "hook_x  [2, 6] int64" in run("points", "little_models:own", "--probe").output
+    assert (models.own.training, models.own.hook_x.training) == (True, False)  # as it was
+
+    class Nothing:
+        @hookimpl
+        def hookframe_check_cache(self, request):
+            return [Objection.deny(request, rule="none", message="nothing is cached", remedy="ask")]
+
+    with hookframe.use_plugins(Nothing()):
+        assert isinstance(run("points", "little_models:own", "--probe").exception, HookDenied)
 
 
 def test_families_are_listed_and_shown(run, manager):

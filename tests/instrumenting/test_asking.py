@@ -65,9 +65,28 @@ def test_a_family_by_a_name_that_names_nothing_is_refused():
         instrument(Net(), family="other")
 
 
-def test_a_glob_where_none_is_taken_says_where_they_are(hooked):
-    with pytest.raises(UnknownHookPoint, match=r"a glob is none here: give capture\(\) one, or this a list"):
-        hooked.run_with_cache(X, names_filter="layers.*.hook_out")
+def test_the_names_of_a_point_are_asked_for_by_one_of_them(hooked):
+    with pytest.raises(UnknownHookPoint, match=r"no hook point that matches 'layers\.\*\.hook_out'"):
+        hooked.names_of("layers.*.hook_out")
+
+
+def test_points_are_chosen_by_globs_and_found_again_when_the_model_has_changed():
+    net = Net()
+    hooked = instrument(net, points=["layers.*.hook_out", "hook_out"])
+    first = set(hooked.hook_dict)
+    assert {name.rpartition(".")[2] for name in first} == {"hook_out"}
+    net.layers = net.layers[:1]
+    hooked.setup()
+    assert set(hooked.hook_dict) < first
+    with pytest.raises(
+        UnknownHookPoint, match=r"no hook point that matches 'leyers\.\*\.hook_out': did you mean 'layers\."
+    ):
+        instrument(net, points="leyers.*.hook_out")
+
+
+def test_a_hook_on_a_list_of_modules_says_why_it_did_not_fire(hooked):
+    with pytest.warns(hookframe.HookDidNotFireWarning, match="'layers' only holds other modules and is never called"):
+        hooked.run_with_hooks(X, fwd_hooks=[("layers.hook_out", lambda tensor, hook: None)])
 
 
 def test_events_and_reports_name_the_model_inside(hooked):

@@ -172,6 +172,40 @@ def test_a_copy_of_the_model_carries_no_hooks(model, tokens):
     assert not torch.equal(model(tokens).logits, plain)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_what_stands_in_a_copy_goes_at_its_first_call_or_when_it_is_instrumented(model, tokens, copied):
+    hooked = instrument(model)
+    hooked.add_hook(lambda name: name.endswith(("embed.hook_out", "layers.0.hook_in")), double)
+    mine = torch_hooks(model)
+    other, third = copied(model), copied(model)
+    assert set(torch_hooks(other)) == set(mine)  # as many entries as were copied, which do nothing
+    other(tokens)
+    assert torch_hooks(other) == {}
+    assert all(not module._forward_pre_hooks_with_kwargs for module in other.modules())
+    instrument(third)
+    assert torch_hooks(third) == {}
+    assert torch_hooks(model) == mine
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_that_is_made_while_a_capture_is_open_is_not_captured(model, tokens, copied):
+    with instrument(model).capture("embed.hook_out") as cache:
+        other = copied(model)
+        other(tokens)
+        assert (len(cache.steps), len(cache)) == (0, 0)
+        model(tokens)
+    assert len(cache.steps) == 1
+    assert torch_hooks(other) == {}
+
+
+def test_a_copy_runs_compiled_with_what_stands_in_it(model, tokens):
+    instrument(model).add_hook("embed.hook_out", double)
+    other = copy.deepcopy(model)
+    expected = other(tokens).logits
+    other = copy.deepcopy(model)
+    assert torch.allclose(torch.compile(other, backend="eager", fullgraph=True)(tokens).logits, expected)
+
+
 def test_a_copy_of_the_instrument_carries_its_hooks_through_admission(model, tokens, manager):
     routes = []
 

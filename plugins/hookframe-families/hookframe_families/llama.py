@@ -59,11 +59,14 @@ GATED_MLP = {
 }
 
 
-def checks(*, shift: float = 0.0, normed_heads: bool = False, attn_out: str = "hook_attn_out") -> tuple[Check, ...]:
+def checks(
+    *, shift: float = 0.0, normed_heads: bool = False, per_head: bool = True, attn_out: str = "hook_attn_out"
+) -> tuple[Check, ...]:
     """What holds in a decoder of this layout, its MLP left out.
 
     :param shift: what its norms add to their weight.
     :param normed_heads: True if queries and keys pass a norm of their own.
+    :param per_head: True if that norm is over each head, False if it is over all of them.
     :param attn_out: the point with what the attention module returns.
     """
     attn = f"{BLOCK}.attn"
@@ -77,7 +80,9 @@ def checks(*, shift: float = 0.0, normed_heads: bool = False, attn_out: str = "h
         *eq.attention(attn, f"{BLOCK}.{attn_out}", f"{ATTN}.o_proj"),
         *eq.rotated(attn, *met),
         *(
-            eq.per_head(f"{attn}.{x}_norm.hook_normalized", f"{attn}.hook_{x}", f"{ATTN}.{x}_norm")
+            (eq.per_head if per_head else eq.projected)(
+                f"{attn}.{x}_norm.hook_normalized", f"{attn}.hook_{x}", f"{ATTN}.{x}_norm"
+            )
             for x in ("qk" if normed_heads else "")
         ),
     )

@@ -1,17 +1,17 @@
-"""Mixtures of experts on the layout of llama: mixtral and qwen2-moe."""
+"""Mixtures of experts on the layout of llama: mixtral, qwen2-moe, qwen3-moe and olmoe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hookframe.instrumenting.checks import Equation, relative
-from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.checks import Equation, Mixes, Turns, relative
+from hookframe.instrumenting.family import Check, Family
 from hookframe.instrumenting.place import out
 from hookframe_families import llama
 from hookframe_families.gates import EAGER_ATTENTION
-from hookframe_families.llama import BLOCK, MLP
+from hookframe_families.llama import ATTN, BLOCK, MLP
 
 __all__ = ["MIXTURES"]
 
@@ -31,6 +31,10 @@ _NAMES = {
 _SHARED_NAMES = {
     _SHARED: out(f"{MLP}.shared_expert", pos_dim=None),
     _SHARE: out(f"{MLP}.shared_expert_gate", pos_dim=None),
+}
+_NORMED_TOGETHER = {
+    f"{BLOCK}.attn.q_norm.hook_normalized": out(f"{ATTN}.q_norm", heads="num_attention_heads"),
+    f"{BLOCK}.attn.k_norm.hook_normalized": out(f"{ATTN}.k_norm", heads="num_key_value_heads"),
 }
 
 
@@ -69,25 +73,49 @@ class AddsExperts(Equation):
         return relative(outcome.flatten(0, 1), total)
 
 
+def _unless_clipped(check: Check) -> Check:
+    """What holds between two points with queries, keys or values does not where these are clipped in between."""
+    return replace(check, when=("clip_qkv", None)) if isinstance(check, (Mixes, Turns)) else check
+
+
 _CHECKS = (
-    *llama.checks(),
     *llama.SECOND_NORM,
     RoutesBy((_ROUTING, f"{BLOCK}.ln2.hook_normalized"), f"{MLP}.gate"),
     ChoosesBest((_WEIGHTS, _INDICES, _ROUTING)),
 )
+_ADDS = AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS))
 MIXTURES = (
     Family(
         name="mixtral",
         model_types=("mixtral",),
         names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | _NAMES,
         gates=(EAGER_ATTENTION,),
-        checks=(*_CHECKS, AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS))),
+        checks=(*llama.checks(), *_CHECKS, _ADDS),
     ),
     Family(
         name="qwen2_moe",
         model_types=("qwen2_moe",),
         names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP | _NAMES | _SHARED_NAMES,
         gates=(EAGER_ATTENTION,),
-        checks=(*_CHECKS, *llama.gated_mlp(), AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS, _SHARED, _SHARE))),
+        checks=(
+            *llama.checks(),
+            *_CHECKS,
+            *llama.gated_mlp(),
+            AddsExperts((f"{BLOCK}.hook_mlp_out", _EXPERTS, _SHARED, _SHARE)),
+        ),
+    ),
+    Family(
+        name="qwen3_moe",
+        model_types=("qwen3_moe",),
+        names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.NORMED_HEADS | llama.GATED_MLP | _NAMES,
+        gates=(EAGER_ATTENTION,),
+        checks=(*llama.checks(normed_heads=True), *_CHECKS, *llama.gated_mlp(), _ADDS),
+    ),
+    Family(
+        name="olmoe",
+        model_types=("olmoe",),
+        names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | _NORMED_TOGETHER | _NAMES,
+        gates=(EAGER_ATTENTION,),
+        checks=(*map(_unless_clipped, llama.checks(normed_heads=True, per_head=False)), *_CHECKS, _ADDS),
     ),
 )

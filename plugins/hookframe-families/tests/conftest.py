@@ -23,6 +23,7 @@ TEXT = {
     "pad_token_id": 0,
 }
 GROUPED = TEXT | {"num_key_value_heads": 2, "head_dim": 8}
+SPARSE = GROUPED | {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
 MODELS = {
     "bert": ("BertForMaskedLM", "BertConfig", TEXT),
     "gemma": ("GemmaForCausalLM", "GemmaConfig", GROUPED),
@@ -49,6 +50,10 @@ MODELS = {
         | {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4}
         | {"num_experts_per_tok": 2},
     ),
+    "qwen3_moe": ("Qwen3MoeForCausalLM", "Qwen3MoeConfig", SPARSE | {"mlp_only_layers": [1]}),
+    "qwen3_moe dense first": ("Qwen3MoeForCausalLM", "Qwen3MoeConfig", SPARSE | {"mlp_only_layers": [0]}),
+    "olmoe": ("OlmoeForCausalLM", "OlmoeConfig", SPARSE),
+    "olmoe clipped": ("OlmoeForCausalLM", "OlmoeConfig", SPARSE | {"clip_qkv": 0.5}),
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", GROUPED),
     "t5": (
         "T5ForConditionalGeneration",

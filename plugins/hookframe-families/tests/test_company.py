@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hookframe
-from hookframe import instrument
+from hookframe import ActivationShapeError, instrument
 
 from .conftest import build
 
@@ -151,6 +151,28 @@ def test_generate_runs_with_the_hooks_and_calls_are_told_apart(model):
     ):
         hooked.generate(TOKENS, max_new_tokens=3, do_sample=False, pad_token_id=0, eos_token_id=None)
     assert seen == [(0, 4), (1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3", "t5"])
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_beam_search_is_told_from_rows_that_stay_where_they_are(name, beams):
+    model = build(name)
+    hooked = instrument(model)
+    with hooked.capture("**.hook_resid_post") as cache:
+        written = model.generate(
+            TOKENS, max_new_tokens=6, do_sample=False, num_beams=beams, pad_token_id=0, eos_token_id=None
+        )
+    decoded = [step for step in cache.steps if step.phase == "decode"]
+    assert len(decoded) >= 5
+    if beams == 1:
+        assert not any(step.reordered for step in cache.steps)
+        if name != "t5":  # whose encoder runs by itself
+            assert cache.sequence("resid_post", 0).shape[:2] == (2, written.shape[1] - 1)
+    else:
+        assert any(step.reordered for step in decoded)
+        if name != "t5":
+            with pytest.raises(ActivationShapeError, match="as a beam search has it"):
+                cache.rows("resid_post", 0)
 
 
 def test_a_module_that_runs_twice_in_a_forward_counts_its_calls():

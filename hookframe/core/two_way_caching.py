@@ -1,0 +1,153 @@
+"""What a point runs that caches an activation and its gradient, and nothing else: both in one step.
+
+Where the operation itself calls ``backward()``, it can look between the forward and the backward pass which activations
+were changed in place; the others, nearly always all, then need no :class:`~hookframe.core.gradient_guard.GradientGuard`,
+which costs more than the rest of the step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.core.gradient_guard import GradientGuard, Seen
+from hookframe.core.gradients import TAP, in_functorch
+
+if TYPE_CHECKING:
+    from hookframe.core.cache_sink import CachingAttachment, GradientCachingAttachment
+    from hookframe.core.hook_point import HookPoint
+
+__all__ = ["BothWays", "LateGuards"]
+
+
+class BothWays:
+    """The only step at a point with one caching hook on the activation and one on the gradient.
+
+    :ivar attachment: the first.
+    :ivar gradient: the second.
+    """
+
+    __slots__ = ("attachment", "gradient")
+
+    def __init__(self, attachment: CachingAttachment, gradient: GradientCachingAttachment) -> None:
+        self.attachment = attachment
+        self.gradient = gradient
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Store ``tensor``; return an alias of it whose gradient is stored, or the tensor itself if nothing needs one."""
+        attachment, gradient = self.attachment, self.gradient
+        late, cache = gradient.function.late, attachment.function.at_once
+        if (
+            late is None
+            or late.over
+            or cache is None
+            or not attachment.plain
+            or is_dynamo_compiling()
+            or in_functorch()
+        ):
+            return TAP.fire(point, attachment.fire(point, tensor))
+        try:
+            if point is not attachment.point or not tensor.requires_grad or not torch.is_grad_enabled():
+                return TAP.fire(point, attachment.fire(point, tensor))
+            value = tensor.detach()
+            version = value._version
+        except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode
+            return TAP.fire(point, attachment.fire(point, tensor))
+        attachment.fired += 1
+        attachment.version = version
+        cache[attachment.key] = attachment.last = value
+        listener = _Listener(gradient, value, version, tensor)
+        late.listeners.append(listener)
+        return _apply(tensor, listener)
+
+
+class _Listener:
+    """Stores one gradient, and knows what a guard would have to know, until the operation says that none is needed.
+
+    :ivar value: shares memory and version counter with the tensor that went in; None once the operation is over.
+    :ivar node: the alias's; what it leads to is what computed the tensor.
+    """
+
+    __slots__ = ("attachment", "base", "base_node", "guard", "node", "run", "value", "version")
+
+    def __init__(
+        self, attachment: GradientCachingAttachment, value: torch.Tensor, version: int, tensor: torch.Tensor
+    ) -> None:
+        self.attachment = attachment
+        self.run = attachment.run
+        self.value: torch.Tensor | None = value
+        self.version = version
+        self.node: Any = None
+        self.guard: GradientGuard | None = None
+        base = self.base = tensor._base if tensor._is_view() else None
+        self.base_node = None if base is None else (base.grad_fn, base.output_nr)
+
+    def look(self) -> None:
+        """Guard the gradients of the tensor that went in if it was changed in place since."""
+        value = self.value
+        if value is None or value._version == self.version or self.guard is not None:
+            return
+        node, place = self.base_node or self.node.next_functions[0]
+        if hasattr(node, "variable"):  # where the gradients of a leaf are added up
+            node = None
+        seen = Seen(self.version, node, place, self.base)
+        self.guard = GradientGuard(value, self.attachment.point.name, seen)
+
+    def forget(self) -> None:
+        """Let go of the tensors."""
+        self.value = self.base = self.base_node = self.node = None
+
+    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
+        self.look()
+        attachment = self.attachment
+        if attachment.run == self.run:
+            attachment.fire(attachment.point, gradient)
+        if self.guard is not None:
+            self.guard.passes(gradient)
+        return gradient
+
+
+class _Alias(torch.autograd.Function):
+    """The identity; its backward is the listener, which knows its node."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:
+        ctx.listener = listener
+        listener.node = ctx
+        return tensor.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return ctx.listener(gradient), None
+
+
+# as for the alias in gradients.py; and the engine calls what we give, without torch's look at which method there is
+_apply: Any = super(torch.autograd.Function, _Alias).apply
+_Alias._backward_cls.apply = _Alias.backward  # type: ignore[attr-defined]  # torch makes it
+
+
+class LateGuards:
+    """The listeners of one operation, whose tensors are looked at between its forward and its backward pass.
+
+    :ivar over: True once the operation is; then nothing is to be added.
+    """
+
+    __slots__ = ("listeners", "over")
+
+    def __init__(self) -> None:
+        self.listeners: list[_Listener] = []
+        self.over = False
+
+    def look(self) -> None:
+        """Guard what was changed in place."""
+        for listener in self.listeners:
+            listener.look()
+
+    def end(self) -> None:
+        """Let go of everything; listen to nothing more."""
+        self.over = True
+        for listener in self.listeners:
+            listener.forget()
+        self.listeners = []
