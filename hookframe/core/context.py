@@ -76,6 +76,7 @@ class HookContext(Generic[Root]):
         self._kind: Hashable = None
         self._pool: BatchPool | None = None
         self._entered = False
+        self._counted = False
         self._ran_before = False
 
     def __enter__(self) -> Root:
@@ -84,6 +85,15 @@ class HookContext(Generic[Root]):
         root = self.root
         self.scope = Scope() if (self.scope_name or root.controller.default_scope) == "context" else None
         batch = self._plan()
+        try:
+            self._enter(batch)
+        except BaseException:  # an interrupt, perhaps: nobody would leave the context
+            self._abandon(batch.attachments)
+            raise
+        return root
+
+    def _enter(self, batch: Batch) -> None:
+        root = self.root
         admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
         self._batch = batch
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
@@ -93,15 +103,26 @@ class HookContext(Generic[Root]):
         self._entered = True
         with _levels:
             root.__dict__["context_level"] += 1  # not setattr: torch's costs microseconds
+            self._counted = True
         if self.scope is not None:
             self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
-        try:
-            self._tell_entered()
-        except BaseException:  # an interrupt: nobody would leave the context
-            self._leave()
-            raise
-        return root
+        self._tell_entered()
+
+    def _abandon(self, attachments: Sequence[Attachment]) -> None:
+        """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
+        detach_all(attachments)
+        self._batch = self._pool = None  # never to be used again
+        self._close_level()
+
+    def _close_level(self) -> None:
+        self._entered = False
+        if self.scope is not None:
+            self.scope.close()
+        with _levels:
+            if self._counted:
+                self._counted = False
+                self.root.__dict__["context_level"] -= 1
 
     def _tell_entered(self) -> None:
         controller = self.root.controller
@@ -157,8 +178,12 @@ class HookContext(Generic[Root]):
         if not self._entered:
             return
         root, attachments = self.root, self.attachments
+        try:
+            gone, ran = self._leave()
+        except BaseException:  # an interrupt
+            self._abandon(attachments if self.reset else ())
+            raise
         controller = root.controller
-        gone, ran = self._leave()
         tell_removed(gone, root, controller, self.route)
         if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
             tell_failures(root, attachments)
@@ -187,11 +212,7 @@ class HookContext(Generic[Root]):
             gone = take_off(batch)
         else:
             gone = detach_all(attachments)
-        self._entered = False
-        if self.scope is not None:
-            self.scope.close()
-        with _levels:
-            root.__dict__["context_level"] -= 1
+        self._close_level()
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
