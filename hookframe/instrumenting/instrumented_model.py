@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import nn
 
 from hookframe.admission.request import FunctionInfo
+from hookframe.core import hook_point
 from hookframe.core.admitting import next_operation
 from hookframe.core.carried import CarriedHook, carry, revive
 from hookframe.core.evidence import is_compiled_elsewhere, warn_of_lost_hooks
@@ -247,6 +249,13 @@ class InstrumentedModel(HookedRootModule):
     def __reduce__(self) -> tuple[Any, ...]:
         kept = carried_hooks(self)
         return rebuild, (self.wrapped, self.family, self._chosen, kept)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> InstrumentedModel:
+        make, facts = self.__reduce__()
+        with hook_point._lock:  # other threads change torch's tables on the modules while they attach and remove
+            own = copy.deepcopy(facts, memo)
+        twin: InstrumentedModel = make(*own)
+        return twin
 
     def __repr__(self) -> str:
         kind = type(self.wrapped).__name__
