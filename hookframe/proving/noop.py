@@ -77,6 +77,11 @@ class _Check:
         self.root.refresh()
         wanted = [name for name, _, _ in select(names_filter, self.root.hook_dict)]
         plain = self._run()
+        if not plain:
+            raise NoopCheckFailed(
+                f"the output of this {_kind(self.root)} holds no tensor, so there is nothing to compare: check a model that "
+                "returns tensors, in a mapping, a sequence, a dataclass or a plain object if need be"
+            )
         if not same_bits(plain, self._run()):
             raise NoopCheckFailed(
                 f"two runs of this {type(self.root).__name__} without observers differ already, so it cannot be said what "
