@@ -9,6 +9,7 @@ import secrets
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hookframe.audit.heading import header_body
 from hookframe.audit.sealing import sealed_key
 from hookframe.audit.segment import Segment
 from hookframe.audit.settings import JournalSettings
-from hookframe.audit.values import Value, body_of
+from hookframe.audit.values import Record, body_of
 from hookframe.errors import JournalError
 
 __all__ = ["Journal"]
@@ -26,7 +27,7 @@ __all__ = ["Journal"]
 logger = logging.getLogger("hookframe.journal")
 
 _KEPT = 10_000  # so many records wait while the journal cannot be written; what comes then is counted
-_Waiting = list[tuple[bytes, tuple[Value, ...]]]
+_Waiting = list[Record | Callable[[], Record]]
 
 
 class Journal:
@@ -82,9 +83,11 @@ class Journal:
         self._opening = self._segment is None
         self.flush()
 
-    def write(self, body: bytes, values: tuple[Value, ...] = (), *, durable: bool = False) -> None:
+    def write(self, record: Record | Callable[[], Record], *, durable: bool = False) -> None:
         """Write a record soon, or at once.
 
+        :param record: its body, and the values that it refers to; or what makes them, called when it is written, so that
+            whoever records does not wait for it. A record that cannot be made then counts as lost.
         :param durable: return only when it is on the disk, with all before it.
         :raises JournalError: if it had to be written now and could not be. It waits then, as others do.
         """
@@ -98,7 +101,7 @@ class Journal:
             if self._closed:
                 raise JournalError("the journal is closed: nothing can be recorded in it any more")
             if len(self._waiting) < _KEPT:
-                self._waiting.append((body, values))
+                self._waiting.append(record)
             else:
                 self._give_up()
             full = len(self._waiting) >= self.settings.flush_records and self.failure is None
@@ -153,8 +156,10 @@ class Journal:
 
     def _write_out(self, durable: bool) -> None:
         with self._lock:
-            waiting, self._waiting = self._waiting, []
+            asked, self._waiting = self._waiting, []
             unwritten, self._unwritten = self._unwritten, 0
+        waiting = self._made(asked)
+        unwritten += len(asked) - len(waiting)
         written = waiting
         if unwritten:
             written = [*waiting, (body_of({"kind": "lost", "time": self.settings.clock(), "records": unwritten}), ())]
@@ -172,6 +177,17 @@ class Journal:
             raise
         if durable and self._unanchored and self._segment is not None:
             self._anchor(self._segment, self.settings.anchor)
+
+    def _made(self, waiting: _Waiting) -> list[Record]:
+        """The records that can be made; others are lost."""
+        made: list[Record] = []
+        for record in waiting:
+            try:
+                made.append(record() if callable(record) else record)
+            except Exception as error:  # noqa: BLE001  # a value that cannot be described: counted, and logged
+                self.failed(error)
+                self.lost += 1
+        return made
 
     def _anchor(self, segment: Segment, file: Path | None) -> None:
         if file is not None:

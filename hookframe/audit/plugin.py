@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hookframe.audit.facts import KeptFacts, keep
 from hookframe.audit.journal import Journal
 from hookframe.audit.record import batch_value, decision_body, event_body, names_value
 from hookframe.audit.settings import JournalSettings
-from hookframe.audit.values import Value
+from hookframe.audit.values import Record, Value
 from hookframe.errors import JournalError
 from hookframe.hookspecs import hookimpl
 
@@ -101,13 +102,18 @@ class JournalPlugin:
         now = self.journal.settings.clock()
         memo = decision.requests.memo if isinstance(decision.requests, LazyRequests) else {}
         facts = memo.get("facts") if self._facts_of is None else self._facts_of(decision)
-        batch = self._batch(decision.requests, memo, facts)
-        body, values = decision_body(decision, batch, memo.get("clock", now), now)
+        facts = None if facts is None else dict(facts)  # as they are now: the record is made later
+        record = partial(self._body, decision, memo, facts, memo.get("clock", now), now)
         urgent = is_grave(decision) or (self._urgent is not None and self._urgent(decision))
         unproved = (
             self.required and self.journal.segment is None
         )  # a journal that is required is tried before it is relied on
-        self.journal.write(body, values, durable=urgent or unproved)
+        self.journal.write(record() if urgent or self.required else record, durable=urgent or unproved)
+
+    def _body(
+        self, decision: Decision, memo: dict[object, Any], facts: Mapping[str, Any] | None, clock: float, now: float
+    ) -> Record:
+        return decision_body(decision, self._batch(decision.requests, memo, facts), clock, now)
 
     def _batch(self, requests: Sequence[Request], memo: dict[object, Any], facts: Mapping[str, Any] | None) -> Value:
         """The batch as a value; made once for batches that are the same object, or equal, with equal facts."""
@@ -129,8 +135,8 @@ class JournalPlugin:
     def _event(self, event: Event) -> None:
         now = self.journal.settings.clock()
         try:
-            body, values = event_body(event, now, self._names_value)
-            self.journal.write(body, values)
+            record = partial(event_body, event, now, self._names_value)
+            self.journal.write(record() if isinstance(event, events.HookFailed) else record)
         except JournalError:
             pass  # it is logged; the next decision is refused, if the journal is required
         except Exception as error:  # noqa: BLE001  # a value that cannot be described: counted, and logged

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from hookframe.audit.chain import Chain
-from hookframe.audit.values import Value
+from hookframe.audit.values import Record
 
 __all__ = ["SUFFIX", "Segment"]
 
@@ -57,7 +57,7 @@ class Segment:
         """The link of the last record, in hexadecimal."""
         return self._chain.head.hex()
 
-    def append(self, bodies: list[tuple[bytes, tuple[Value, ...]]]) -> None:
+    def append(self, bodies: list[Record]) -> None:
         """Write records, each after those of its values that the segment does not have yet.
 
         :raises OSError: if that fails; nothing was added then, or the segment is :attr:`broken`.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from json import JSONEncoder
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["Value", "body_of"]
+__all__ = ["Record", "Value", "body_of"]
 
 _encode = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
@@ -39,3 +39,7 @@ class Value:
         text = _encode(value).encode()
         digest = sha256(text).hexdigest()
         return cls(digest, b'"kind":"%b","digest":"%b","value":%b' % (kind.encode(), digest.encode(), text))
+
+
+Record: TypeAlias = tuple[bytes, tuple[Value, ...]]
+"""The body of a record, and the values that it refers to."""

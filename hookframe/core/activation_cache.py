@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import torch
@@ -253,9 +254,15 @@ def _moved(value: torch.Tensor, device: DeviceType, dtype: torch.dtype | None) -
     return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
 
+_nbytes = attrgetter("nbytes")
+
+
 def cached_bytes(cache: dict[str, torch.Tensor]) -> int:
     """Bytes of the tensors in ``cache``."""
-    return sum(map(bytes_of, cache.values()))
+    try:
+        return sum(map(_nbytes, cache.values()))
+    except (AttributeError, RuntimeError):  # somebody has put something else there, or a sparse tensor
+        return sum(map(bytes_of, cache.values()))
 
 
 def bytes_of(value: Any) -> int:

@@ -6,7 +6,7 @@ functions come from; the functions themselves are put in when an operation begin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
+from hookframe.core.evidence import counts
 from hookframe.core.handles import Attachment
 from hookframe.core.planning import Nature, nature_of, plan_attachments
 from hookframe.core.steps import steps_for
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Batch", "Places", "kind_of"]
 
 
+_caches, _fired = attrgetter("caches"), attrgetter("fired")
 _terms: Callable[[Attachment], Terms] = attrgetter("terms")
 
 
@@ -90,9 +92,13 @@ class Batch:
     :ivar dressed: True if something goes around one of the functions, such as a check that it only reads.
     :ivar shared: True if one of the points belongs to other models as well, which have a say too.
     :ivar exact: True if one of the points was asked for by its name.
+    :ivar caching: True if there are caching hooks alone.
     """
 
-    __slots__ = ("_infos", "_parts", "attachments", "dressed", "exact", "owner", "places", "requests", "shared")
+    __slots__ = (
+        "_counted", "_infos", "_labels", "_parts", "_started", "attachments", "caching", "dressed", "exact", "owner", "places",
+        "requests", "shared",
+    )  # fmt: skip
 
     def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, owner: Owner | None = None) -> None:
         self._parts = parts
@@ -102,8 +108,36 @@ class Batch:
         self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
         self.exact = any(attachment.exact for attachment in self.attachments)
         self.dressed = any(a.dressed for a in {id(a.terms): a for a in self.attachments}.values())
+        self.caching = all(map(_caches, self.attachments))
         self.places: Places | None = None
         self.shared = True
+        self._labels: tuple[str, ...] | None = None
+        self._started: tuple[str, ...] | None = None
+        self._counted: list[tuple[str, Direction]] | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What messages call the points, one for each attachment."""
+        if self._labels is None:
+            self._labels = tuple([attachment.label for attachment in self.attachments])
+        return self._labels
+
+    @property
+    def forward_labels(self) -> tuple[str, ...]:
+        """Those of the hooks on activations."""
+        if self._started is None:
+            both = zip(self.labels, self.attachments, strict=True)
+            self._started = tuple([label for label, attachment in both if attachment.direction == "fwd"])
+        return self._started
+
+    def counts(self) -> Mapping[tuple[str, Direction], int]:
+        """How often the hooks at each point and direction fired, all at one point together."""
+        if self._counted is None:
+            both = zip(self.labels, self.attachments, strict=True)
+            self._counted = [(label, attachment.direction) for label, attachment in both]
+        fired = map(_fired, self.attachments)
+        total = dict(zip(self._counted, fired, strict=True))
+        return total if len(total) == len(self._counted) else counts(self.attachments)
 
     @classmethod
     def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hookframe.admission.events import CacheFinished, CacheStarted
@@ -17,10 +16,9 @@ from hookframe.core.warning_place import warn_user
 from hookframe.errors import StaleActivationWarning
 
 if TYPE_CHECKING:
+    from hookframe.core.batch import Batch
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookFunction
-
-_caches = attrgetter("caches")
 
 __all__ = ["report_caches", "sinks_of", "tell_started"]
 
@@ -35,21 +33,31 @@ def _feeding(sink: CacheSink, attachments: Sequence[Attachment]) -> list[Caching
 
 
 def tell_started(
-    root: NamedModel, sinks: Sequence[CacheSink], attachments: Sequence[Attachment], operation: int, route: Route
+    root: NamedModel,
+    sinks: Sequence[CacheSink],
+    attachments: Sequence[Attachment],
+    operation: int,
+    route: Route,
+    batch: Batch | None = None,
 ) -> None:
-    """Tell observers that caching hooks are attached, one event for each sink."""
+    """Tell observers that caching hooks are attached, one event for each sink.
+
+    :param batch: the attachments as they were planned, if all of them were attached.
+    """
     controller = root.controller
     if not sinks or not controller.wants("cache_started"):
         return
+    only = batch if batch is not None and batch.caching and len(sinks) == 1 else None
     for sink in sinks:
-        feeding = _feeding(sink, attachments)
+        feeding = attachments if only is not None else _feeding(sink, attachments)
         device = device_in_force(root, sink.options.device)
+        points = only.forward_labels if only is not None else tuple(a.label for a in feeding if a.direction == "fwd")
         event = CacheStarted(
             model=model_name(root),
             operation=operation,
             route=route,
-            points=tuple(a.label for a in feeding if a.direction == "fwd"),
-            gradients=any(a.direction == "bwd" for a in feeding),
+            points=points,
+            gradients=len(points) < len(feeding),
             device=None if device is None else str(device),
         )
         controller.notify(event)
@@ -63,14 +71,16 @@ def report_caches(
     operation: int,
     *,
     warn: bool,
+    batch: Batch | None = None,
 ) -> int:
     """Warn of values that went stale, and tell observers what was cached.
 
     :param warn: False if an exception is on its way, which a warning must not replace.
+    :param batch: as for :func:`tell_started`.
     :returns: the bytes cached, 0 if nobody wants to know.
     """
     controller, total = root.controller, 0
-    only = len(sinks) == 1 and all(map(_caches, attachments))
+    only = batch is not None and batch.caching and len(sinks) == 1
     for sink in sinks:
         stale = (*sink.stale(), *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
         if isinstance(sink.cache, ActivationCache):

@@ -126,7 +126,7 @@ class HookContext(Generic[Root]):
 
     def _tell_entered(self) -> None:
         controller = self.root.controller
-        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route)
+        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route, self._whole)
         if controller.wants("context_entered"):
             event = ContextEntered(
                 model=model_name(self.root),
@@ -136,6 +136,12 @@ class HookContext(Generic[Root]):
                 hooks=len(self.attachments),
             )
             controller.notify(event)
+
+    @property
+    def _whole(self) -> Batch | None:
+        """The batch, if all of it was attached."""
+        batch = self._batch
+        return batch if batch is not None and len(self.attachments) == len(batch.attachments) else None
 
     def _plan(self) -> Batch:
         """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
@@ -184,7 +190,8 @@ class HookContext(Generic[Root]):
             self._abandon(attachments if self.reset else ())
             raise
         controller = root.controller
-        tell_removed(gone, root, controller, self.route)
+        whole = self._whole
+        tell_removed(gone, root, controller, self.route, whole if len(gone) == len(attachments) else None)
         if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
             tell_failures(root, attachments)
         if controller.wants("context_exited"):
@@ -208,7 +215,7 @@ class HookContext(Generic[Root]):
         if not self.reset:
             for attachment in attachments:
                 attachment.terms.owner = None  # what stays is an ordinary hook from here on
-        elif batch is not None and len(attachments) == len(batch.attachments):
+        elif batch is not None and batch is self._whole:
             gone = take_off(batch)
         else:
             gone = detach_all(attachments)
@@ -222,13 +229,14 @@ class HookContext(Generic[Root]):
 
     def _report_run(self, error: BaseException | None, gone: Sequence[Attachment]) -> None:
         controller, attachments = self.root.controller, self.attachments
-        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=error is None)
+        whole, warn = self._whole, error is None
+        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=warn, batch=whole)
         if controller.wants("run_finished"):
             event = RunFinished(
                 model=model_name(self.root),
                 operation=self.operation,
                 route=self.route,
-                counts=counts(attachments),
+                counts=counts(attachments) if whole is None else whole.counts(),
                 bytes_cached=cached,
                 error=None if error is None else type(error).__name__,
             )

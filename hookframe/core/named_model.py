@@ -16,6 +16,7 @@ from hookframe.core.devices import AdmittedMoves
 from hookframe.core.evidence import warn_of_lost
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import HookPoint, attach
+from hookframe.core.kept_points import KeptPoints
 from hookframe.core.kept_tree import KeptTree
 from hookframe.core.names import select
 from hookframe.core.removing import detach_all
@@ -153,9 +154,9 @@ class NamedModel(AdmittedMoves):
         return selection
 
     @property
-    def kept_tree(self) -> KeptTree | None:
+    def kept_tree(self) -> KeptPoints | None:
         """The tree as ``setup()`` read it last; None if ``hook_dict`` is not what it read."""
-        tree: KeptTree | None = self.__dict__.get("_tree")
+        tree: KeptPoints | None = self.__dict__.get("_tree")
         return tree if tree is not None and tree.points is self._points() else None
 
     def refresh(self, names_filter: NamesFilter = None) -> None:
@@ -166,7 +167,7 @@ class NamedModel(AdmittedMoves):
 
     def forget_plans(self) -> None:
         """Plan hooks anew from here on: a point has another name, or another model's say, than before."""
-        tree: KeptTree | None = self.__dict__.get("_tree")
+        tree: KeptPoints | None = self.__dict__.get("_tree")
         if tree is not None:
             tree.forget()
 

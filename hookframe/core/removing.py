@@ -12,6 +12,7 @@ from hookframe.core.admitting import model_name, review_or_raise
 from hookframe.core.handles import Attachment
 
 if TYPE_CHECKING:
+    from hookframe.core.batch import Batch
     from hookframe.core.named_model import NamedModel
 
 __all__ = ["detach_all", "review_removal", "tell_removed"]
@@ -23,11 +24,18 @@ def detach_all(attachments: Iterable[Attachment]) -> list[Attachment]:
 
 
 def tell_removed(
-    gone: Sequence[Attachment], root: NamedModel | None, controller: AdmissionController, route: Route
+    gone: Sequence[Attachment],
+    root: NamedModel | None,
+    controller: AdmissionController,
+    route: Route,
+    batch: Batch | None = None,
 ) -> None:
-    """Tell observers that hooks are off, if any are."""
+    """Tell observers that hooks are off, if any are.
+
+    :param batch: the hooks as they were planned, if all of them are off.
+    """
     if gone and controller.wants("hooks_removed"):
-        points = tuple(attachment.label for attachment in gone)
+        points = tuple(attachment.label for attachment in gone) if batch is None else batch.labels
         controller.notify(HooksRemoved(model=model_name(root), route=route, points=points))
 
 

@@ -12,9 +12,9 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not
 
 from hookframe.core.context import HookContext, tell_failures
 from hookframe.core.exporting import review_export, run_while_traced
+from hookframe.core.kept_points import KeptPoints
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
-from hookframe.core.tree import ModuleTree
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookSpecification
@@ -108,7 +108,7 @@ class RunningVerbs(NamedModel):
             if is_exporting():
                 self.look_at_export()
             return super().__call__(*args, **kwargs)
-        tree: ModuleTree | None = None if self.context_level else self.__dict__.get("_tree")  # a context has looked
+        tree: KeptPoints | None = None if self.context_level else self.__dict__.get("_tree")  # a context has looked
         if tree is not None and not tree.is_current():
             self.refresh()
         if is_exporting() or is_tracing():  # type: ignore[no-untyped-call]  # torch

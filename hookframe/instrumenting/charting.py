@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from hookframe.core.hook_point import HookPoint
+from hookframe.core.kept_points import KeptPoints
 from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family
@@ -16,7 +17,19 @@ from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.site import site_of
 from hookframe.instrumenting.snapshot import Snapshot
 
-__all__ = ["Chart"]
+__all__ = ["Chart", "ChartedPoints"]
+
+
+class ChartedPoints(KeptPoints):
+    """The points of a chart that were asked for, and what is kept with them."""
+
+    def __init__(self, points: Mapping[str, HookPoint], modules: Mapping[str, nn.Module], chart: Chart) -> None:
+        super().__init__(points, modules)
+        self._chart = chart
+
+    def is_current(self) -> bool:
+        """As the chart."""
+        return self._chart.is_current
 
 
 class Chart:
@@ -31,6 +44,7 @@ class Chart:
         self.clock = clock
         self.points: dict[str, ModulePoint] = {}
         self._snapshot: Snapshot | None = None
+        self._above: dict[str, list[tuple[str, nn.Module]]] = {}  # name of a module → those that it lies inside of
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -45,12 +59,17 @@ class Chart:
     def compiled_above(self, point: ModulePoint) -> str | None:
         """The name of a compiled module that the point's module lies inside of; None if there is none."""
         name = point.module_name
+        above = self._above.get(name)
+        if above is None:
+            above = self._above[name] = [*self._modules_above(name)]
+        return next((outer for outer, module in above if _is_compiled(module)), None)
+
+    def _modules_above(self, name: str) -> Iterator[tuple[str, nn.Module]]:
         while name:
             name = name.rpartition(".")[0]
-            above = self.modules.get(name)
-            if above is not None and _is_compiled(above):
-                return name
-        return None
+            module = self.modules.get(name)
+            if module is not None:
+                yield name, module
 
     def read(self) -> dict[str, ModulePoint]:
         """Read the model. Points keep their functions, and move to the modules that are found under their names now.
@@ -58,7 +77,7 @@ class Chart:
         :returns: the points that have no module any more, by name; nothing passes them again.
         """
         before = self.points
-        self._snapshot = Snapshot(self.model)
+        self._snapshot, self._above = Snapshot(self.model), {}
         self.points = dict(self._drawn(before))
         names: dict[ModulePoint, list[str]] = {}
         for name, point in self.points.items():

@@ -22,7 +22,7 @@ from hookframe.core.names import select, unknown_point
 from hookframe.core.removing import detach_all
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import HookPointClosed, InstrumentReleased
-from hookframe.instrumenting.charting import Chart
+from hookframe.instrumenting.charting import Chart, ChartedPoints
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family
 from hookframe.instrumenting.inert import without_inert
@@ -72,7 +72,8 @@ class InstrumentedModel(HookedRootModule):
         if self._chosen is not None:
             chosen = {id(point) for _, point, _ in select(self._chosen, points)}
             points = {name: point for name, point in points.items() if id(point) in chosen}
-        self.__dict__.update(hook_dict=points, mod_dict={k: m for k, m in self._chart.modules.items() if k})
+        modules = {name: module for name, module in self._chart.modules.items() if name}
+        self.__dict__.update(hook_dict=points, mod_dict=modules, _tree=ChartedPoints(points, modules, self._chart))
         for point in self.hook_points():
             point.belong_to(self)
         self._drop(gone)

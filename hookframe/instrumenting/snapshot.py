@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from hookframe.core.hook_point import HookPoint
+from hookframe.core.versions import children_versions
 
 __all__ = ["Snapshot", "is_called"]
 
@@ -26,12 +27,20 @@ class Snapshot:
     def __init__(self, model: nn.Module) -> None:
         self.modules: dict[str, nn.Module] = {"": model, **dict(_below(model, "", ()))}
         parents = {id(module): module for module in self.modules.values()}
-        self._children = [(module, dict(module._modules)) for module in parents.values()]
+        self._parents = [*parents.values()]
+        self._versions = children_versions(self._parents)
+        self._children = [dict(module._modules) for module in self._parents]
 
     @property
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since. Linear in the modules."""
-        return all(module._modules == children for module, children in self._children)
+        versions = children_versions(self._parents)
+        if versions == self._versions:
+            return True
+        if any(module._modules != known for module, known in zip(self._parents, self._children, strict=True)):
+            return False
+        self._versions = versions
+        return True
 
 
 def _below(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Iterator[tuple[str, nn.Module]]:

@@ -139,8 +139,8 @@ class PolicyEngine:
             return decide(self.policy, "add", RequestFacts(request, about), day).matches
 
         known, found = self._rulings.world(depends), []
-        for request in requests:
-            for match in self._rulings.matches(known, request, decided):
+        for request, matches in self._rulings.matches(known, requests, decided):
+            for match in matches:
                 if match.exemption is not None and not is_considering():
                     self._exempted.remember(model, request, match.exemption, removes=match.rule.removes)
                 found.append(objection_for(match, request))

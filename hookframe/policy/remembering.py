@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import TypeAlias
 
 from hookframe.admission.request import HookRequest
 from hookframe.policy.decide import Match
 
-__all__ = ["Depends", "Rulings"]
+__all__ = ["Depends", "Rulings", "World"]
 
 Depends: TypeAlias = tuple[object, ...]
 """Everything outside of a request that its ruling depends on."""
 
 _WORLDS = 8
 _MOST = 20_000
+
+
+World: TypeAlias = dict[tuple[object, ...], dict[tuple[object, ...], tuple[Match, ...]]]
+"""What is known while nothing outside of requests changes: what many have in common → what one has alone → the rules."""
+
+_COMMON = attrgetter(
+    "function", "direction", "route", "effect", "exact", "permanent", "prepend", "level", "caches"
+)  # fmt: skip
+_ALONE = attrgetter("point", "aliases")
 
 
 class Rulings:
@@ -26,12 +36,12 @@ class Rulings:
     """
 
     def __init__(self) -> None:
-        self._worlds: OrderedDict[Depends, dict[tuple[object, ...], tuple[Match, ...]]] = OrderedDict()
+        self._worlds: OrderedDict[Depends, World] = OrderedDict()
 
-    def world(self, depends: Depends) -> dict[tuple[object, ...], tuple[Match, ...]]:
+    def world(self, depends: Depends) -> World:
         """What is known while everything else is as ``depends`` says."""
         known = self._worlds.pop(depends, None)
-        if known is None or len(known) >= _MOST:
+        if known is None or sum(map(len, known.values())) >= _MOST:
             known = {}
         self._worlds[depends] = known
         while len(self._worlds) > _WORLDS:
@@ -40,25 +50,20 @@ class Rulings:
 
     @staticmethod
     def matches(
-        known: dict[tuple[object, ...], tuple[Match, ...]],
-        request: HookRequest,
-        decided: Callable[[HookRequest], tuple[Match, ...]],
-    ) -> tuple[Match, ...]:
-        """The rules that match ``request``: as they are known, else as ``decided`` finds them."""
-        key = (
-            request.point,
-            request.function,
-            request.direction,
-            request.route,
-            request.effect,
-            request.exact,
-            request.permanent,
-            request.prepend,
-            request.level,
-            request.aliases,
-            request.caches,
-        )
-        found = known.get(key)
-        if found is None:
-            found = known[key] = decided(request)
-        return found
+        known: World, requests: Iterable[HookRequest], decided: Callable[[HookRequest], tuple[Match, ...]]
+    ) -> Iterator[tuple[HookRequest, tuple[Match, ...]]]:
+        """The requests that rules match, each with these: as they are known, else as ``decided`` finds them."""
+        last: tuple[object, ...] | None = None
+        ruled: dict[tuple[object, ...], tuple[Match, ...]] = {}
+        for request in requests:
+            common = _COMMON(request)
+            if (
+                common != last
+            ):  # nearly never: the requests of a batch are much alike, and comparing is faster than hashing
+                last, ruled = common, known.setdefault(common, {})
+            alone = _ALONE(request)
+            found = ruled.get(alone)
+            if found is None:
+                found = ruled[alone] = decided(request)
+            if found:
+                yield request, found

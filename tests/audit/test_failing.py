@@ -168,7 +168,9 @@ def test_what_cannot_be_described_is_a_failure_of_the_journal(keep):
         plugin.hookframe_decision_made(odd)
     plugin.required = False
     plugin.hookframe_decision_made(odd)
+    plugin.journal.flush()
     assert plugin.journal.failures == 2
+    assert plugin.journal.lost == 1
 
 
 @pytest.fixture
@@ -455,11 +457,15 @@ def test_many_different_requests_and_values_do_not_grow_without_end(keep, journa
 
 
 @pytest.mark.fault("an exception or an interrupt in the midst of an operation")
-def test_an_event_that_cannot_be_described_is_counted_and_does_not_trip(keep):
-    plugin = keep()
-    for _ in range(9):
-        plugin.hookframe_hooks_removed(HooksRemoved(model=object(), route="handle", points=()))
-    assert plugin.journal.failures == 9
+def test_an_event_that_cannot_be_described_is_counted_and_does_not_trip(keep, journal):
+    plugin = keep(flush_seconds=60)
+    for model in (*[object()] * 9, "Fine"):
+        plugin.hookframe_hooks_removed(HooksRemoved(model=model, route="handle", points=()))
+    plugin.close()
+    assert plugin.journal.failures == plugin.journal.lost == 9
+    entries = [*read_journal(journal)]
+    assert [entry.facts["model"] for entry in entries if entry.kind == "hooks_removed"] == ["Fine"]
+    assert [entry.facts["records"] for entry in entries if entry.kind == "lost"] == [9]
 
 
 # ---- fork and kill ------------------------------------------------------------------------------------------------------

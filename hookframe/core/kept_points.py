@@ -1,0 +1,116 @@
+"""The hook points of a model by name, and what is kept with them: what filters mean, and planned hooks that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hookframe.core.batch_pool import BatchPool
+from hookframe.core.names import select
+from hookframe.core.selection import Selected, Selection, SweptName
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.types import NamesFilter
+
+__all__ = ["KeptPoints"]
+
+_KEPT_FILTERS = 128
+
+
+class KeptPoints:
+    """What stays the same as long as a model's modules do.
+
+    :ivar points: name → hook point, in the model's order.
+    :ivar batches: planned hooks for operations on these points.
+    """
+
+    points: Mapping[str, HookPoint]
+
+    def __init__(self, points: Mapping[str, HookPoint], modules: Mapping[str, Any]) -> None:
+        self.points = points
+        self._others = modules
+        self._exact = {name: Selected(name, point, True) for name, point in points.items()}
+        self._size = len(points)
+        self._everything = Selection(select(None, points))
+        self._kept: dict[Any, Selection] = {}
+        self._last: tuple[tuple[list[str], Selection], ...] = ()
+        self._written_names: dict[str, Selection] = {}
+        self._swept_names: dict[str, Selection] = {}
+        self.batches = BatchPool()
+
+    def is_current(self) -> bool:
+        """True if no module was added, replaced or deleted since."""
+        raise NotImplementedError
+
+    def selection(self, names_filter: NamesFilter) -> Selection:
+        """What ``names_filter`` means; a predicate is asked about each name every time.
+
+        :raises UnknownHookPoint: and what else :func:`~hookframe.core.names.select` raises.
+        """
+        if len(self.points) != self._size:  # somebody has edited the dict
+            return Selection(select(names_filter, self.points, self._others))
+        if names_filter is None:
+            return self._everything
+        if isinstance(names_filter, str):
+            return self._named(names_filter)
+        if callable(names_filter):
+            accepted = tuple(filter(names_filter, self.points))
+            return self._swept(accepted)
+        return self._listed(names_filter) if type(names_filter) is list else self._collected(names_filter)
+
+    def _listed(self, names: list[str]) -> Selection:
+        """What a list means. The last ones are compared: faster than hashing, for names that are the same objects."""
+        if not names or not type(names[0]) is str is type(names[-1]):
+            return self._selected(names)
+        for last, selection in self._last:
+            if last == names:
+                return selection
+        selection = self._collected(names)
+        self._last = ((names.copy(), selection), *self._last[:3])
+        return selection
+
+    def _collected(self, names_filter: Sequence[str]) -> Selection:
+        try:
+            names = tuple(names_filter)
+            if names and type(names[0]) is str is type(names[-1]):
+                return self._remembered(names, names_filter)
+        except TypeError:  # no collection, or not one of names
+            pass
+        return self._selected(names_filter)
+
+    def _named(self, name: str) -> Selection:
+        kept = self._swept_names if type(name) is SweptName else self._written_names
+        found = kept.get(name)
+        if found is None:
+            if name not in self.points:  # a glob, of which there is no end
+                return self._remembered(name, name)
+            found = kept[str(name)] = self._selected(name)
+        return found
+
+    def _remembered(self, key: Any, names_filter: NamesFilter) -> Selection:
+        found = self._kept.get(key)
+        if found is None:
+            found = self._keep(key, self._selected(names_filter))
+        return found
+
+    def _swept(self, names: tuple[str, ...]) -> Selection:
+        if len(names) == self._size:
+            return self._everything
+        found = self._kept.get((names,))
+        if found is None:
+            wanted = set(names)
+            found = self._keep((names,), self._selected(wanted.__contains__))
+        return found
+
+    def _keep(self, key: Any, selection: Selection) -> Selection:
+        if len(self._kept) >= _KEPT_FILTERS:
+            self._kept.pop(next(iter(self._kept)), None)
+        return self._kept.setdefault(key, selection)
+
+    def _selected(self, names_filter: NamesFilter) -> Selection:
+        return Selection(select(names_filter, self.points, self._others, self._exact))
+
+    def forget(self) -> None:
+        """Plan anew from here on: a point has another name, or another model's say, than before."""
+        self.batches = BatchPool()
