@@ -122,6 +122,14 @@ def test_an_edit_is_found_at_its_line(chained, place, data):
     assert min(filter(None, places)) == place + 1
 
 
+@pytest.mark.found("a header whose number was changed was reported as a fault of the record after it")
+def test_a_changed_number_of_the_header_is_found_at_its_line(chained):
+    lines = lines_of(chained)
+    lines[0] = lines[0].replace(b'{"n":0,', b'{"n":1,')
+    verification = verify_segment(attacked(chained, lines))
+    assert ("edited", 1) in {(finding.code, finding.place) for finding in verification.findings}
+
+
 @given(st.integers(0, RECORDS), st.integers(1, 5))
 def test_removed_records_are_named(chained, start, count):
     lines = lines_of(chained)
