@@ -140,7 +140,7 @@ def half_the_names(rounds: int) -> Iterator[Row]:
     half = [f"points.{index}" for index in range(0, 1000, 2)]
 
     def anew(model: Any) -> None:
-        model.kept_tree._kept.clear()
+        model.kept_tree.forget_filters()
         model.selection(half)
 
     lens = models.get("TransformerLens")

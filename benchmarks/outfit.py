@@ -70,7 +70,7 @@ def many_names(rounds: int) -> Row:
         tree = model.kept_tree
 
         def anew(model: Any = model, half: list[str] = half, tree: Any = tree) -> None:
-            tree._kept.clear()
+            tree.forget_filters()
             model.selection(half)
 
         found[count] = interleaved({"it": anew}, rounds)["it"]

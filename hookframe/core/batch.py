@@ -16,18 +16,17 @@ from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
 from hookframe.core.evidence import counts
 from hookframe.core.handles import Attachment
+from hookframe.core.places import Places
 from hookframe.core.planning import Nature, nature_of, plan_attachments
-from hookframe.core.steps import steps_for
 from hookframe.core.terms import Owner, Terms
 
 if TYPE_CHECKING:
-    from hookframe.core.hook_point import HookPoint
     from hookframe.core.named_model import NamedModel
     from hookframe.core.scope import Scope
     from hookframe.core.selection import Selection
     from hookframe.core.types import HookFunction
 
-__all__ = ["Asked", "Batch", "Places", "kind_of"]
+__all__ = ["Asked", "Batch", "kind_of"]
 
 
 _caches, _fired = attrgetter("caches"), attrgetter("fired")
@@ -40,47 +39,6 @@ class Asked(NamedTuple):
     direction: Direction
     selection: Selection
     function: HookFunction
-
-
-class Places:
-    """What a batch wants of each of its points, ready to be put there if the point is idle.
-
-    :ivar forward: pairs of a point's ``__dict__`` and what the point would run, for points that get forward hooks alone.
-    :ivar both: the same for points that get backward hooks as well, and these as third.
-    :ivar others: attachments at points where more has to be done than to say what runs there.
-    """
-
-    __slots__ = ("both", "forward", "others")
-
-    def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.forward: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
-        self.both: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Attachment, ...]]] = []
-        self.others: list[Attachment] = []
-        points = {id(attachment.point) for attachment in attachments}
-        if len(points) == len(attachments):
-            for attachment in attachments:
-                point, terms = attachment.point, attachment.terms
-                if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    self.forward.append((point.__dict__, (attachment,)))
-                else:
-                    self._place(point, (attachment,))
-            return
-        by_point: dict[int, list[Attachment]] = {}
-        for attachment in attachments:
-            by_point.setdefault(id(attachment.point), []).append(attachment)
-        for there in by_point.values():
-            self._place(there[0].point, there)
-
-    def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
-        if point.listens:
-            self.others += there
-            return
-        fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
-        plan = steps_for(fwd, bwd)
-        if bwd:
-            self.both.append((point.__dict__, plan, bwd))
-        else:
-            self.forward.append((point.__dict__, plan))
 
 
 class Batch:

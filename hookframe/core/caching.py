@@ -156,7 +156,7 @@ class CachingVerbs(NamedModel):
         )
         try:
             with context:
-                output = self(*model_args, **model_kwargs)
+                output = self.run_at_once(model_args, model_kwargs)
                 if incl_bwd:
                     late.look()
                     _loss(output).backward()

@@ -79,7 +79,7 @@ class Attachment(_Hot):
     :ivar run: which of its operations it is at work for, as a number; 0 once it was removed.
     """
 
-    __slots__ = ("__weakref__", "_handle", "error", "exact", "name", "recomputed", "terms", "view")
+    __slots__ = ("__weakref__", "_handle", "error", "exact", "name", "terms", "view")
 
     caches = False
     """True for hooks that store what they see; a copy of the model leaves them behind."""
@@ -106,7 +106,6 @@ class Attachment(_Hot):
         self.view: Any = None
         self.plain = point.hook_conversion is None
         self.fired = 0
-        self.recomputed = False
         self.error: BaseException | None = None
         self.run = 1
         self._handle: HookHandle | None = None
@@ -140,25 +139,24 @@ class Attachment(_Hot):
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""
-        compiling = is_dynamo_compiling()
-        if compiling:
+        if is_dynamo_compiling():
             self.fired = 1  # counting would make dynamo compile anew for each number
         else:
             self.fired += 1
         try:
-            if self.plain:
-                result = self.function(tensor, hook=point)
-                if result is None:
-                    if self.fired > 1:
-                        look_for_recomputing(self)
-                    return tensor
-                terms = self.terms
-                if terms.rules is not None:
-                    check_return(terms.rules, tensor, result, terms.user_hook, point)
-                if not compiling and may_be_checkpointed():
-                    note_edit(self)
-                return result
-            return self._fire_converted(point, tensor)
+            if not self.plain:
+                return self._fire_converted(point, tensor)
+            result = self.function(tensor, hook=point)
+            if result is None:
+                if self.fired > 1:
+                    look_for_recomputing(self)
+                return tensor
+            terms = self.terms
+            if terms.rules is not None:
+                check_return(terms.rules, tensor, result, terms.user_hook, point)
+            if not is_dynamo_compiling() and may_be_checkpointed():
+                note_edit(self)
+            return result
         except BaseException as error:
             self.note(error)
             raise
@@ -190,11 +188,11 @@ class Attachment(_Hot):
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
         """Take the functions out again: nobody uses the attachments for a while."""
-        attachments[0].terms.user_hook = _nothing
+        terms: Terms = attachments[0].terms
+        terms.user_hook, terms.recomputed = _nothing, False
         for attachment in attachments:
             attachment.function = _nothing
             attachment.fired = 0
-            attachment.recomputed = False
 
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""

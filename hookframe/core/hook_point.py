@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from hookframe.admission.controller import current_controller
 from hookframe.admission.request import Direction, Route
 from hookframe.core.admitting import Admitted, admit, next_operation
-from hookframe.core.batch import Batch, Places
+from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
@@ -30,6 +30,7 @@ from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
+    from hookframe.core.places import Places
     from hookframe.core.types import HookFunction
 
 __all__ = ["HookPoint", "attach", "take_off"]
@@ -49,8 +50,6 @@ class HookPoint(RemovablePoint):
     """
 
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
-    listens: ClassVar[bool] = False
-    """True if a subclass wants to know when it gets something to run."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -162,26 +161,15 @@ class HookPoint(RemovablePoint):
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
         steps = steps_for(fwd, bwd)
         plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
+        self._take_up(plan, bwd)
+
+    def _take_up(self, plan: tuple[Any, ...] | None, bwd: tuple[Attachment, ...]) -> None:
         turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
         self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
-
-    def becomes(self, state: Literal["active", "idle"]) -> None:
-        """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
-
-        What it raises on ``"active"`` reaches whoever attaches; nothing was attached.
-        """
-
-    def why_silent(self) -> str | None:
-        """What is known about why functions here may never run; subclasses may know something."""
-        return None
-
-    def synonyms(self, name: str | None) -> tuple[str, ...]:
-        """Other names of what is at this point than ``name``; subclasses may have some."""
-        return ()
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd
@@ -241,11 +229,9 @@ def attach(
     attachments = admitted.attachments
     try:
         with _lock:
-            if batch.places is not None and len(attachments) == len(batch.attachments):
-                _put(batch.places)
-            else:
-                for attachment in attachments:
-                    attachment.point._add(attachment)
+            places = batch.places if len(attachments) == len(batch.attachments) else None
+            for attachment in attachments if places is None else _put(places):
+                attachment.point._add(attachment)
         if attachments and controller.wants("hooks_added"):
             controller.notify(admitted.added_event(root, operation, route))
     except BaseException:
@@ -254,9 +240,12 @@ def attach(
     return admitted
 
 
-def _put(places: Places) -> None:
-    """Put a batch where it belongs. The loops are as short as they can be: everything that is cached runs through them."""
-    others = [*places.others]
+def _put(places: Places) -> list[Attachment]:
+    """Say what runs at each point that is idle; the attachments for those that are not.
+
+    The loops are as short as they can be, here and below: everything that is cached runs through them.
+    """
+    others: list[Attachment] = []
     for own, plan in places.forward:
         if own["_plan"] is None:
             own["_plan"] = plan
@@ -268,31 +257,47 @@ def _put(places: Places) -> None:
             own["_plan"] = plan
         else:
             others += attachments_in(plan, bwd)
-    for attachment in others:
-        attachment.point._add(attachment)
+    for point, plan, bwd in places.listening:
+        if point._plan is None:
+            point._take_up(plan, bwd)
+        else:
+            others += attachments_in(plan, bwd)
+    return others
 
 
 def take_off(batch: Batch) -> list[Attachment]:
     """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
-    places = batch.places
-    if places is None:
+    if batch.places is None:
         return detach_all(batch.attachments)
-    others = [*places.others]
     with _lock:
-        for own, plan in places.forward:
-            if own["_plan"] is plan:  # else somebody has changed something at this point meanwhile
-                own["_plan"] = None
-            else:
-                others += attachments_in(plan)
-        for own, plan, bwd in places.both:
-            if own["_plan"] is plan:
-                own["_plan"] = None
-                own["_bwd"] = ()
-                for attachment in bwd:
-                    attachment.run = 0
-            else:
-                others += attachments_in(plan, bwd)
+        others = _take(batch.places)
     if not others:
         return batch.attachments
     left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
     return [attachment for attachment in batch.attachments if id(attachment) not in left]
+
+
+def _take(places: Places) -> list[Attachment]:
+    """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
+    others: list[Attachment] = []
+    for own, plan in places.forward:
+        if own["_plan"] is plan:
+            own["_plan"] = None
+        else:
+            others += attachments_in(plan)
+    for own, plan, bwd in places.both:
+        if own["_plan"] is plan:
+            own["_plan"] = None
+            own["_bwd"] = ()
+            for attachment in bwd:
+                attachment.run = 0
+        else:
+            others += attachments_in(plan, bwd)
+    for point, plan, bwd in places.listening:
+        if point._plan is plan:
+            point._take_up(None, ())
+            for attachment in bwd:
+                attachment.run = 0
+        else:
+            others += attachments_in(plan, bwd)
+    return others

@@ -165,6 +165,10 @@ class NamedModel(AdmittedMoves):
         if tree is not None and not tree.is_current():
             NamedModel.setup(self)
 
+    def run_at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the model right after it was looked at: nobody had the time to exchange a module."""
+        return self(*args, **kwargs)
+
     def forget_plans(self) -> None:
         """Plan hooks anew from here on: a point has another name, or another model's say, than before."""
         tree: KeptPoints | None = self.__dict__.get("_tree")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hookframe.core.belonging import BelongsToModels
 from hookframe.core.fitting import directions, fits
@@ -22,6 +22,23 @@ class ReadablePoint(BelongsToModels):
     hook_conversion: HookConversion | None
     _plan: tuple[Any, ...] | None  # what a call runs, the forward hooks among it; None: nothing
     _bwd: tuple[Attachment, ...]
+
+    listens: ClassVar[bool] = False
+    """True if a subclass wants to know when it gets something to run."""
+
+    def becomes(self, state: Literal["active", "idle"]) -> None:
+        """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
+
+        What it raises on ``"active"`` reaches whoever attaches; nothing was attached.
+        """
+
+    def why_silent(self) -> str | None:
+        """What is known about why functions here may never run; subclasses may know something."""
+        return None
+
+    def synonyms(self, name: str | None) -> tuple[str, ...]:
+        """Other names of what is at this point than ``name``; subclasses may have some."""
+        return ()
 
     @property
     def _fwd(self) -> tuple[Attachment, ...]:

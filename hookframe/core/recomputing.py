@@ -37,13 +37,13 @@ _saved_tensor_hooks: Callable[[bool], object] = getattr(
 
 
 def look_for_recomputing(attachment: Attachment) -> None:
-    """Warn, once, if ``attachment`` runs again because a backward pass computes its activation a second time.
+    """Warn, once for its function, if ``attachment`` runs again because a backward pass computes its activation a second time.
 
     To be asked for functions that return nothing: one that returns a tensor has to run twice, and a cache may.
     """
-    if attachment.recomputed or _current_graph_task_id() == _NONE:
+    if attachment.terms.recomputed or _current_graph_task_id() == _NONE:
         return
-    attachment.recomputed = True
+    attachment.terms.recomputed = True
     warn_user(
         f"the fwd hook {FunctionInfo.of(attachment.user_hook)} at {attachment.label!r} ran again while a backward pass "
         "computed the activation a second time (activation checkpointing): what it counts or collects is there twice: "

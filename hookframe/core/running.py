@@ -99,7 +99,7 @@ class RunningVerbs(NamedModel):
                 "pass reset_hooks_end=False, or call backward() inside 'with model.hooks(...)'"
             )
         with context:
-            return self(*model_args, **model_kwargs)
+            return self.run_at_once(model_args, model_kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, as any torch module."""

@@ -32,11 +32,13 @@ class Terms:
     :ivar user_hook: the function, as the user gave it.
     :ivar rules: what has to hold of a tensor that the function returns; None if that is its own affair.
     :ivar owner: the operation that it belongs to, if any.
+    :ivar recomputed: True once it was said that the function runs again in a backward pass.
     :ivar scope: who sees it: None for everybody.
     """
 
     __slots__ = (
-        "aliases", "direction", "level", "owner", "permanent", "prepend", "read_only", "rules", "scope", "user_hook"
+        "aliases", "direction", "level", "owner", "permanent", "prepend", "read_only", "recomputed", "rules", "scope",
+        "user_hook",
     )  # fmt: skip
 
     def __init__(
@@ -63,3 +65,4 @@ class Terms:
         self.rules = rules
         self.owner = owner
         self.scope = scope
+        self.recomputed = False

@@ -194,10 +194,18 @@ class InstrumentedModel(HookedRootModule):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model."""
-        if not self._released and not self._chart.is_current:
+        if not self.__dict__.pop("_looked", False) and not self._released and not self._chart.is_current:
             self.setup()
         self.__dict__["_read"] = True
         return self.wrapped(*args, **kwargs)
+
+    def run_at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the model; its modules were looked at a moment ago."""
+        self.__dict__["_looked"] = True
+        try:
+            return self(*args, **kwargs)
+        finally:
+            self.__dict__.pop("_looked", None)
 
     def __getattr__(self, name: str) -> Any:
         wrapped = self.__dict__.get("wrapped")

@@ -56,7 +56,7 @@ class ModulePoint(HookPoint):
                 self.hook_conversion = HeadsApart(heads)
             elif at.heads_first:
                 self.hook_conversion = HeadsBehindPositions()
-        site.points.add(self)
+        site.add(self)
 
     site: Site
     clock: Clock
@@ -98,8 +98,8 @@ class ModulePoint(HookPoint):
         found_in = None if parent is None else (weakref.ref(parent), module_name.rpartition(".")[2])
         self.__dict__.update(site=site, module_name=module_name, _parent=found_in)
         if moves:
-            before.points.discard(self)
-            site.points.add(self)
+            before.discard(self)
+            site.add(self)
         if fed:
             self.connect()
 
@@ -129,7 +129,7 @@ class ModulePoint(HookPoint):
 
     def retire(self) -> None:
         """Take no functions any more."""
-        self.site.points.discard(self)
+        self.site.discard(self)
         self.__dict__["_released"] = True
 
     def why_silent(self) -> str | None:
@@ -171,7 +171,7 @@ class ModulePoint(HookPoint):
 
     def _neighbours(self) -> Iterator[ModulePoint]:
         """Other points that see the same tensor, or one that this one's is a part of."""
-        if len(self.site.points) > 1:
+        if self.site.crowded:
             mine = sorted((point for point in self.site.points if point is not self), key=lambda point: point.names)
             yield from (point for point in mine if type(point) is type(self) and self._overlaps(point))
 

@@ -64,7 +64,6 @@ class Site:
     :ivar active: the points with something to run, in the order in which they became active. The torch hook is on the
         module as long as there are any, before hooks that others registered: points see what the module itself returns,
         and others see what the points made of it, whoever came first.
-    :ivar points: all points here, of every instrument on the module.
     """
 
     def __init__(self, module: nn.Module, side: Literal["in", "out"]) -> None:
@@ -72,12 +71,34 @@ class Site:
         self._hook: RemovableHandle | None = None
         self.side = side
         self.active: tuple[ModulePoint, ...] = ()
-        self.points: weakref.WeakSet[ModulePoint] = weakref.WeakSet()
+        self._points: tuple[weakref.ref[ModulePoint], ...] = ()
 
     @property
     def module(self) -> nn.Module | None:
         """The module, as long as it lives."""
         return self._module()
+
+    @property
+    def points(self) -> list[ModulePoint]:
+        """All points here that live, of every instrument on the module."""
+        found = (reference() for reference in self._points)
+        return [point for point in found if point is not None]
+
+    @property
+    def crowded(self) -> bool:
+        """False if there is one point here, or none; for most sites all that has to be asked."""
+        return len(self._points) > 1
+
+    def add(self, point: ModulePoint) -> None:
+        """Know ``point``, without keeping it alive."""
+        with _lock:
+            others = [reference for reference in self._points if reference() not in (None, point)]
+            self._points = (*others, weakref.ref(point))
+
+    def discard(self, point: ModulePoint) -> None:
+        """Forget ``point``."""
+        with _lock:
+            self._points = tuple([reference for reference in self._points if reference() not in (None, point)])
 
     def join(self, point: ModulePoint) -> None:
         """Feed ``point`` from now on."""
