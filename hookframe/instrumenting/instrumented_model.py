@@ -256,15 +256,13 @@ class InstrumentedModel(HookedRootModule):
         return self.wrapped.named_children()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = carried_hooks(self)
-        return rebuild, (self.wrapped, self.family, self._chosen, kept)
+        return rebuild, (self.wrapped, self.family, self._chosen, carried_hooks(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> InstrumentedModel:
         make, facts = self.__reduce__()
         with hook_point._lock:  # other threads change torch's tables on the modules while they attach and remove
             own = copy.deepcopy(facts, memo)
-        twin: InstrumentedModel = make(*own)
-        return twin
+        return make(*own)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         kind = type(self.wrapped).__name__
