@@ -146,7 +146,7 @@ class Figures(SphinxDirective):
 def _added(runs: list[dict[str, dict[str, int]]], what: str) -> dict[str, int]:
     total: Counter[str] = Counter()
     for run in runs:
-        total.update(run[what])
+        total.update(run.get(what, {}))
     return dict(sorted(total.items()))
 
 

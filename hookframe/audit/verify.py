@@ -67,6 +67,7 @@ class _Check:
 
     :ivar anchors: record number → what vouches for it.
     :ivar before: the link before the next record; None where it is not known.
+    :ivar doubted: the record before, if neither its link nor its number fits, and the number that does.
     """
 
     file: Path
@@ -82,6 +83,7 @@ class _Check:
     related: tuple[str, ...] = ()
     ended: bool = False
     vouched: list[int] = field(default_factory=list)
+    doubted: tuple[Line, int] | None = None
 
     def _find(self, code: str, message: str, line: Line) -> None:
         self.findings.append(Finding(code=code, message=message, place=line.place, number=line.number))
@@ -130,6 +132,9 @@ class _Check:
         self.numbers.append(number)
         self.places.append(line.place)
         fits = self.before is None or sha256(self.before + links.text).digest() == links.chain
+        if self.doubted is not None and number == self.doubted[1] + 1:
+            self._find("edited", "its number was changed, and its link does not fit", self.doubted[0])
+        self.doubted = (line, expected) if not fits and number != expected else None
         if not fits and number == expected:
             self._find("edited", "its link does not fit: it, or the link of the record before it, was changed", line)
         self.before = links.chain

@@ -16,7 +16,7 @@ from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.describing import describe
-from hookframe.core.evidence import counts, silent_hooks, warn_of_silence
+from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
 from hookframe.core.removing import detach_all, tell_removed
@@ -76,6 +76,7 @@ class HookContext(Generic[Root]):
         self._kind: Hashable = None
         self._pool: BatchPool | None = None
         self._entered = False
+        self._counted = False
         self._ran_before = False
 
     def __enter__(self) -> Root:
@@ -84,6 +85,15 @@ class HookContext(Generic[Root]):
         root = self.root
         self.scope = Scope() if (self.scope_name or root.controller.default_scope) == "context" else None
         batch = self._plan()
+        try:
+            self._enter(batch)
+        except BaseException:  # an interrupt, perhaps: nobody would leave the context
+            self._abandon(batch.attachments)
+            raise
+        return root
+
+    def _enter(self, batch: Batch) -> None:
+        root = self.root
         admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
         self._batch = batch
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
@@ -93,15 +103,26 @@ class HookContext(Generic[Root]):
         self._entered = True
         with _levels:
             root.__dict__["context_level"] += 1  # not setattr: torch's costs microseconds
+            self._counted = True
         if self.scope is not None:
             self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
-        try:
-            self._tell_entered()
-        except BaseException:  # an interrupt: nobody would leave the context
-            self._leave()
-            raise
-        return root
+        self._tell_entered()
+
+    def _abandon(self, attachments: Sequence[Attachment]) -> None:
+        """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
+        detach_all(attachments)
+        self._batch = self._pool = None  # never to be used again
+        self._close_level()
+
+    def _close_level(self) -> None:
+        self._entered = False
+        if self.scope is not None:
+            self.scope.close()
+        with _levels:
+            if self._counted:
+                self._counted = False
+                self.root.__dict__["context_level"] -= 1
 
     def _tell_entered(self) -> None:
         controller = self.root.controller
@@ -163,8 +184,12 @@ class HookContext(Generic[Root]):
         if not self._entered:
             return
         root, attachments = self.root, self.attachments
+        try:
+            gone, ran = self._leave()
+        except BaseException:  # an interrupt
+            self._abandon(attachments if self.reset else ())
+            raise
         controller = root.controller
-        gone, ran = self._leave()
         whole = self._whole
         tell_removed(gone, root, controller, self.route, whole if len(gone) == len(attachments) else None)
         if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
@@ -194,11 +219,7 @@ class HookContext(Generic[Root]):
             gone = take_off(batch)
         else:
             gone = detach_all(attachments)
-        self._entered = False
-        if self.scope is not None:
-            self.scope.close()
-        with _levels:
-            root.__dict__["context_level"] -= 1
+        self._close_level()
         if self.clear:
             root.clear_contexts()
         ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
@@ -224,7 +245,7 @@ class HookContext(Generic[Root]):
             exact = self._batch is not None and self._batch.exact
             backward_too = self.reset and self.route != "run_with_hooks"
             stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
-            silent = silent_hooks(stayed, backward_too=backward_too) if exact else []
+            silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
             self._review_run(silent, cached)
             if silent:
                 warn_of_silence(self.root, silent, attachments)

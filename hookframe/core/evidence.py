@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.handles import Attachment
@@ -14,7 +18,16 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.core.tree import ModuleTree
 
-__all__ = ["counts", "explain_silence", "silent_hooks", "warn_of_lost", "warn_of_lost_hooks", "warn_of_silence"]
+__all__ = [
+    "all_silent",
+    "counts",
+    "explain_silence",
+    "is_compiled_elsewhere",
+    "silent_hooks",
+    "warn_of_lost",
+    "warn_of_lost_hooks",
+    "warn_of_silence",
+]
 
 _GATES = {  # last part of a point's name → the config flag without which it never fires (TransformerLens's names)
     "hook_result": "use_attn_result",
@@ -43,14 +56,28 @@ def silent_hooks(attachments: Sequence[Attachment], *, backward_too: bool) -> li
     return [a for a in attachments if not a.fired and a.exact and (backward_too or a.direction == "fwd")]
 
 
+def all_silent(attachments: Sequence[Attachment], *, backward_too: bool) -> list[Attachment]:
+    """The hooks at points that filters chose, if not one of them all fired since they were attached; else none.
+
+    :param backward_too: False if the backward pass may still come.
+    """
+    if any(attachment.fired for attachment in attachments):
+        return []
+    return [attachment for attachment in attachments if backward_too or attachment.direction == "fwd"]
+
+
 def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments: Sequence[Attachment]) -> None:
-    """Warn of each of the ``silent`` ones among ``attachments``, with what is known."""
-    for attachment in silent:
+    """Warn of the ``silent`` ones among ``attachments``, with what is known: of each that was asked for by name."""
+    swept = [attachment for attachment in silent if not attachment.exact]
+    for attachment in [*(a for a in silent if a.exact), *swept[:1]]:
         function = FunctionInfo.of(attachment.user_hook)
         what = "caching hook" if attachment.caches else f"hook {function}"
-        known = explain_silence(root, attachment, attachments)
-        text = f"the {attachment.direction} {what} at {attachment.label!r} never fired: {known}"
-        warn_user(text, HookDidNotFireWarning)
+        which = f"the {attachment.direction} {what} at {attachment.label!r}"
+        if attachment.exact:
+            text = f"{which} never fired"
+        else:
+            text = f"none of the {len(swept)} hooks at points that a filter chose fired, {which} for one"
+        warn_user(f"{text}: {explain_silence(root, attachment, attachments)}", HookDidNotFireWarning)
 
 
 def warn_of_lost(before: ModuleTree, after: ModuleTree) -> None:
@@ -75,6 +102,20 @@ def warn_of_lost_hooks(lost: Sequence[str]) -> None:
     )
 
 
+def is_compiled_elsewhere(model: nn.Module) -> bool:
+    """True if an object that ``torch.compile(model)`` made is alive: its code may pass by hooks that came later.
+
+    Nothing on the model says so: all objects are looked through, unless nothing in this process has loaded the compiler.
+    """
+    compiler = _compiler()
+    kind = None if compiler is None else compiler.OptimizedModule
+    return kind is not None and any(issubclass(type(o), kind) and o._orig_mod is model for o in gc.get_objects())
+
+
+def _compiler() -> Any:
+    return sys.modules.get("torch._dynamo.eval_frame")
+
+
 def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachment]) -> str:
     """Say what is known about why a hook did not fire, from the model's flags and from the hooks that did."""
     flag = _GATES.get(silent.label.rpartition(".")[2])
@@ -93,9 +134,10 @@ def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachm
     own = order.get(silent.label, -1)
     fired = [order.get(a.label, -1) for a in attachments if a.fired and a.direction == "fwd"]
     if not fired:
+        compiled = "" if _compiler() is None else ", or it ran as code that was compiled before the hook was attached"
         return (
             "no other hook of this operation fired either: the model's forward does not call this point's module, "
-            "stopped before it, or the model was not run"
+            f"stopped before it, or the model was not run{compiled}"
         )
     if max(fired) > own:
         return (

@@ -81,6 +81,9 @@ def note_edit(attachment: Attachment) -> None:
                 part.note(edit, innermost=innermost)
                 innermost = False
         frame = frame.f_back
+    part = _listening_part() if innermost else None
+    if part is not None:
+        part.note(edit, innermost=True)
 
 
 def _computes_again(frame: FrameType) -> bool:
@@ -94,9 +97,18 @@ def _part_of(frame: FrameType) -> _Part | None:
     name, found = frame.f_code.co_name, frame.f_locals
     if name == "forward":
         return _remembering(found.get("ctx"), "run_function")
-    if name == "checkpoint" and "gen" in found:
-        return _remembering(found["gen"].gi_frame.f_locals.get("new_frame"), "recompute_fn")
-    return None
+    waiting = getattr(found.get("gen"), "gi_frame", None) if name == "checkpoint" else None
+    return None if waiting is None else _remembering(waiting.f_locals.get("new_frame"), "recompute_fn")
+
+
+def _listening_part() -> _Part | None:
+    """The same, where torch runs a part without a frame of its own: from what listens to the tensors that it saves."""
+    hooks: Any = _saved_tensor_hooks(False)
+    listener: Any = hooks[0] if hooks else None
+    code = getattr(listener, "__code__", None)
+    if code is None or code.co_filename != _TORCH_FILE or "frame" not in code.co_freevars:
+        return None
+    return _remembering(listener.__closure__[code.co_freevars.index("frame")].cell_contents, "recompute_fn")
 
 
 def _remembering(holder: Any, attribute: str) -> _Part | None:

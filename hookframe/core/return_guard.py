@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 import torch
+import torch.fx
 from torch.compiler import is_dynamo_compiling
 
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.types import HookFunction
-from hookframe.errors import HookReturnError
+from hookframe.core.warning_place import warn_user
+from hookframe.errors import HookReturnError, HooksExportedWarning
 
 __all__ = ["ReturnGuard", "ReturnRules", "check_return", "guarded", "rules_of"]
 
@@ -136,6 +138,8 @@ def check_return(rules: ReturnRules, tensor: Any, result: Any, function: HookFun
     :raises HookReturnError: if it cannot.
     """
     if not isinstance(tensor, torch.Tensor):
+        if isinstance(tensor, torch.fx.Proxy):
+            _warn_of_tracing(function, hook)
         return
     if not isinstance(result, torch.Tensor):
         if rules.tensor:
@@ -148,6 +152,14 @@ def check_return(rules: ReturnRules, tensor: Any, result: Any, function: HookFun
         raise _refusal(f"returned a tensor of dtype {result.dtype}", tensor, function, hook, "dtype")
     if rules.device and result.device != tensor.device:
         raise _refusal(f"returned a tensor of device {result.device}", tensor, function, hook, "device")
+
+
+def _warn_of_tracing(function: HookFunction, hook: Any) -> None:
+    warn_user(
+        f"the model is traced by torch.fx while the hook {FunctionInfo.of(function)} is attached at {hook.name!r}: what it "
+        "does to tensors becomes a part of the program, for good; remove it first if that is not meant",
+        HooksExportedWarning,
+    )
 
 
 def _refusal(what: str, tensor: torch.Tensor, function: HookFunction, hook: Any, kind: str) -> HookReturnError:

@@ -103,11 +103,13 @@ class RunningVerbs(NamedModel):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, as any torch module."""
-        self.__dict__["_ran"] = True
         if is_dynamo_compiling():
             if is_exporting():
                 self.look_at_export()
+            else:
+                self.__dict__["_ran"] = True
             return super().__call__(*args, **kwargs)
+        self.__dict__["_ran"] = True
         tree: KeptPoints | None = None if self.context_level else self.__dict__.get("_tree")  # a context has looked
         if tree is not None and not tree.is_current():
             self.refresh()

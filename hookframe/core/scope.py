@@ -50,11 +50,11 @@ def open_scopes() -> tuple[Scope, ...]:
 def seeing(scopes: tuple[Scope, ...]) -> Iterator[None]:
     """Be in these scopes as well, whichever thread this is."""
     before = _open_scopes.get()
-    token = _open_scopes.set((*before, *(scope for scope in scopes if scope not in before)))
     try:
+        _open_scopes.set((*before, *(scope for scope in scopes if scope not in before)))
         yield
     finally:
-        _open_scopes.reset(token)
+        _open_scopes.set(before)
 
 
 class ScopedStep:

@@ -168,12 +168,12 @@ class PluginManager(HeldPlugins):
         objections = denials(self.unfulfilled, requests)
         errors: list[BaseException] = []
         if impls and len(requests):
-            token = _deciding.set(spec)
-            try:
+            try:  # from here on: an interrupt may come as soon as it is set
+                _deciding.set(spec)
                 for impl in impls:
                     objections += impl.validate(requests, facts, errors)
             finally:
-                _deciding.reset(token)
+                _deciding.set(None)
         objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
         return Decision(requests, tuple(objections), errors=tuple(errors))
 

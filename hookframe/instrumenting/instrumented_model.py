@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import nn
 
 from hookframe.admission.request import FunctionInfo
+from hookframe.core import hook_point
 from hookframe.core.admitting import next_operation
 from hookframe.core.carried import CarriedHook, carry, revive
-from hookframe.core.evidence import warn_of_lost_hooks
+from hookframe.core.evidence import is_compiled_elsewhere, warn_of_lost_hooks
 from hookframe.core.handles import Attachment
 from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.hook_point import attach
@@ -161,12 +163,10 @@ class InstrumentedModel(HookedRootModule):
     def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
         """True if hooks were asked for at the model's own input or output: these wait for a call of the model alone.
 
-        Its ``.forward()`` called directly passes them by, unseen.
+        Its ``.forward()`` called directly passes them by, unseen; and so does code that was compiled before passes all by.
         """
-        return any(
-            attachment.exact and isinstance(attachment.point, ModulePoint) and not attachment.point.module_name
-            for attachment in attachments
-        )
+        points = [a.point for a in attachments if a.exact and isinstance(a.point, ModulePoint)]
+        return any(not point.module_name for point in points) or (bool(points) and is_compiled_elsewhere(self.wrapped))
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
@@ -256,8 +256,13 @@ class InstrumentedModel(HookedRootModule):
         return self.wrapped.named_children()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = carried_hooks(self)
-        return rebuild, (self.wrapped, self.family, self._chosen, kept)
+        return rebuild, (self.wrapped, self.family, self._chosen, carried_hooks(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> InstrumentedModel:
+        make, facts = self.__reduce__()
+        with hook_point._lock:  # other threads change torch's tables on the modules while they attach and remove
+            own = copy.deepcopy(facts, memo)
+        return make(*own)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         kind = type(self.wrapped).__name__

@@ -51,12 +51,16 @@ def same_bits(some: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> b
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
+    if one.is_nested or other.is_nested:
+        return one.is_nested and other.is_nested and same_bits(one.unbind(), other.unbind())
+    if one.shape != other.shape or one.layout != other.layout or one.dtype != other.dtype or one.device != other.device:
         return False
     if one.is_meta:
         return True  # it has no values
-    if one.is_quantized or one.layout != torch.strided:
+    if one.is_quantized:
         return bool(torch.equal(one, other))
+    if one.layout != torch.strided:
+        one, other = one.to_dense(), other.to_dense()
     return bool(torch.equal(_bytes(one), _bytes(other)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hookframe.core.effects import read_only
 from hookframe.core.names import select
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import NamesFilter
-from hookframe.errors import NoopCheckFailed
+from hookframe.errors import HookDidNotFireWarning, NoopCheckFailed
 from hookframe.instrumenting.instrument import instrument
 from hookframe.proving.bits import copied, same_bits, tensors_in
 from hookframe.proving.reasons import reason_for
@@ -76,6 +77,11 @@ class _Check:
         self.root.refresh()
         wanted = [name for name, _, _ in select(names_filter, self.root.hook_dict)]
         plain = self._run()
+        if not plain:
+            raise NoopCheckFailed(
+                f"the output of this {_kind(self.root)} holds no tensor, so there is nothing to compare: check a model that "
+                "returns tensors, in a mapping, a sequence, a dataclass or a plain object if need be"
+            )
         if not same_bits(plain, self._run()):
             raise NoopCheckFailed(
                 f"two runs of this {type(self.root).__name__} without observers differ already, so it cannot be said what "
@@ -120,7 +126,7 @@ class _Check:
 
         hooks: list[tuple[Callable[[str], bool], Any]] = [(wanted.__contains__, observe)] if wanted else []
         args, kwargs = copied(self.args), copied(self.kwargs)
-        with _undone(self.root), self.root.hooks(hooks, hooks if self.gradients else ()):
+        with _undone(self.root), _silence_allowed(), self.root.hooks(hooks, hooks if self.gradients else ()):
             output = self.root(*args, **kwargs)
             found = tensors_in(output)
             if self.gradients:
@@ -153,6 +159,14 @@ def _arguments(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     raise TypeError(
         f"inputs is a {type(inputs).__name__}: give one tensor, a sequence of positional arguments, or a mapping of keywords"
     )
+
+
+@contextmanager
+def _silence_allowed() -> Iterator[None]:
+    """Observers that never fire are part of the report."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HookDidNotFireWarning)
+        yield
 
 
 @contextmanager

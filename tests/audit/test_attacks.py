@@ -122,6 +122,17 @@ def test_an_edit_is_found_at_its_line(chained, place, data):
     assert min(filter(None, places)) == place + 1
 
 
+@pytest.mark.found("a record whose number was changed was reported as a fault of the record after it")
+@pytest.mark.parametrize("place", [0, 1, 5, RECORDS - 1])
+@pytest.mark.parametrize("number", [0, 1, 2, 6, 7, RECORDS, 40])
+def test_a_changed_number_is_found_at_its_line(chained, place, number):
+    lines = lines_of(chained)
+    lines[place] = lines[place].replace(b'{"n":%d,' % place, b'{"n":%d,' % number)
+    verification = verify_segment(attacked(chained, lines))
+    found = {(finding.code, finding.place) for finding in verification.findings if finding.grave}
+    assert (("edited", place + 1) in found) is (number != place)
+
+
 @given(st.integers(0, RECORDS), st.integers(1, 5))
 def test_removed_records_are_named(chained, start, count):
     lines = lines_of(chained)

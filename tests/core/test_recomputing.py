@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+import hookframe
 from hookframe import EditNotRecomputedWarning, HookedRootModule, HookPoint
 from hookframe.core import recomputing
 
@@ -292,6 +293,35 @@ def test_an_error_in_the_recomputation_is_that_error(reentrant):
         model(leaf()).backward()
     with pytest.raises(ZeroDivisionError):
         model.run_with_hooks(leaf(), fwd_hooks=[("hook_a", lambda tensor, hook: 1 / 0)])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+def test_a_module_that_torch_checkpoints_by_hooks_of_its_own():
+    composable = pytest.importorskip("torch.distributed._composable")
+    model = nn.Sequential(nn.Sequential(nn.Linear(3, 3), nn.Tanh()), nn.Linear(3, 3))
+    composable.checkpoint(model[0])
+    hooked, edits = hookframe.instrument(model), [("0.0.hook_out", triple)]
+    [text], _ = told(lambda x: hooked.run_with_hooks(x, fwd_hooks=edits).sum().backward())
+    assert "at '0.0.hook_out'" in text
+
+    def inside(x):
+        with hooked.hooks(edits):
+            hooked(x).sum().backward()
+
+    assert told(inside)[0] == []
+
+
+@both_kinds
+def test_tensors_that_are_kept_elsewhere_are_no_checkpoint(reentrant):
+    model, plain = Part(reentrant), Part(checkpointed=False)
+
+    def run(model, x):
+        with torch.autograd.graph.save_on_cpu():
+            loss = model.run_with_hooks(x, fwd_hooks=[("hook_a", triple)])
+        loss.backward()
+
+    assert len(told(lambda x: run(model, x))[0]) == 1
+    assert told(lambda x: run(plain, x))[0] == []
 
 
 @both_kinds

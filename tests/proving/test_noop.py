@@ -197,3 +197,28 @@ def test_what_has_no_plain_bits_is_compared_as_well():
     one = torch.complex(torch.ones(2), -torch.ones(2))
     assert same_bits([one.conj()], [torch.complex(torch.ones(2), torch.ones(2))])
     assert not same_bits([torch.ones(2)], [torch.ones(2).double()])
+
+
+@pytest.mark.found("a check of a model whose output holds no tensor compared nothing, and passed")
+@pytest.mark.parametrize("output", [None, "text", 3, iter(())], ids=["nothing", "text", "number", "generator"])
+def test_an_output_without_a_tensor_is_no_success(x, output):
+    class Says(nn.Sequential):
+        def forward(self, x):
+            super().forward(x)
+            return output
+
+    with pytest.raises(
+        NoopCheckFailed, match="the output of this Says holds no tensor, so there is nothing to compare"
+    ):
+        hookframe.check_noop(Says(nn.Identity()), x)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_tensors_of_every_layout_are_compared():
+    x, y = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([[0.0, 1.0], [3.0, 0.0]])
+    for make in (torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr, lambda t: torch.nested.nested_tensor([*t])):
+        assert same_bits([make(x)], [make(x)])
+        assert not same_bits([make(x)], [make(y)])
+        assert not same_bits([make(x)], [x])
+        assert not same_bits([x], [make(x)])

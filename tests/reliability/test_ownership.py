@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import gc
+import inspect
+import sys
+import threading
 
 import pytest
 import torch
 
 import hookframe
+from hookframe.core.scope import open_scopes
 
 POINT = "blocks.0.hook_mlp_out"
 OTHER = "blocks.1.hook_mlp_out"
@@ -152,3 +157,86 @@ def test_the_exception_says_which_hook_raised_it(model):
     with pytest.raises(Stop) as caught:
         model.run_with_hooks(model.tokens, fwd_hooks=[(POINT, interrupt)])
     assert any("interrupt" in note and f"'{POINT}'" in note for note in caught.value.__notes__)
+
+
+NEITHER = {("call", "__exit__"), ("return", "__enter__")}
+"""Where nothing in Python can catch what is raised: as a block's end begins, and between a block's start and its body."""
+
+
+def interrupted(model, after):
+    """Run a model in blocks, with an interrupt as the ``after``-th function of hookframe's begins or ends; True if it came.
+
+    Python looks for interrupts where a function begins, and where a call has ended.
+    """
+    left, before = [after], sys.gettrace()
+
+    def count(frame, event, argument):
+        inside = "/hookframe/" in frame.f_code.co_filename.replace("\\", "/")
+        inside = inside and not frame.f_code.co_flags & inspect.CO_GENERATOR  # what a closing one raises is swallowed
+        if inside and event in ("call", "return") and (event, frame.f_code.co_name) not in NEITHER:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return count
+
+    try:
+        sys.settrace(count)
+        for scope in ("all", "context"):
+            with model.hooks([(POINT, nothing)], [(POINT, nothing)], scope=scope):
+                model(model.tokens).sum().backward()
+        model.run_with_cache(model.tokens)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+class Looks:
+    @hookframe.hookimpl
+    def hookframe_check_hooks_to_add(self, requests):
+        return []
+
+
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
+@pytest.mark.found("an interrupt in the midst of entering or leaving a context left its hooks behind")
+@pytest.mark.found("an interrupt as an admission began refused every later one of the thread")
+def test_an_interrupt_at_any_moment_leaves_nothing(model):
+    plain, interrupts = model(model.tokens), 0
+    with hookframe.use_plugins(Looks()):
+        while interrupted(model, interrupts + 1):
+            interrupts += 1
+            assert not model.list_hooks(), interrupts
+            assert model.context_level == 0, interrupts
+            assert not open_scopes(), interrupts
+        assert interrupts > 300
+        assert torch.equal(model(model.tokens), plain)
+
+
+@pytest.mark.found("a copy of an instrumented model that was made while another thread attached hooks failed")
+def test_copies_that_are_made_while_other_threads_attach():
+    model, threads = torch.nn.Sequential(torch.nn.Linear(4, 4)), []
+    hooked = hookframe.instrument(model)
+
+    class Meanwhile:
+        """A torch hook of somebody else; while it is copied, another thread attaches."""
+
+        def __call__(self, *_):
+            return None
+
+        def __deepcopy__(self, memo):
+            thread = threading.Thread(target=hooked.add_hook, args=("0.hook_out", nothing))
+            thread.start()
+            thread.join(0.2)
+            threads.append(thread)
+            return self
+
+    hooked.add_hook("0.hook_in", nothing).remove()
+    model[0].register_forward_hook(Meanwhile())
+    model[0].register_forward_hook(lambda *_: None)
+    twin = copy.deepcopy(hooked)
+    threads[0].join()
+    assert list(hooked.list_hooks()) == ["0.hook_out"]
+    assert not twin.list_hooks()
+    x = torch.ones(1, 4)
+    assert torch.equal(twin(x), hooked(x))

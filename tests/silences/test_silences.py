@@ -5,6 +5,8 @@ Each test first shows the silence: warnings are errors here, so what torch would
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -193,6 +195,24 @@ def test_a_branch_that_is_not_taken(x):
         )
 
 
+@pytest.mark.found("a filter of which not one point fired gave an empty cache in silence")
+@pytest.mark.parametrize("make", ["root", "instrumented"])
+def test_a_filter_of_which_nothing_fires(x, make):
+    hooked = Gated() if make == "root" else hookframe.instrument(Twice("skip"))
+    word = "gated" if make == "root" else "first"
+    chosen = 1 if make == "root" else 2
+    match = rf"none of the {chosen} hooks at points that a filter chose fired, the fwd .*{word}.* for one: "
+    with pytest.warns(HookDidNotFireWarning, match=match) as caught:
+        _, cache = hooked.run_with_cache(x, names_filter=lambda name: word in name)
+    assert (len(caught), len(cache)) == (1, 0)
+    with pytest.warns(HookDidNotFireWarning, match=match):
+        hooked.run_with_hooks(x, fwd_hooks=[(lambda name: word in name, nothing)])
+    with pytest.warns(HookDidNotFireWarning, match="fwd caching hook .*no other hook of this operation fired either"):
+        hooked.run_with_cache(x, names_filter=lambda name: word in name)
+    hooked.run_with_cache(x, names_filter=lambda name: word in name or "last" in name or "first" in name)
+    hooked.run_with_cache(x)
+
+
 def test_a_typo_in_a_names_filter(x):
     model = Gated()
     for verb in (
@@ -300,6 +320,19 @@ def test_a_hook_that_is_attached_after_compiling(x):
     torch._dynamo.reset()
 
 
+@pytest.mark.found("hooks on a model whose compiled code passed them by never fired in silence")
+def test_code_that_was_compiled_before_passes_hooks_by(x):
+    model = Twice()
+    hooked, compiled = hookframe.instrument(model), torch.compile(model, backend="eager")
+    before = compiled(x)
+    with pytest.warns(HookDidNotFireWarning, match=r"'first.hook_out' never fired: .*as code that was compiled before"):
+        with hooked.hooks([("first.hook_out", double)]):
+            assert torch.equal(compiled(x), before)  # the silence
+    with hooked.hooks([("first.hook_out", double)]):
+        assert not torch.equal(hooked(x), before)
+    torch._dynamo.reset()
+
+
 @pytest.mark.found("a caching hook stored placeholders during an export, and edits were baked in unsaid")
 @pytest.mark.found("a strict export took hooks in, or left them out, with no word of hookframe's")
 @pytest.mark.filterwarnings(
@@ -338,7 +371,23 @@ def test_an_exported_program_keeps_edits_and_drops_all_else(x, make, strict):
     handle.remove()
     torch.testing.assert_close(program(x), edited)
     assert not torch.allclose(edited, plain)
-    torch.testing.assert_close(export()(x), plain)  # nothing is attached: nothing is said
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = export()  # nothing is attached: nothing is said, by torch either
+    torch.testing.assert_close(program(x), plain)
+
+
+@pytest.mark.found("torch.fx traced an edit into a program unsaid")
+def test_a_program_of_torch_fx_keeps_edits(x):
+    model = Gated()
+    model.add_hook("hook_first", double)
+    with pytest.warns(HooksExportedWarning, match=r"traced by torch.fx while the hook .*double .* at 'hook_first'"):
+        program = torch.fx.symbolic_trace(model)
+    edited = model(x)
+    model.reset_hooks()
+    torch.testing.assert_close(program(x), edited)  # the silence
+    torch.testing.assert_close(torch.fx.symbolic_trace(model)(x), model(x))
 
 
 @pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects")
