@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_TRANSIENT = ("_plan", "_bwd", "_roots")
+_TRANSIENT = ("_bwd", "_roots")
 
 
 class HookPoint(RemovablePoint):
@@ -48,6 +48,10 @@ class HookPoint(RemovablePoint):
     :ivar backward_scale: factor on the ``.sum()`` of the gradients that backward hook functions see.
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
+
+    __slots__ = (
+        "_plan",
+    )  # apart from the rest, which is a large dict: it is read at each call, of an idle point as well
 
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
 
@@ -68,7 +72,8 @@ class HookPoint(RemovablePoint):
 
     def _start_empty(self) -> None:
         points_made.number += 1
-        self.__dict__.update(_roots=(), _plan=None)
+        self.__dict__["_roots"] = ()
+        _set_plan(self, None)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -167,7 +172,8 @@ class HookPoint(RemovablePoint):
         turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
+        self.__dict__["_bwd"] = bwd  # not setattr: torch's costs microseconds
+        _set_plan(self, plan)
         if turns and plan is None:
             self.becomes("idle")
 
@@ -196,9 +202,14 @@ class HookPoint(RemovablePoint):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
         if carried and rooted:
-            self.__dict__.update(_plan=(NotAdmitted(carried),))  # until the model, complete by then, admits them
+            _set_plan(self, (NotAdmitted(carried),))  # until the model, complete by then, admits them
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
+
+    def _replicate_for_data_parallel(self) -> HookPoint:
+        replica: HookPoint = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
+        _set_plan(replica, self._plan)
+        return replica
 
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
@@ -207,6 +218,9 @@ class HookPoint(RemovablePoint):
             self._replace(self._fwd, self._bwd)
             return revive(self, plan[0].carried)
         return []
+
+
+_set_plan: Callable[[HookPoint, tuple[Any, ...] | None], None] = HookPoint.__dict__["_plan"].__set__
 
 
 def attach(
@@ -246,18 +260,12 @@ def _put(places: Places) -> list[Attachment]:
     The loops are as short as they can be, here and below: everything that is cached runs through them.
     """
     others: list[Attachment] = []
-    for own, plan in places.forward:
-        if own["_plan"] is None:
-            own["_plan"] = plan
+    for point, plan in places.forward:
+        if point._plan is None:
+            _set_plan(point, plan)
         else:
             others += attachments_in(plan)
-    for own, plan, bwd in places.both:
-        if own["_plan"] is None:
-            own["_bwd"] = bwd
-            own["_plan"] = plan
-        else:
-            others += attachments_in(plan, bwd)
-    for point, plan, bwd in places.listening:
+    for point, plan, bwd in places.more:
         if point._plan is None:
             point._take_up(plan, bwd)
         else:
@@ -280,20 +288,12 @@ def take_off(batch: Batch) -> list[Attachment]:
 def _take(places: Places) -> list[Attachment]:
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
-    for own, plan in places.forward:
-        if own["_plan"] is plan:
-            own["_plan"] = None
+    for point, plan in places.forward:
+        if point._plan is plan:
+            _set_plan(point, None)
         else:
             others += attachments_in(plan)
-    for own, plan, bwd in places.both:
-        if own["_plan"] is plan:
-            own["_plan"] = None
-            own["_bwd"] = ()
-            for attachment in bwd:
-                attachment.run = 0
-        else:
-            others += attachments_in(plan, bwd)
-    for point, plan, bwd in places.listening:
+    for point, plan, bwd in places.more:
         if point._plan is plan:
             point._take_up(None, ())
             for attachment in bwd:

@@ -17,23 +17,21 @@ __all__ = ["Places"]
 class Places:
     """What a batch wants of each of its points, ready to be put there if the point is idle.
 
-    :ivar forward: pairs of a point's ``__dict__`` and what the point would run, for points that get forward hooks alone.
-    :ivar both: the same for points that get backward hooks as well, and these as third.
-    :ivar listening: the same, with the point itself as first, for points that want to know.
+    :ivar forward: pairs of a point and what it would run, for points of which this is all that has to be said.
+    :ivar more: the same, with the backward hooks as third, for points that get some or that want to know.
     """
 
-    __slots__ = ("both", "forward", "listening")
+    __slots__ = ("forward", "more")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.forward: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
-        self.both: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Attachment, ...]]] = []
-        self.listening: list[tuple[HookPoint, tuple[Any, ...], tuple[Attachment, ...]]] = []
+        self.forward: list[tuple[HookPoint, tuple[Any, ...]]] = []
+        self.more: list[tuple[HookPoint, tuple[Any, ...], tuple[Attachment, ...]]] = []
         points = {id(attachment.point) for attachment in attachments}
         if len(points) == len(attachments):
             for attachment in attachments:
                 point, terms = attachment.point, attachment.terms
                 if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    self.forward.append((point.__dict__, (attachment,)))
+                    self.forward.append((point, (attachment,)))
                 else:
                     self._place(point, (attachment,))
             return
@@ -46,9 +44,7 @@ class Places:
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
         plan = steps_for(fwd, bwd)
-        if point.listens:
-            self.listening.append((point, plan, bwd))
-        elif bwd:
-            self.both.append((point.__dict__, plan, bwd))
+        if bwd or point.listens:
+            self.more.append((point, plan, bwd))
         else:
-            self.forward.append((point.__dict__, plan))
+            self.forward.append((point, plan))
