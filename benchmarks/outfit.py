@@ -105,7 +105,7 @@ def whole_outfit(rounds: int, layers: int = 12, width: int = 64, heads: int = 4)
         hooked.admission_controller = platform(Path(directory), 5, 100)
 
         def anew() -> None:
-            hooked.kept_tree.forget()
+            hooked.kept_tree.forget_plans()
             hooked.run_with_cache(x)
 
         cases = {"hookframe": anew, "bare": lambda: bare(x)}

@@ -21,6 +21,7 @@ from hookframe.core.planning import Nature, nature_of, plan_attachments
 from hookframe.core.terms import Owner, Terms
 
 if TYPE_CHECKING:
+    from hookframe.core.kept_points import KeptPoints
     from hookframe.core.named_model import NamedModel
     from hookframe.core.scope import Scope
     from hookframe.core.selection import Selection
@@ -110,11 +111,11 @@ class Batch:
         ]
         return cls(parts, route, owner)
 
-    def keep(self, natures: Iterable[Nature], root: NamedModel) -> None:
-        """Prepare for being used again, by operations with ``root`` whose functions are of these natures."""
+    def keep(self, natures: Iterable[Nature], root: NamedModel, points: KeptPoints) -> None:
+        """Prepare for being used again, by operations on ``points`` of ``root`` whose functions are of these natures."""
         self._infos[:] = [nature.info for nature in natures]
         self.places = Places(self.attachments)
-        self.shared = any(attachment.point.other_owners(root) for attachment in self.attachments)
+        self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
     def arm(self, functions: Iterable[HookFunction], scope: Scope | None) -> None:
         """Put the functions of a new operation in, one for each part that was asked for."""

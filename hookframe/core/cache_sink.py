@@ -14,7 +14,6 @@ from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
 from hookframe.core.host_copies import HostCopier
 from hookframe.core.slicing import Slice
-from hookframe.core.terms import Terms
 from hookframe.core.types import CloneMode, DeviceType
 from hookframe.errors import ActivationTypeError, ReplicaCacheError
 
@@ -192,12 +191,6 @@ class _Caching(Attachment):
     caches = True
     wrappable = False
     function: CachingFunction
-
-    def __init__(self, point: HookPoint, terms: Terms, name: str | None = None, exact: bool = True) -> None:
-        super().__init__(point, terms, name, exact)
-        self.key = f"{point.name_in(name)}{self.function.suffix}"
-        self.last = None
-        self.version = 0
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.

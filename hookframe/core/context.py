@@ -157,7 +157,7 @@ class HookContext(Generic[Root]):
         batch = self._pool.take(self._kind)
         if batch is None:
             batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-            batch.keep(natures, self.root)
+            batch.keep(natures, self.root, tree)
         batch.arm([function for _, _, function in asked], self.scope)
         return batch
 

@@ -97,7 +97,13 @@ class Attachment(_Hot):
     scope: Scope | None = _of_terms("scope")
     user_hook: HookFunction = _of_terms("user_hook")
 
-    def __init__(self, point: HookPoint, terms: Terms, name: str | None = None, exact: bool = True) -> None:
+    def __init__(
+        self, point: HookPoint, terms: Terms, name: str | None = None, exact: bool = True, key: str | None = None
+    ) -> None:
+        """Plan ``terms`` at ``point``.
+
+        :param key: what it stores under, if it does.
+        """
         self.point = point
         self.terms = terms
         self.function = terms.user_hook
@@ -108,6 +114,9 @@ class Attachment(_Hot):
         self.fired = 0
         self.error: BaseException | None = None
         self.run = 1
+        self.key = key
+        self.last: Any = None
+        self.version = 0
         self._handle: HookHandle | None = None
 
     @property

@@ -11,6 +11,7 @@ from hookframe.core.selection import Selected, Selection, SweptName
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.named_model import NamedModel
     from hookframe.core.types import NamesFilter
 
 __all__ = ["KeptPoints"]
@@ -37,7 +38,14 @@ class KeptPoints:
         self._last: tuple[tuple[list[str], Selection], ...] = ()
         self._written_names: dict[str, Selection] = {}
         self._swept_names: dict[str, Selection] = {}
+        self._shared: bool | None = None
         self.batches = BatchPool()
+
+    def are_shared(self, root: NamedModel) -> bool:
+        """True if one of the points belongs to another model than ``root`` as well."""
+        if self._shared is None:
+            self._shared = any(point.other_owners(root) for point in self.points.values())
+        return self._shared
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
@@ -118,4 +126,9 @@ class KeptPoints:
 
     def forget(self) -> None:
         """Plan anew from here on: a point has another name, or another model's say, than before."""
+        self._shared = None
+        self.forget_plans()
+
+    def forget_plans(self) -> None:
+        """Plan what is asked for anew."""
         self.batches = BatchPool()

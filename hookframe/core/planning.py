@@ -63,10 +63,12 @@ def plan_attachments(
     read_only = caches or is_read_only(hook)
     rules = rules_of(hook) if direction == "fwd" and not read_only else None
     terms = Terms(hook, direction, read_only=read_only, rules=rules, **options)
+    suffix = hook.suffix if isinstance(hook, CachingFunction) else ""
     planned: list[Attachment] = []
     for name, point, exact in selection:
-        attachment: Attachment = kind(point, terms, name, exact)
         shown = point.name_in(name)
+        key = shown if shown is not None and not suffix else f"{shown}{suffix}"
+        attachment: Attachment = kind(point, terms, name, exact, key)
         if shown is not None and shown != point.name:
             attachment.view = PointView(point, shown)
             attachment.plain = False
