@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Row"]
+__all__ = ["NEAR", "Row", "show"]
+
+NEAR = 1.05
+"""So many times as long as a floor counts as near it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,6 +19,8 @@ class Row:
     :ivar what: the work.
     :ivar seconds: system → seconds, or bytes for memory. ``"hookframe"`` is always there.
     :ivar limits: system → how many times as long as it hookframe may take.
+    :ivar floor: the system that does the same work by hand, so that a target below it cannot be reached; coming within
+        5 % of it counts as reaching the target then.
     :ivar absolute: so many seconds hookframe may take at most, None for no such limit.
     :ivar unit: ``"s"`` or ``"bytes"``.
     :ivar per: what the figures are divided by, for a time for each point.
@@ -25,6 +30,7 @@ class Row:
     what: str
     seconds: dict[str, float]
     limits: dict[str, float] = field(default_factory=dict)
+    floor: str | None = None
     absolute: float | None = None
     unit: str = "s"
     per: int = 1
@@ -41,12 +47,16 @@ class Row:
         known = [self.ratio(other) <= limit for other, limit in self.limits.items() if other in self.seconds]
         if self.absolute is not None:
             known.append(self.seconds["hookframe"] / self.per <= self.absolute)
+        if self.floor in self.seconds and self.ratio(self.floor) <= NEAR:
+            return True
         return all(known) if known else None
 
     @property
     def targets(self) -> str:
         """The targets in words."""
         parts = [f"≤ {limit:g}x {other}" for other, limit in self.limits.items()]
+        if self.floor is not None:
+            parts[-1] += f", or {NEAR:g}x {self.floor}"
         if self.absolute is not None:
             parts.append(f"≤ {show(self.absolute, self.unit)}")
         return ", ".join(parts)

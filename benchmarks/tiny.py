@@ -37,44 +37,57 @@ def rows(
     """Rows 3, 4 and 6, and what idle points cost."""
     models = stacks(layers, width, heads)
     x = torch.randn(1, pos, width)
-    systems = {name: model for name, model in models.items() if name not in ("bare", "inline", *FLOORS)}
     bare: Cases = {"bare": lambda: models["bare"](x)}
+    measured = Measured(models, rounds, label)
     with torch.no_grad():
-        cases: Cases = {s: lambda m=m: m(x) for s, m in systems.items()}
-        yield Row(number="-", what=f"{label}: idle points", seconds=interleaved(cases | bare, rounds))
+        yield from measured.rows("-", "idle points", lambda m: m(x), bare)
     for grad in (False, True):
         with torch.set_grad_enabled(grad):
             how = "with" if grad else "without"
-            cases = {s: lambda m=m: m.run_with_cache(x) for s, m in systems.items()}
             inline: Cases = {"inline": lambda: models["inline"](x)}
-            yield Row(
-                number="3", what=f"{label}: run_with_cache, all, {how} gradients",
-                seconds=interleaved(cases | bare | inline, rounds), limits={"bare": 1.25, "inline": 1.10},
+            yield from measured.rows(
+                "3", f"run_with_cache, all, {how} gradients", lambda m: m.run_with_cache(x), bare | inline,
+                {"bare": 1.25, "inline": 1.10},
             )  # fmt: skip
-    with torch.no_grad():
-        yield from few(systems, bare, x, rounds, layers, label)
-    yield backward(systems, models, x, rounds, label)
-
-
-def few(systems: dict[str, Any], bare: Cases, x: torch.Tensor, rounds: int, layers: int, label: str) -> Iterator[Row]:
-    """Row 4: few of the points."""
     out = [f"blocks.{index}.hook_resid_post" for index in range(layers)]
-    cases: Cases = {s: lambda m=m: m.run_with_cache(x, names_filter=out) for s, m in systems.items()}
-    yield Row(
-        number="4", what=f"{label}: cache {layers} of {layers * len(NAMES)}",
-        seconds=interleaved(cases | bare, rounds), limits={"bare": 1.10},
-    )  # fmt: skip
     hooks = [(out[layers // 2], _read)]
-    cases = {s: lambda m=m: m.run_with_hooks(x, fwd_hooks=hooks) for s, m in systems.items()}
-    yield Row(
-        number="4", what=f"{label}: one read hook", seconds=interleaved(cases | bare, rounds), limits={"bare": 1.10}
-    )
+    with torch.no_grad():
+        what = f"cache {layers} of {layers * len(NAMES)}"
+        limits = {"bare": 1.10}
+        yield from measured.rows("4", what, lambda m: m.run_with_cache(x, names_filter=out), bare, limits)
+        yield from measured.rows("4", "one read hook", lambda m: m.run_with_hooks(x, fwd_hooks=hooks), bare, limits)
+    yield from backward(measured, x)
 
 
-def backward(systems: dict[str, Any], models: dict[str, Any], x: torch.Tensor, rounds: int, label: str) -> Row:
+class Measured:
+    """Rows of one stack. Peers have a row of their own: what they leave in the processor's caches is not for the others."""
+
+    def __init__(self, models: dict[str, Any], rounds: int, label: str) -> None:
+        self.models, self.rounds, self.label = models, rounds, label
+
+    def rows(
+        self,
+        number: str,
+        what: str,
+        run: Callable[[Any], object],
+        others: Cases,
+        limits: dict[str, float] | None = None,
+        **options: Any,
+    ) -> Iterator[Row]:
+        """What ``run`` takes, beside ``others`` and then beside peers."""
+        ours: Cases = {"hookframe": lambda: run(self.models["hookframe"])}
+        seconds = interleaved(ours | others, self.rounds)
+        yield Row(number=number, what=f"{self.label}: {what}", seconds=seconds, limits=limits or {}, **options)
+        if "TransformerLens" in self.models:
+            peer: Cases = {"TransformerLens": lambda: run(self.models["TransformerLens"])}
+            yield Row(number=number, what=f"{self.label}: {what}", seconds=interleaved(ours | peer, self.rounds))
+
+
+def backward(measured: Measured, x: torch.Tensor) -> Iterator[Row]:
     """Row 6: every activation and every gradient."""
 
     x = x.clone().requires_grad_()
+    models = measured.models
     bare, parameters = models["bare"], [*models["bare"].parameters()]  # the same ones in all
 
     def forget() -> None:
@@ -94,11 +107,10 @@ def backward(systems: dict[str, Any], models: dict[str, Any], x: torch.Tensor, r
         forget()
         assert len(cache) == 2 * len([*names_in(len(model.blocks))])
 
-    cases: Cases = {s: lambda m=m: all_of(m) for s, m in systems.items()}
-    floors = {f"{how} by hand": lambda m=models[how]: by_hand(m) for how in FLOORS}
-    return Row(
-        number="6", what=f"{label}: all activations and gradients, forward and backward",
-        seconds=interleaved(cases | {"bare": plain, **floors}, max(rounds // 3, 3)), limits={"bare": 1.40},
+    floors: Cases = {f"{how} by hand": lambda m=models[how]: by_hand(m) for how in FLOORS}
+    yield from measured.rows(
+        "6", "all activations and gradients, forward and backward", all_of, {"bare": plain, **floors},
+        {"bare": 1.40}, floor="autograd function by hand",
     )  # fmt: skip
 
 

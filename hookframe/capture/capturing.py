@@ -64,6 +64,7 @@ class Capture:
         self.cache = Captured()
         self._spool: Spool | None = None
         self._stack: ExitStack | None = None
+        self._clock = Clock(self._begin)
         self._fitted: dict[Any, int | None] = {}  # None where it cannot be told
         self._versions: dict[Place, tuple[torch.Tensor, int]] = {}
 
@@ -82,9 +83,9 @@ class Capture:
             if self.spill is not None:
                 self._spool = self._opened_spool(self.spill, hooks)
                 stack.callback(self._spool.flush)
-            clock = Clock(self._begin)
-            stack.callback(clock.stop)
-            clock.start(self.module)
+            self._clock = Clock(self._begin)
+            stack.callback(self._clock.stop)
+            self._clock.start(self.module)
             self._stack = stack.pop_all()
         return cache
 
@@ -141,11 +142,11 @@ class Capture:
         """As :meth:`estimate` inside of the context, without asking admission about the bytes."""
         points: list[PointEstimate] = []
         self._refuse_other_functions()
-        self.cache.tally = lambda name, value: points.append(PointEstimate.of(name, value))
+        self._clock.paused, self.cache.tally = True, lambda name, value: points.append(PointEstimate.of(name, value))
         try:
             run_on_shapes(self.module, args, kwargs)
         finally:
-            self.cache.tally = None
+            self._clock.paused, self.cache.tally = False, None
         return Estimate(tuple(points))
 
     def _refuse_other_functions(self) -> None:
@@ -158,13 +159,10 @@ class Capture:
                     )
 
     def _begin(self, beginning: Beginning) -> None:
-        cache = self.cache
-        if cache.tally is not None:
-            return
-        step = beginning.step(len(cache.steps))
+        step = beginning.step(len(self.cache.steps))
         if self.max_bytes is not None and not step.past:
             self._refuse_beforehand(self.max_bytes, beginning.args, beginning.kwargs)
-        cache.begin(step)
+        self.cache.begin(step)
 
     def _refuse_beforehand(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse a forward that cannot fit, before it runs; where that cannot be told, storing is refused later."""

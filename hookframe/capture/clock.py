@@ -38,12 +38,14 @@ class Clock:
     """A forward pre-hook that tells the capture of each forward of the thread or task that opened it.
 
     :ivar hookframe_managed: says that this torch hook is hookframe's own.
+    :ivar paused: True while forwards are none of the capture's: shapes alone are traced.
     """
 
     hookframe_managed = True
 
     def __init__(self, begins: Callable[[Beginning], None]) -> None:
         self._begins = begins
+        self.paused = False
         self._scope = Scope()
         self._rows = RowWatch()
         self._handles: list[RemovableHandle] = []
@@ -67,13 +69,13 @@ class Clock:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward of ``module`` begins."""
-        if self._scope.active:
+        if self._scope.active and not self.paused:
             inputs = inputs_by_name(module.forward, args, kwargs)
             self._begins(Beginning(inputs, args, kwargs, self._rows.have_moved(inputs)))
 
     def ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """A forward of ``module`` has ended."""
-        if self._scope.active:
+        if self._scope.active and not self.paused:
             self._rows.look(inputs_by_name(module.forward, args, kwargs), output)
 
     def __reduce__(self) -> tuple[type[Inert], tuple[()]]:

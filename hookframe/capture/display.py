@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from hookframe.core.activation_cache import ActivationCache, bytes_of
+from hookframe.core.folding import folded
 
 __all__ = ["cache_html"]
 
@@ -23,7 +25,8 @@ def cache_html(cache: ActivationCache, rows: int = _ROWS) -> str:
     return (
         f"<div><strong>{escape(type(cache).__name__)}</strong> of {escape(report.model)}: {report.stored} activations, "
         f"{report.nbytes:,} bytes<table><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table>{more}"
-        f"{_notes('left out', report.skipped)}{_notes('changed in place later', dict.fromkeys(report.stale, ''))}</div>"
+        f"{_notes('left out', len(report.skipped), folded(report.skipped))}"
+        f"{_notes('changed in place later', len(report.stale), report.stale)}</div>"
     )
 
 
@@ -35,8 +38,8 @@ def _row(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _notes(title: str, notes: dict[str, str]) -> str:
-    if not notes:
+def _notes(title: str, count: int, lines: Sequence[str]) -> str:
+    if not lines:
         return ""
-    items = "".join(f"<li>{escape(f'{name}: {reason}' if reason else name)}</li>" for name, reason in notes.items())
-    return f"<details><summary>{len(notes)} {title}</summary><ul>{items}</ul></details>"
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<details><summary>{count} {title}</summary><ul>{items}</ul></details>"

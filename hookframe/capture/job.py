@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from hookframe.capture.provenance import model_facts, plugins_digest, policy_dig
 from hookframe.capture.shards import SUFFIX, file_digest, replaced_whole, write_shard
 from hookframe.capture.text_model import TextModel, weights_digest
 from hookframe.capture.texts import Survey, TextFile
+from hookframe.core.folding import folded
 from hookframe.errors import CacheFileError, CaptureInputError
+from hookframe.instrumenting.attention import IMPLEMENTATION, implementation_of
 
-__all__ = ["CaptureJob", "Progress"]
+__all__ = ["CaptureJob", "Progress", "refuse_nothing"]
 
 MASK = "mask"
 
@@ -78,6 +80,7 @@ class CaptureJob:
             hookframe=hookframe.__version__,
             model=model_facts(root),
             weights=weights_digest(root),
+            attention=_attention_of(root.forward_module),
             device=next((value.device.type for value in root.parameters()), "cpu"),
             policy=policy_digest(root.controller),
             plugins=plugins_digest(root.controller),
@@ -95,13 +98,15 @@ class CaptureJob:
         :param tell: called at the start and after each shard.
         :returns: the whole that is on disk.
         :raises HookDenied: if the admission refuses; nothing was written, and shards that were complete stay.
-        :raises CaptureInputError: if ``out`` holds another capture, or another process is writing to it.
+        :raises CaptureInputError: if ``out`` holds another capture, another process is writing to it, or each of the points
+            was left out.
         :raises CacheTooLarge: before a shard that would pass ``max_bytes`` is written.
         :raises CacheFileError: if a shard cannot be written.
         """
         record = self.record()
-        with self.model.root.capture(list(self.names), device="cpu"):
-            pass  # what is refused leaves no trace on disk
+        # first, so that what is refused leaves no trace on disk
+        with self.model.root.capture(list(self.names), device="cpu") as cache:
+            refuse_nothing(record.points, cache.skipped)
         lock = FileLock(self.out / ".lock", timeout=0)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -179,6 +184,20 @@ class CaptureJob:
         cache.clear()
         write_shard(self.out / shard_name(index), tensors, facts.model_dump_json())
         return facts
+
+
+def _attention_of(model: torch.nn.Module) -> str | None:
+    used = implementation_of(model)
+    return ("eager" if used == IMPLEMENTATION else used) if isinstance(used, str) else None
+
+
+def refuse_nothing(points: Collection[str], skipped: Mapping[str, str]) -> None:
+    """Refuse a capture of which nothing is left.
+
+    :raises CaptureInputError: if each of ``points`` was left out; with the reasons.
+    """
+    if set(points) <= set(skipped):
+        raise CaptureInputError(f"nothing is captured, as all was left out: {'; '.join(folded(skipped))}")
 
 
 def _tensors(cache: Captured, masks: Sequence[torch.Tensor], first: int, batch_size: int) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hookframe.capture.job import CaptureJob
+from hookframe.capture.job import CaptureJob, refuse_nothing
 from hookframe.capture.text_model import TextInputs
 from hookframe.errors import EstimateError
 
@@ -42,7 +42,7 @@ def estimate_job(job: CaptureJob) -> JobEstimate:
 
     :raises EstimateError: if the bytes cannot be told without running the model.
     :raises HookDenied: if the admission refuses, which is told the bytes.
-    :raises CaptureInputError: if a text cannot be used.
+    :raises CaptureInputError: if a text cannot be used, or each of the points was left out.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     example: TextInputs | None = None
@@ -53,6 +53,7 @@ def estimate_job(job: CaptureJob) -> JobEstimate:
     rows = sum(batch * count for (batch, _), count in sizes.items())
     capture = job.model.root.capture(list(job.names), device="cpu")
     with capture as cache:
+        refuse_nothing([selected.name for selected in job.model.root.select_points(list(job.names))], cache.skipped)
         if example is None:
             return JobEstimate(points=(), rows=0, batches=0, nbytes=0)
         points: dict[str, None] = {}

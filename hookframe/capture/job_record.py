@@ -22,6 +22,7 @@ class JobRecord(Facts):
     """What a capture is: everything that its shards depend on, and what was in force when it began.
 
     :ivar weights: a digest of the model's weights.
+    :ivar attention: the attention function that the model uses, if it says so.
     :ivar device: the type of the device that computes; others round otherwise.
     :ivar points: the hook points, in the model's order.
     :ivar texts: the name of the file of texts.
@@ -33,6 +34,7 @@ class JobRecord(Facts):
     hookframe: Text
     model: ModelFacts
     weights: Digest
+    attention: Text | None = None
     device: Text = "cpu"
     policy: Digest | None
     plugins: Digest | None

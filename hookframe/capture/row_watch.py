@@ -41,10 +41,10 @@ class RowWatch:
         found = _keys_in(inputs)
         if found is None:
             items = output if isinstance(output, (tuple, list)) else ()
-            named = output if isinstance(output, Mapping) else {n: getattr(output, n, None) for n in CACHES}
-            found = next(
-                (k for some in (named, *({CACHES[0]: i} for i in items)) if (k := _keys_in(some)) is not None), None
-            )
+            # the fields themselves: asking an output for a name that it no longer uses makes it warn
+            named = dict(output.items()) if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+            somewhere = (named, *({CACHES[0]: item} for item in items))
+            found = next((keys for some in somewhere if (keys := _keys_in(some)) is not None), None)
         self._left = found
 
     def forget(self) -> None:

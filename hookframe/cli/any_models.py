@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from hookframe.cli.points_of import load_object
 from hookframe.errors import ModelNotLoaded
 
-__all__ = ["load_pretrained", "open_any_model"]
+__all__ = ["eagerly", "load_pretrained", "open_any_model"]
+
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+def eagerly(verb: _Verb) -> _Verb:
+    """Add ``--eager``."""
+    text = "Let transformers compute attention eagerly, so that its inside can be seen."
+    return click.option("--eager", is_flag=True, help=text)(verb)
 
 
 def open_any_model(target: str, *, family: str | None = None, eager: bool = False) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hookframe.cli.any_models import eagerly
 from hookframe.cli.devices import on_device
 from hookframe.cli.in_force import leaving_out
 from hookframe.cli.plugins import asking
@@ -40,6 +41,7 @@ _INTERRUPTED = 130
 @click.option("--max-bytes", type=SIZE, help="Refuse to write more: 500MB, 2GiB.")
 @click.option("--shard-bytes", type=SIZE, default="32MiB", show_default=True, help="Close a shard when it is so large.")
 @click.option("--family", help="The family of the model, if hookframe cannot tell.")
+@eagerly
 @on_device
 @asking.no_plugin
 @click.option("--dry-run", is_flag=True, help="Say what would be captured, and ask admission; run and write nothing.")
@@ -57,6 +59,7 @@ def command(
     max_bytes: int | None,
     shard_bytes: int,
     family: str | None,
+    eager: bool,
     device: str | None,
     without: tuple[str, ...],
     dry_run: bool,
@@ -72,7 +75,7 @@ def command(
 
     with leaving_out(without):
         job = CaptureJob(
-            model=open_text_model(model, family=family, max_length=max_length, device=device),
+            model=open_text_model(model, family=family, max_length=max_length, device=device, eager=eager),
             names=names,
             texts=TextFile(texts, field),
             out=out,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookframe.cli.any_models import open_any_model
+from hookframe.cli.any_models import eagerly, open_any_model
 from hookframe.cli.plugins import asking
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class _Row:
 @click.argument("model")
 @click.option("--family", metavar="NAME", help="The model's family; found out from its configuration if not given.")
 @click.option("--probe", is_flag=True, help="Run the model once on a small input; show what fired, and its shape.")
-@click.option(
-    "--eager", is_flag=True, help="Let transformers compute attention eagerly, so that its inside can be seen."
-)
+@eagerly
 @click.option("--names", metavar="GLOB", default="*", help="Show the points with such a name only.")
 @asking.as_json
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookframe.cli.any_models import eagerly
 from hookframe.cli.devices import on_device
 from hookframe.cli.in_force import leaving_out
 from hookframe.cli.plugins import asking
@@ -31,6 +32,7 @@ __all__ = ["command"]
 @click.option("--max-new-tokens", type=click.IntRange(1), default=40, show_default=True, help="How much to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Save what the plan's capture hooks keep there.")
 @click.option("--family", help="The family of the model, if hookframe cannot tell.")
+@eagerly
 @on_device
 @asking.no_plugin
 @click.option("--dry-run", is_flag=True, help="Show the plan, and ask admission; run nothing.")
@@ -42,6 +44,7 @@ def command(
     max_new_tokens: int,
     out: Path | None,
     family: str | None,
+    eager: bool,
     device: str | None,
     without: tuple[str, ...],
     dry_run: bool,
@@ -60,8 +63,10 @@ def command(
     texts = [*given, *(TextFile(file).rows() if file is not None else ())]
     if not texts and not dry_run:
         raise click.UsageError("no text to run: give some with --text or --input")
+    if out is not None and out.exists():
+        raise click.UsageError(f"{str(out)!r} exists already: name another directory with --out")
     with leaving_out(without):
-        opened = open_text_model(model, family=family, device=device)
+        opened = open_text_model(model, family=family, device=device, eager=eager)
         click.echo(f"{hooks!r}, digest {hooks.digest}")
         for hook in hooks.hooks:
             click.echo(

@@ -19,12 +19,18 @@ __all__ = ["open_text_model"]
 
 
 def open_text_model(
-    target: str, *, family: str | None = None, max_length: int | None = None, device: str | None = None
+    target: str,
+    *,
+    family: str | None = None,
+    max_length: int | None = None,
+    device: str | None = None,
+    eager: bool = False,
 ) -> TextModel:
     """The model that ``target`` names: ``demo``, ``module:object``, or what transformers loads.
 
     :param target: for transformers, the name or directory of a model, or a ``.gguf`` file. Code that comes with a model is
         not run.
+    :param eager: True to let transformers compute attention eagerly, so that its inside can be seen.
     :param device: where it is moved to, after admission, and its inputs with it; None to leave it where it is.
     :raises click.UsageError: if ``module:object`` names no such model, or this machine has no such device.
     :raises HookDenied: if the device is refused.
@@ -32,7 +38,7 @@ def open_text_model(
     """
     if device is not None:
         check_device(device)
-    opened = _opened(target, family, max_length)
+    opened = _opened(target, family, max_length, eager)
     return opened if device is None else _moved(opened, device)
 
 
@@ -52,12 +58,12 @@ def _moved(model: TextModel, device: str) -> TextModel:
     return replace(model, root=root, encode=inputs)
 
 
-def _opened(target: str, family: str | None, max_length: int | None) -> TextModel:
+def _opened(target: str, family: str | None, max_length: int | None, eager: bool) -> TextModel:
     if target == "demo":
         return _demo(max_length)
     if ":" in target:
         return _named(target)
-    return _pretrained(target, family, max_length)
+    return _pretrained(target, family, max_length, eager)
 
 
 def _named(target: str) -> TextModel:
@@ -105,10 +111,10 @@ def _demo(max_length: int | None) -> TextModel:
     return TextModel(root=model, encode=inputs, generate=generate)
 
 
-def _pretrained(target: str, family: str | None, max_length: int | None) -> TextModel:
+def _pretrained(target: str, family: str | None, max_length: int | None, eager: bool) -> TextModel:
     from hookframe.instrumenting.instrument import instrument
 
-    model, tokenizer = _load(target)
+    model, tokenizer = _load(target, {"attn_implementation": "eager"} if eager else {})
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     places = getattr(model.config, "max_position_embeddings", None)
@@ -128,8 +134,8 @@ def _pretrained(target: str, family: str | None, max_length: int | None) -> Text
     return TextModel(root=instrument(model, family=family), encode=inputs, generate=generate if writes else None)
 
 
-def _load(target: str) -> tuple[Any, Any]:
-    model = load_pretrained(target, {})  # says so if transformers is not there
+def _load(target: str, loading: dict[str, str]) -> tuple[Any, Any]:
+    model = load_pretrained(target, loading)  # says so if transformers is not there
     import transformers
 
     path = Path(target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
@@ -13,7 +13,8 @@ import torch
 
 from hookframe.admission.above import above
 from hookframe.admission.globs import Glob
-from hookframe.core.lookup import find_short, fitting_short, is_glob, layers_called, matching
+from hookframe.core.folding import folded
+from hookframe.core.lookup import called_so, find_short, fitting_short, is_glob, layers_called, matching
 from hookframe.errors import ActivationShapeError, UnknownActivation
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class CacheReport:
 
     def __str__(self) -> str:
         lines = [f"{self.stored} activations of {self.model}, {self.nbytes:,} bytes"]
-        lines += [f"left out {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += [f"left out {line}" for line in folded(self.skipped)]
         lines += [f"stale {key}: changed in place after it was cached" for key in self.stale]
         return "\n".join(lines)
 
@@ -77,6 +78,13 @@ class ActivationCache(dict[str, torch.Tensor]):
             """See the class."""
 
     def __missing__(self, key: Any) -> Any:
+        try:
+            return self._looked_up(key)
+        except UnknownActivation as error:
+            left_out = [] if self._fitting(key, self._names()) else self._fitting(key, self.skipped)
+            raise self._explained(error, left_out) from None
+
+    def _looked_up(self, key: Any) -> Any:
         names = self._names()
         if isinstance(key, tuple) and 1 <= len(key) <= 3 and isinstance(key[0], str):
             return self._value_of(find_short(names, *key))
@@ -86,7 +94,7 @@ class ActivationCache(dict[str, torch.Tensor]):
             )
         if is_glob(key):
             return self.select(key)
-        return self._value_of(self._synonym(key, names) or find_short(names, key))
+        return self._value_of(self._known_as(key, names) or find_short(names, key))
 
     def __contains__(self, key: object) -> bool:
         return super().__contains__(key) or self._answers(key)
@@ -97,23 +105,35 @@ class ActivationCache(dict[str, torch.Tensor]):
 
     def _answers(self, key: object) -> bool:
         """True if a look-up by what is no key of the dict's gives something."""
-        names = self._names()
-        if isinstance(key, tuple) and 1 <= len(key) <= 3:
-            fitting = fitting_short(names, *key)
-        elif not isinstance(key, str):
-            return False
-        elif is_glob(key):
-            glob = Glob(key)
-            return any(map(glob.matches, self if "@" in key else names))
-        else:
-            known = self._synonym(key, names)
-            fitting = fitting_short(names, key) if known is None else [known]
+        if isinstance(key, str) and is_glob(key):
+            return bool(self._fitting(key, self.keys() if "@" in key else self._names()))
+        fitting = self._fitting(key, self._names())
         return len(fitting) == 1 and self._count_of(fitting[0]) == 1
 
-    def _synonym(self, key: str, names: Collection[str]) -> str | None:
-        """Another name of the point called ``key``, under which it is here."""
-        known = () if self.model is None else self.model.synonyms_of(key)
-        return next((name for name in known if name in names), None)
+    def _fitting(self, key: object, names: Collection[str]) -> list[str]:
+        """The ``names`` that a look-up by ``key`` may mean."""
+        if isinstance(key, tuple) and 1 <= len(key) <= 3:
+            return fitting_short(names, *key)
+        if not isinstance(key, str):
+            return []
+        if is_glob(key):
+            return list(filter(Glob(key).matches, names))
+        known = self._known_as(key, names)
+        return fitting_short(names, key) if known is None else [known]
+
+    def _known_as(self, key: str, names: Collection[str]) -> str | None:
+        """The name of the point called ``key`` that is among ``names``."""
+        others = () if self.model is None else self.model.synonyms_of(key)
+        return next((name for name in (key, *others) if name in names), None)
+
+    def _explained(self, error: UnknownActivation, left_out: Sequence[str]) -> UnknownActivation:
+        """The error for a look-up that finds nothing; with the reason, if that is that points were left out."""
+        reasons = folded({name: self.skipped[name] for name in left_out})
+        return (
+            UnknownActivation(f"the cache has none of it, as it was left out: {'; '.join(reasons)}")
+            if reasons
+            else error
+        )
 
     def _count_of(self, name: str) -> int:
         """How many values there are under one of :meth:`_names`."""
@@ -170,7 +190,11 @@ class ActivationCache(dict[str, torch.Tensor]):
         :raises UnknownActivation: if no layer has it.
         :raises ActivationShapeError: if it has not the same shape, dtype and device in each layer.
         """
-        values = {key: self._value_of(key) for key in layers_called(self._names(), name, part)}
+        try:
+            called = layers_called(self._names(), name, part)
+        except UnknownActivation as error:
+            raise self._explained(error, called_so(self.skipped, name, part)) from None
+        values = {key: self._value_of(key) for key in called}
         kinds = {(tuple(value.shape), value.dtype, value.device) for value in values.values()}
         if len(kinds) > 1:
             shown = ", ".join(f"{key!r}: {list(v.shape)} {v.dtype} {v.device}" for key, v in list(values.items())[:4])
@@ -230,7 +254,7 @@ class ActivationCache(dict[str, torch.Tensor]):
     def _model_name(self) -> str:
         if self._saved is not None:
             return str(self._saved.model.kind)
-        return "?" if self.model is None else type(self.model).__name__
+        return "?" if self.model is None else type(getattr(self.model, "forward_module", self.model)).__name__
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         return _remade, (type(self), dict(self), self.__getstate__())

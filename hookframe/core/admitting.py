@@ -15,6 +15,7 @@ from hookframe.admission.request import LazyRequests, Route
 from hookframe.core.batch import Batch
 from hookframe.core.calling import UnderAliases
 from hookframe.core.effects import ReadOnly
+from hookframe.core.folding import folded
 from hookframe.core.handles import Attachment
 from hookframe.core.return_guard import ReturnGuard
 from hookframe.core.warning_place import warn_user
@@ -159,9 +160,9 @@ def _dress(kept: Sequence[Attachment]) -> None:
 
 
 def _report_skipped(skipped: dict[str, str], route: Route, level: int) -> None:
-    first = ", ".join(repr(name) for name in list(skipped)[:5])
-    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    logger.log(level, "%s left out %d hook points: %s%s", route, len(skipped), first, more, extra={"skipped": skipped})
+    if logger.isEnabledFor(level):
+        reasons = "; ".join(folded(skipped))
+        logger.log(level, "%s left out %d hook points: %s", route, len(skipped), reasons, extra={"skipped": skipped})
 
 
 def review_or_raise(decision: Decision) -> Decision:

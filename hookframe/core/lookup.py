@@ -11,6 +11,7 @@ from hookframe.admission.globs import Glob
 from hookframe.errors import UnknownActivation
 
 __all__ = [
+    "called_so",
     "describe_key",
     "find_short",
     "fitting_short",
@@ -63,7 +64,7 @@ def fitting_short(keys: Collection[str], name: Any, layer: Any = None, part: Any
     """The keys that fit ``(name, layer, part)`` best: one if :func:`find_short` finds it, else none or several."""
     if not _is_layer(layer) or not isinstance(name, str):
         return []
-    candidates = _called(keys, name, part)
+    candidates = called_so(keys, name, part)
     if layer is not None and layer < 0:
         layers = sorted({number for key in candidates if (number := layer_of(key)) is not None})
         layer = layers[layer] if -layer <= len(layers) else layer
@@ -79,14 +80,15 @@ def layers_called(keys: Collection[str], name: str, part: str | None = None) -> 
 
     :raises UnknownActivation: if no layer has one, or one layer has several that fit equally well.
     """
-    candidates = sorted((number, key) for key in _called(keys, name, part) if (number := layer_of(key)) is not None)
+    candidates = sorted((number, key) for key in called_so(keys, name, part) if (number := layer_of(key)) is not None)
     if not candidates:
         raise no_activation(name, keys, part=part)
     by_layer = [(layer, [key for _, key in group]) for layer, group in groupby(candidates, key=lambda item: item[0])]
     return [_only(fitting, keys, name, layer, part) for layer, fitting in by_layer]
 
 
-def _called(keys: Collection[str], name: str, part: str | None) -> list[str]:
+def called_so(keys: Collection[str], name: str, part: str | None) -> list[str]:
+    """The keys whose last part is ``name``, with or without ``hook_``, in whichever layer."""
     wanted = {name, _PREFIX + name}
     parts = ((key, key.split(".")) for key in keys)
     return [key for key, pieces in parts if pieces[-1] in wanted and (part is None or part in pieces[:-1])]
@@ -125,7 +127,7 @@ def no_activation(
     asked = describe_key(name, layer, part)
     if not keys:
         return UnknownActivation(f"the cache has no activation {asked}: it is empty, so nothing that it asked for ran")
-    layers = sorted({number for key in _called(keys, name, part) if (number := layer_of(key)) is not None})
+    layers = sorted({number for key in called_so(keys, name, part) if (number := layer_of(key)) is not None})
     if layers:
         hint = f"its layers are {_numbers(layers)}"
         if layer is None:

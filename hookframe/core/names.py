@@ -128,7 +128,8 @@ def unknown_point(name: str, points: Collection[str]) -> UnknownHookPoint:
     if is_glob(name):
         what = "no hook point that matches"
         if any(fnmatchcase(point, name) for point in points):
-            hint = "* and ? stay within one part of a name, and ** stands for any number of parts: '**.hook_out'"
+            near = next((g for g in (f"**.{name}", f"{name}*") if any(map(Glob(g).matches, points))), "**.hook_out")
+            hint = f"* and ? stay within one part of a name, and ** stands for any number of parts: {near!r}"
     return UnknownHookPoint(f"the model has {what} {name!r}: {hint} (all names: model.hook_dict)")
 
 

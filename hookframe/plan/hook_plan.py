@@ -17,12 +17,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from hookframe.capture.captured import Captured
-from hookframe.capture.manifest import Digest, FileName, mistakes
+from hookframe.capture.manifest import Digest, FileName
 from hookframe.capture.shards import SUFFIX, read_shard, replaced_whole, write_shard
 from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
+from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks
 from hookframe.plan.operations import Operation
+from hookframe.policy.lines import Lines
 from hookframe.policy.toml import LARGEST, parse
 
 __all__ = ["HookPlan"]
@@ -101,11 +103,11 @@ class HookPlan(AppliesToModel):
                 file["parameters"] = target.stem + SUFFIX
                 write_shard(target.with_name(target.stem + SUFFIX), self.parameters)
             text = tomli_w.dumps(file | {"digest": self.digest, "hooks": self._plain()})
-            _File.model_validate(tomllib.loads(text))
+            _file(tomllib.loads(text))
             with replaced_whole(target) as part:
                 part.write_text(text, encoding="utf-8")
-        except ValidationError as error:
-            raise InvalidPlan(f"plan {os.fspath(path)!r} could not be read back: {mistakes(error)}") from error
+        except InvalidPlan as error:
+            raise InvalidPlan(f"plan {os.fspath(path)!r} could not be read back: {error}") from error
         except (OSError, CacheFileError) as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r} cannot be written: {error}") from error
 
@@ -118,11 +120,10 @@ class HookPlan(AppliesToModel):
         """
         source = Path(path)
         try:
-            file = _File.model_validate(_read_toml(source))
+            facts, lines = _read(source)
+            file = _file(facts, lines)
             parameters = {} if file.parameters is None else _read_parameters(source.with_name(file.parameters))
-            plan = cls(file.hooks, parameters, name=file.name, note=file.note)
-        except ValidationError as error:
-            raise InvalidPlan(f"plan {os.fspath(path)!r}: {mistakes(error)}") from error
+            plan = cls(_hooks(file.hooks, lines), parameters, name=file.name, note=file.note)
         except (OSError, CacheFileError) as error:
             raise InvalidPlan(f"plan {os.fspath(path)!r} cannot be read: {error}") from error
         except InvalidPlan as error:
@@ -148,23 +149,32 @@ class HookPlan(AppliesToModel):
 
     def __repr__(self) -> str:
         operations = ", ".join(hook.operation for hook in self.hooks[:6]) + (", …" if len(self.hooks) > 6 else "")
-        return f"HookPlan({self.name!r}, {len(self.hooks)} hooks: {operations})"
+        count = "1 hook" if len(self.hooks) == 1 else f"{len(self.hooks)} hooks"
+        return f"HookPlan({self.name!r}, {count}: {operations})"
 
 
-def _hooks(hooks: Sequence[Operation | Mapping[str, Any]]) -> tuple[Operation, ...]:
+def _hooks(hooks: Sequence[Operation | Mapping[str, Any]], lines: Lines | None = None) -> tuple[Operation, ...]:
     if not 1 <= len(hooks) <= _MOST_HOOKS:
         raise InvalidPlan(f"a plan has 1 to {_MOST_HOOKS} hooks, and this one {len(hooks)}")
+    given = [dict(hook) if isinstance(hook, Mapping) else hook for hook in hooks]
     try:
-        return _HOOKS.validate_python([dict(hook) if isinstance(hook, Mapping) else hook for hook in hooks])
+        return _HOOKS.validate_python(given)
     except ValidationError as error:
-        raise InvalidPlan(f"hooks: {mistakes(error)}") from error
+        raise InvalidPlan(mistakes_in_hooks(error, given, lines)) from error
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _file(facts: Any, lines: Lines | None = None) -> _File:
+    try:
+        return _File.model_validate(facts)
+    except ValidationError as error:
+        raise InvalidPlan(mistakes_in_file(error, _File, facts, lines)) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     with path.open("rb") as file:
         text = file.read(LARGEST + 1)
     try:
-        return parse(text)
+        return parse(text), Lines(text)
     except ValueError as error:
         raise InvalidPlan(f"it {error}") from error
 

@@ -181,6 +181,42 @@ def test_the_report_and_the_repr_say_what_is_known(cache):
     ]
 
 
+def test_a_reason_that_many_points_share_is_said_once(cache):
+    closed = {
+        f"blocks.{i}.attn.hook_pattern": f"Closed: 'blocks.{i}.attn.hook_pattern' is closed: not eager"
+        for i in range(5)
+    }
+    cache.skipped.update(closed | {"a": "gated", "b": "gated", "c": "another"})
+    p = "blocks.{}.attn.hook_pattern".format
+    assert str(cache.report).splitlines()[1:] == [
+        f"left out 5 points ({p(0)}, {p(1)}, {p(2)} and 2 more): Closed: '…' is closed: not eager",
+        "left out 2 points (a, b): gated",
+        "left out c: another",
+    ]
+    assert cache.report.skipped == cache.skipped  # as a value it has each
+    html = cache._repr_html_()
+    assert "<summary>8 left out</summary>" in html
+    assert html.count("<li>") == 3
+
+
+def test_what_was_left_out_is_not_there_for_that_reason(cache):
+    for layer in range(3):
+        name = f"blocks.{layer}.attn.hook_pattern"
+        cache.skipped[name] = f"Closed: {name!r} is closed"
+    cache.skipped["blocks.0.hook_mlp_in"] = "gated"
+    for asked in ("blocks.1.attn.hook_pattern", ("pattern", 1), ("pattern", 1, "attn"), "blocks.1.*.hook_pattern"):
+        with pytest.raises(UnknownActivation, match=r"left out: blocks.1.attn.hook_pattern: Closed: 'blocks.1"):
+            cache[asked]
+        assert asked not in cache
+    for ask in (cache.stack, lambda name: cache[f"**.hook_{name}"]):
+        with pytest.raises(UnknownActivation, match=r"left out: 3 points \(.*\): Closed: '…' is closed"):
+            ask("pattern")
+    with pytest.raises(UnknownActivation, match="its layers are 0 to 2"):
+        cache["resid_post"]
+    with pytest.raises(UnknownActivation, match="none of a similar name"):
+        cache["zzzz"]
+
+
 def test_the_html_shows_names_as_text_and_nothing_as_markup():
     cache = ActivationCache({"<script>alert(1)</script>": torch.ones(2, 3)})
     cache.skipped["<b>"], cache.stale = "<i>why</i>", ("<u>",)

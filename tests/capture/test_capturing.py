@@ -225,6 +225,18 @@ def test_a_beam_that_takes_the_place_of_another_is_noticed_too(decoder):
     assert [step.reordered for step in cache.steps] == [False, False, True]
 
 
+def test_an_estimate_in_between_forwards_does_not_hide_that_rows_moved(decoder):
+    def estimated(past):
+        assert capture.estimate(torch.tensor([[1, 2]])).nbytes > 0
+        return past
+
+    for between, moved in ((estimated, False), (lambda past: taken(1, 0)(estimated(past)), True)):
+        capture = decoder.capture("hook_embed")
+        with capture as cache:
+            decode_twice(decoder, between)
+        assert [step.reordered for step in cache.steps] == [False, False, moved]
+
+
 @pytest.mark.parametrize(
     "harmless", [taken(0, 1), lambda past: [tuple(part.clone() for part in layer) for layer in past]]
 )
@@ -233,6 +245,17 @@ def test_a_cache_that_was_replaced_by_an_equal_one_has_the_same_rows(decoder, ha
         decode_twice(decoder, harmless)
     assert [step.reordered for step in cache.steps] == [False, False, False]
     assert cache.sequence("embed").shape == (2, 5, 8)
+
+
+def test_a_whole_name_that_has_several_values_says_so(decoder, tokens):
+    with decoder.capture("**.hook_resid_post") as cache:
+        decoder(tokens)
+        decoder(tokens)
+    assert "blocks.0.hook_resid_post" not in cache
+    with pytest.raises(
+        UnknownActivation, match="'blocks.0.hook_resid_post' has 2 values: 'blocks.0.hook_resid_post@0', "
+    ):
+        cache["blocks.0.hook_resid_post"]
 
 
 def test_a_point_called_twice_makes_no_sequence(echo):

@@ -197,6 +197,15 @@ def test_what_a_capture_refuses_before_it_runs(run, texts, tmp_path, module):
     base = ["capture", "demo", "--input", texts, "--out", tmp_path / "out", "--names"]
     error(run(*base, "**", "--max-bytes", "1KB"), CacheTooLarge, "beyond max_bytes=1,000")
     error(run(*base, "blocks.*.hook_nope"), hookframe.UnknownHookPoint, "hook_nope")
+    for more in ([], ["--dry-run"]):
+        left_out = run(*base, "**.hook_result", *more)
+        error(
+            left_out,
+            CaptureInputError,
+            "nothing is captured, as all was left out: 3 points (blocks.0.attn.hook_result, ",
+        )
+        assert "set model.cfg.use_attn_result = True first" in str(left_out.exception)
+    assert not (tmp_path / "out").exists()
     (tmp_path / "odd.txt").write_text("xylophone zebra")
     error(
         run(*base, "**", "--input", tmp_path / "odd.txt"),
@@ -289,6 +298,8 @@ def test_a_plan_on_a_model_that_only_reads(run, tmp_path, texts, module):
 
 def test_what_run_plan_refuses(run, plan, tmp_path):
     assert "no text to run" in run("run-plan", plan, "demo").output
+    taken = run("run-plan", plan, "demo", "--text", "xylophone", "--out", tmp_path)
+    assert (taken.exit_code, "exists already: name another directory" in taken.output) == (2, True)
     error(run("run-plan", plan, "demo", "--text", "xylophone"), CaptureInputError, "'xylophone' is not in the demo")
     (tmp_path / "bad.toml").write_text("format = 'other'")
     error(run("run-plan", tmp_path / "bad.toml", "demo", "--dry-run"), InvalidPlan, "format")

@@ -219,8 +219,11 @@ def test_a_family_is_checked_on_a_model(run):
     fine = run("families", "check", "little_models:Model")
     assert fine.exit_code == 0, fine.output
     assert "Model, family little: 2 checks" in fine.output
-    assert "hook_unused did not fire: its module was not called" in fine.output
-    assert "blocks.0.hook_pattern did not fire: HookPointClosed: " in fine.output
+    assert "  did not fire: hook_unused: its module was not called" in fine.output
+    closed = (
+        "2 points (blocks.0.hook_pattern, blocks.1.hook_pattern): HookPointClosed: hook point '…' is closed: it is shut"
+    )
+    assert f"  did not fire: {closed}" in fine.output
     assert "all hold" in fine.output
     wrong = run("families", "check", "little_models:Model", "--family", "wrong")
     assert wrong.exit_code == 1

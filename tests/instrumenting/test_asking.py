@@ -98,8 +98,9 @@ def test_events_and_reports_name_the_model_inside(hooked):
             told.append(event.model)
 
     with hookframe.use_plugins(Observer()):
-        hooked.run_with_cache(X)
+        _, cache = hooked.run_with_cache(X)
     assert told == ["Net"]
+    assert cache.report.model == "Net"
 
 
 def test_a_hook_at_a_place_with_two_names_is_lost_once():

@@ -246,23 +246,43 @@ def test_a_plan_is_applied_once_at_a_time_and_leaves_after_an_error(model, x):
     ("hooks", "says"),
     [
         ([], "a plan has 1 to 1000 hooks, and this one 0"),
-        ([{"points": OUT, "operation": "explode"}], "does not match any of the expected tags"),
-        ([{"points": OUT}], "operation"),
-        ([{"points": "", "operation": "zero"}], "at least 1 character"),
-        ([{"points": OUT, "operation": "zero", "positions": []}], "at least 1 item"),
-        ([{"points": OUT, "operation": "zero", "positions": {"step": 0}}], "greater than or equal to 1"),
-        ([{"points": OUT, "operation": "zero", "positions": [True]}], "valid integer"),
-        ([{"points": OUT, "operation": "scale", "factor": float("nan")}], "finite number"),
-        ([{"points": OUT, "operation": "scale"}], "scale.factor: Field required"),
+        ([{"points": OUT, "operation": "explode"}], r"hooks\[0\].operation: is 'explode': use one of \['add_vector', "),
+        ([{"points": OUT, "operation": "scal"}], "did you mean 'scale'"),
+        ([{"points": OUT}], r"hooks\[0\]: has no 'operation': use one of"),
+        ([{"points": "", "operation": "zero"}], r"points: is '': write a name, a glob such as"),
+        ([{"points": OUT, "operation": "zero", "positions": []}], r"positions: is \[\]: write a list of indices"),
+        (
+            [{"points": OUT, "operation": "zero", "positions": {"step": 0}}],
+            r"positions: is \{'step': 0\}: .* a range such as",
+        ),
+        (
+            [{"points": OUT, "operation": "zero", "positions": [True]}],
+            r"positions: is \[True\]: write a list of indices",
+        ),
+        ([{"points": OUT, "operation": "scale", "factor": float("nan")}], "factor: is nan: write a finite number"),
+        ([{"points": OUT, "operation": "scale"}], r"^hooks\[0\]: has no 'factor': add it$"),
         ([{"points": OUT, "operation": "mean"}], "a mean needs either"),
         ([{"points": OUT, "operation": "mean", "value": "a", "over": ["pos"]}], "a mean needs either"),
         ([{"points": OUT, "operation": "clamp"}], "a clamp needs low, high or both"),
         ([{"points": OUT, "operation": "clamp", "low": 2, "high": 1}], "low=2.0 is above high=1.0"),
-        ([{"points": OUT, "operation": "zero", "code": "import os"}], "code: Extra inputs are not permitted"),
-        ([{"points": OUT, "operation": "add_vector", "vector": "../x"}], "should match pattern"),
+        (
+            [{"points": OUT, "operation": "zero", "code": "import os"}],
+            r"hooks\[0\].code: there is no such key: use one of",
+        ),
+        (
+            [{"points": OUT, "operation": "add_vector", "vector": "../x"}],
+            "vector: is '../x': write the name of a tensor",
+        ),
         ([{"points": OUT, "operation": "add_vector", "vector": "gone"}], r"call for the parameters \['gone'\]"),
-        ([{"points": OUT, "operation": "zero", "norm_ratio": 0.5}], "greater than or equal to 1"),
-        (["zero"], "hooks: 0"),
+        ([{"points": OUT, "operation": "zero", "norm_ratio": 0.5}], "is 0.5: write a number of at least 1"),
+        (["zero"], r"hooks\[0\]: is 'zero': write a table with 'points' and 'operation'"),
+        ([{"points": OUT, "operation": "scale", "factor": 1, "value": "v"}], "value: there is no such key"),
+        (
+            [{"points": OUT, "operation": "zero", "rows": {"begin": 1}}],
+            r"rows: is \{'begin': 1\}: write a list of .*1$",
+        ),
+        ([{"points": OUT, "operation": "scale", "factor": "2"}], "factor: is '2': write a number"),
+        ([{"points": OUT, "operation": "zero", "finite": 1}], "finite: is 1: write true or false"),
     ],
 )
 def test_hooks_that_are_none_say_what_is_wrong(hooks, says):
@@ -271,7 +291,7 @@ def test_hooks_that_are_none_say_what_is_wrong(hooks, says):
 
 
 def test_several_mistakes_are_told_at_once():
-    with pytest.raises(InvalidPlan, match=r"0\.scale\.factor.*1\.clamp.*2\.zero\.rows"):
+    with pytest.raises(InvalidPlan, match=r"hooks\[0\]: has no .*hooks\[1\]: a clamp.*hooks\[2\]\.rows"):
         HookPlan([
             {"points": OUT, "operation": "scale"},
             {"points": OUT, "operation": "clamp"},
@@ -291,7 +311,31 @@ def test_a_plan_comes_back_equal_from_a_file(tmp_path):
     assert all(torch.equal(again.parameters[key], value) for key, value in PARAMETERS.items())
     again.to_toml(tmp_path / "all.toml")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "all.toml"]
+    assert repr(HookPlan([Zero(points=OUT)])) == "HookPlan('', 1 hook: zero)"
     assert repr(plan) == "HookPlan('all', 19 hooks: zero, zero, zero, zero, zero, zero, …)"
+
+
+def test_mistakes_in_a_file_are_told_with_their_lines_and_at_once(tmp_path):
+    (tmp_path / "plan.toml").write_text(
+        'format = "hookframe-plan"\nversion = 1\n\n[[hooks]]\npoints = "a"\noperation = "scale"\nfactr = 2\n\n'
+        '[[hooks]]\npoints = "a"\noperation = "clamp"\nlow = 2.0\nhigh = 1.0\n'
+    )
+    with pytest.raises(
+        InvalidPlan,
+        match=r"plan\.toml': line 4: hooks\[0\]: has no 'factor': add it; line 7: hooks\[0\]\.factr: there is no such key: "
+        r"did you mean 'factor'.*; line 9: hooks\[1\]: low=2\.0 is above high=1\.0",
+    ):
+        HookPlan.from_toml(tmp_path / "plan.toml")
+    (tmp_path / "plan.toml").write_text("")
+    with pytest.raises(
+        InvalidPlan, match=r"plan\.toml': has no 'format': write 'hookframe-plan'; has no 'version': write 1"
+    ):
+        HookPlan.from_toml(tmp_path / "plan.toml")
+
+
+def test_many_mistakes_are_counted():
+    with pytest.raises(InvalidPlan, match=r"hooks\[4\]: has no 'factor': add it; and 3 more$"):
+        HookPlan([{"points": OUT, "operation": "scale"}] * 8)
 
 
 def test_a_plan_written_by_hand(tmp_path, model, x):
@@ -326,12 +370,17 @@ def write(path: Path, **facts):
     ("facts", "says"),
     [
         ({"digest": "sha256:" + "0" * 64}, "was changed since, or its parameters were"),
-        ({"digest": "md5:1"}, "digest: String should match pattern"),
-        ({"parameters": "../plan.safetensors"}, "parameters: String should match pattern"),
+        ({"digest": "md5:1"}, r"line 6: digest: is 'md5:1': write 'sha256:' and 64"),
+        (
+            {"parameters": "../plan.safetensors"},
+            r"line 5: parameters: is '../plan.safetensors': write the name of a .safetensors file",
+        ),
         ({"parameters": "gone.safetensors"}, "not a plain file"),
-        ({"version": 2}, "version"),
-        ({"hook": 1}, "hook: Extra inputs"),
-        ({"hooks": [{"points": OUT, "operation": "zero", "rows": "1"}]}, "rows"),
+        ({"version": 2}, "line 2: version: is 2: write 1"),
+        ({"hook": 1}, r"line \d+: hook: there is no such key: did you mean 'hooks'"),
+        ({"hooks": 3}, r"hooks: is 3: write \[\[hooks\]\] tables"),
+        ({"name": 3}, "line 3: name: is 3: write text"),
+        ({"hooks": [{"points": OUT, "operation": "zero", "rows": "1"}]}, r"line \d+: hooks\[0\].rows: is '1'"),
     ],
 )
 def test_each_lie_of_a_file_is_found(tmp_path, facts, says):
@@ -396,7 +445,7 @@ def test_a_plan_that_cannot_be_written_says_so(tmp_path):
     plan = HookPlan([Zero(points=OUT)])
     with pytest.raises(InvalidPlan, match="cannot be written"):
         plan.to_toml(tmp_path / "no" / "such" / "folder.toml")
-    with pytest.raises(InvalidPlan, match="could not be read back: parameters"):
+    with pytest.raises(InvalidPlan, match="could not be read back: parameters: is 'my plan.safetensors': write"):
         HookPlan([Zero(points=OUT)], {"v": VECTOR}).to_toml(tmp_path / "my plan.toml")
 
 

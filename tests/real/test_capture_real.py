@@ -16,8 +16,10 @@ import torch
 
 import hookframe
 from hookframe import HookPlan
+from hookframe.capture.job import CaptureJob
 from hookframe.capture.shards import file_digest
 from hookframe.capture.text_capture import TextCapture
+from hookframe.capture.texts import TextFile
 from hookframe.cli.text_models import open_text_model
 
 pytestmark = [
@@ -111,6 +113,30 @@ def test_each_step_of_generation_equals_the_full_computation(smollm):
             for step in range(1, len(phases)):  # step t is the last position of the full computation at t
                 value = cache.step(step)["resid_post", layer][row, 0]
                 torch.testing.assert_close(value / scale, expected[-len(phases) + step] / scale, rtol=1e-3, atol=2e-5)
+
+
+def test_rows_of_a_beam_search_are_not_joined(smollm):
+    batch = left_padded(smollm, ["The capital of France is", "Once upon a time there was a small"])
+    with smollm.root.capture(RESIDUAL) as cache, torch.no_grad():
+        smollm.root.wrapped.generate(**batch, max_new_tokens=6, do_sample=False, num_beams=3, pad_token_id=0)
+    assert any(step.reordered for step in cache.steps)
+    with pytest.raises(hookframe.ActivationShapeError, match="as a beam search has it"):
+        cache.rows("resid_post", 3)
+
+
+def test_patterns_of_texts_are_captured_where_attention_is_computed_eagerly(minilm, minilm_folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("A short text.\nAnd a longer one, which has more words in it.\n")
+    base = {"names": ["**.hook_pattern"], "texts": TextFile(tmp_path / "texts.txt"), "out": tmp_path / "out"}
+    with pytest.raises(
+        hookframe.CaptureInputError, match="as all was left out: 6 points (?s:.*)attn_implementation='eager'"
+    ):
+        CaptureJob(model=minilm, **base).run()
+    eager = open_text_model(str(minilm_folder), eager=True)
+    CaptureJob(model=eager, **base).run()
+    (batch,) = TextCapture(tmp_path / "out", verify=True).batches()
+    torch.testing.assert_close(batch.cache["pattern", 3].sum(-1), torch.ones_like(batch.cache["pattern", 3][..., 0]))
+    config = json.loads((tmp_path / "out" / "capture.json").read_text())
+    assert (config["attention"], config["device"], config["model"]["id"]) == ("eager", "cpu", None)
 
 
 @pytest.mark.parametrize("which", ["minilm", "smollm"])

@@ -25,6 +25,7 @@ def command(ctx: click.Context, model: str, family: str | None) -> None:
     MODEL is module:object, or what transformers loads: a directory, a .gguf file, or a configuration as a .json file,
     which gives random weights. Attention is computed eagerly.
     """
+    from hookframe.core.folding import folded
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
     from hookframe.instrumenting.probing import probe
 
@@ -36,10 +37,8 @@ def command(ctx: click.Context, model: str, family: str | None) -> None:
     click.echo(f"{type(root.wrapped).__name__}, family {root.family.name}: {tried.checked} checks")
     for finding in tried.findings:
         click.echo(click.style(f"  {finding}", fg="red"))
-    for name in silent:
-        click.echo(
-            click.style(f"  {name} did not fire: {tried.skipped.get(name, 'its module was not called')}", fg="yellow")
-        )
+    for line in folded({name: tried.skipped.get(name, "its module was not called") for name in silent}):
+        click.echo(click.style(f"  did not fire: {line}", fg="yellow"))
     if not tried.checked:
         click.echo("nothing could be checked: none of what the family describes is in this model")
     else:

@@ -112,3 +112,36 @@ def observed_inside(at, attention, run, change):
         return seen, run()
     finally:
         source.eager_attention_forward = eager
+
+
+_CARRIES = ("hidden_states", "last_hidden_state", "logits", "inputs_embeds", "input_ids", "pixel_values")
+
+
+def edited(module, side, run, change):
+    """The output, with what goes into ``module`` or comes out of it edited in each of its calls."""
+
+    def after(module, args, output):
+        if isinstance(output, torch.Tensor):
+            return change(output)
+        if isinstance(output, tuple):
+            first = next(place for place, value in enumerate(output) if isinstance(value, torch.Tensor))
+            return (*output[:first], change(output[first]), *output[first + 1 :])
+        key = next(key for key in _CARRIES if isinstance(output.get(key), torch.Tensor))
+        output[key] = change(output[key])
+        return output
+
+    def before(module, args, kwargs):
+        first = next((place for place, value in enumerate(args) if isinstance(value, torch.Tensor)), None)
+        if first is not None:
+            return (*args[:first], change(args[first]), *args[first + 1 :]), kwargs
+        key = next(key for key in _CARRIES if isinstance(kwargs.get(key), torch.Tensor))
+        return args, kwargs | {key: change(kwargs[key])}
+
+    if side == "in":
+        handle = module.register_forward_pre_hook(before, with_kwargs=True)
+    else:
+        handle = module.register_forward_hook(after)
+    try:
+        return run()
+    finally:
+        handle.remove()

@@ -14,7 +14,7 @@ from hookframe import instrument
 from hookframe.instrumenting.naming import Layout
 from hookframe.instrumenting.probing import probe, probe_input
 
-from .by_hand import observed
+from .by_hand import edited, observed
 from .conftest import MODELS, build
 
 WHOLE_SWEEP = bool(os.environ.get("HOOKFRAME_WHOLE_SWEEP"))  # each name at each other's place: minutes for each model
@@ -77,6 +77,35 @@ def changed(tensor):
     return torch.where(tensor > 0, tensor * 1.5, tensor * 0.75)
 
 
+def another_expert(indices):
+    """The next one of the four."""
+    return (indices + 1) % 4
+
+
+def test_an_edit_at_each_point_of_a_module_is_the_same_edit_written_by_hand(name):
+    model = build(name)
+    hooked = instrument(model)
+    inputs = probe_input(model, hooked.family)
+    fired = probe(hooked).values
+    effects = 0
+    with torch.no_grad():
+        plain = logits(model(**inputs))
+        for point in hooked.hook_points():
+            own = f"{point.module_name}.hook_{point.site.side}".lstrip(".")
+            if own not in point.names or point.name not in fired:
+                continue
+            through = hooked.run_with_hooks(**inputs, fwd_hooks=[(own, lambda tensor, hook: moved(tensor))])
+            by_hand = edited(point.site.module, point.site.side, lambda: model(**inputs), moved)
+            assert torch.equal(logits(through), logits(by_hand)), own
+            effects += not torch.equal(logits(through), plain)
+    assert effects >= 0.8 * len({point for point in hooked.hook_points() if point.name in fired and point.at is None})
+
+
+def moved(tensor):
+    """An edit of numbers, or of tokens."""
+    return changed(tensor) if tensor.is_floating_point() else tensor.flip(-1)
+
+
 def test_an_edit_at_each_canonical_point_is_the_same_edit_written_by_hand(name):
     model = build(name)
     hooked = instrument(model)
@@ -84,10 +113,11 @@ def test_an_edit_at_each_canonical_point_is_the_same_edit_written_by_hand(name):
     with torch.no_grad():
         plain = logits(model(**inputs))
         for known, at, module in canonical(hooked):
-            if "indices" in known:
-                continue  # numbers of experts cannot be scaled
-            through = hooked.run_with_hooks(**inputs, fwd_hooks=[(known, lambda tensor, hook: changed(tensor))])
-            _, by_hand = observed(model, at, module, lambda: model(**inputs), change=changed)
+            change = another_expert if "indices" in known else changed
+            through = hooked.run_with_hooks(
+                **inputs, fwd_hooks=[(known, lambda tensor, hook, change=change: change(tensor))]
+            )
+            _, by_hand = observed(model, at, module, lambda: model(**inputs), change=change)
             assert torch.equal(logits(through), logits(by_hand)), known
             unread = "hook_router_logits" in known  # shown beside what the model goes on with
             assert torch.equal(logits(through), plain) == unread, known
