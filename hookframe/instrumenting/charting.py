@@ -62,7 +62,10 @@ class Chart:
         above = self._above.get(name)
         if above is None:
             above = self._above[name] = [*self._modules_above(name)]
-        return next((outer for outer, module in above if _is_compiled(module)), None)
+        for outer, module in above:
+            if module._compiled_call_impl is not None or _is_made_by_compiler(module):
+                return outer
+        return None
 
     def _modules_above(self, name: str) -> Iterator[tuple[str, nn.Module]]:
         while name:
@@ -152,8 +155,8 @@ def _is_plain(entry: Canonical) -> bool:
     return at.item is None and at.part is None and at.heads is None and not at.heads_first and at.inside is None
 
 
-def _is_compiled(module: nn.Module) -> bool:
-    return module._compiled_call_impl is not None or type(module).__module__.startswith("torch._dynamo")
+def _is_made_by_compiler(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch._dynamo")
 
 
 def _inside(name: str, of: str) -> bool:
