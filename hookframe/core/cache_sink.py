@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheOptions", "CacheSink", "CachingAttachment", "CachingFunction", "GradientCachingAttachment"]
 
-_version_now, _version_then = attrgetter("last._version"), attrgetter("version")
 _HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
 
@@ -249,11 +247,6 @@ class _Caching(Attachment):
     @staticmethod
     def stale(attachments: Sequence[Any]) -> list[str]:
         """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
-        try:
-            if list(map(_version_now, attachments)) == list(map(_version_then, attachments)):
-                return []  # nearly always
-        except AttributeError:  # one did not fire, or stored no tensor of the model's own
-            pass
         changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
         return [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
 
