@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_TRANSIENT = ("_bwd", "_roots")
+_TRANSIENT = ("_plan", "_bwd", "_roots")
 
 
 class HookPoint(RemovablePoint):
@@ -48,10 +48,6 @@ class HookPoint(RemovablePoint):
     :ivar backward_scale: factor on the ``.sum()`` of the gradients that backward hook functions see.
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
-
-    __slots__ = (
-        "_plan",
-    )  # apart from the rest, which is a large dict: it is read at each call, of an idle point as well
 
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
 
@@ -72,8 +68,7 @@ class HookPoint(RemovablePoint):
 
     def _start_empty(self) -> None:
         points_made.number += 1
-        self.__dict__["_roots"] = ()
-        _set_plan(self, None)
+        self.__dict__.update(_roots=(), _plan=None)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -172,8 +167,7 @@ class HookPoint(RemovablePoint):
         turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        self.__dict__["_bwd"] = bwd  # not setattr: torch's costs microseconds
-        _set_plan(self, plan)
+        self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
 
@@ -202,14 +196,9 @@ class HookPoint(RemovablePoint):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
         if carried and rooted:
-            _set_plan(self, (NotAdmitted(carried),))  # until the model, complete by then, admits them
+            self.__dict__.update(_plan=(NotAdmitted(carried),))  # until the model, complete by then, admits them
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
-
-    def _replicate_for_data_parallel(self) -> HookPoint:
-        replica: HookPoint = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
-        _set_plan(replica, self._plan)
-        return replica
 
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
@@ -218,9 +207,6 @@ class HookPoint(RemovablePoint):
             self._replace(self._fwd, self._bwd)
             return revive(self, plan[0].carried)
         return []
-
-
-_set_plan: Callable[[HookPoint, tuple[Any, ...] | None], None] = HookPoint.__dict__["_plan"].__set__
 
 
 def attach(
@@ -260,9 +246,9 @@ def _put(places: Places) -> list[Attachment]:
     The loops are as short as they can be, here and below: everything that is cached runs through them.
     """
     others: list[Attachment] = []
-    for point, plan in places.forward:
-        if point._plan is None:
-            _set_plan(point, plan)
+    for own, plan in places.forward:
+        if own["_plan"] is None:
+            own["_plan"] = plan
         else:
             others += attachments_in(plan)
     for point, plan, bwd in places.more:
@@ -288,9 +274,9 @@ def take_off(batch: Batch) -> list[Attachment]:
 def _take(places: Places) -> list[Attachment]:
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
-    for point, plan in places.forward:
-        if point._plan is plan:
-            _set_plan(point, None)
+    for own, plan in places.forward:
+        if own["_plan"] is plan:
+            own["_plan"] = None
         else:
             others += attachments_in(plan)
     for point, plan, bwd in places.more:
