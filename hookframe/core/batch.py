@@ -177,7 +177,8 @@ def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, list[Na
             found[id(function)] = nature_of(function)
     natures = [found[id(function)] for _, _, function in asked]
     if len(asked) == 1:
-        return (facts, *asked[0][:2], natures[0]), natures
+        only = natures[0]  # caching functions differ in what they add to names alone, which is hashed faster
+        return (facts, *asked[0][:2], only if only.stores is None else only.stores), natures
     numbers = {nature: number for number, nature in enumerate(dict.fromkeys(found.values()))}
     number = {key: numbers[nature] for key, nature in found.items()}
     parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])

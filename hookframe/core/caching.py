@@ -238,12 +238,17 @@ def _options(
     if clone not in ("never", "auto", "always"):
         raise ValueError(f"clone={describe(clone)} is unknown: use 'never', 'auto' or 'always'")
     sliced = None if pos_slice is None else Slice.unwrap(pos_slice)
+    if device is None is sliced and clone == "never" and not remove_batch_dim:
+        return _AS_IS
     return CacheOptions(
         device=device,
         remove_batch_dim=remove_batch_dim,
         pos_slice=None if sliced is None or sliced.mode == "identity" else sliced,
         clone=clone,
     )
+
+
+_AS_IS = CacheOptions()
 
 
 def _check_batch_of_one(model_args: tuple[Any, ...]) -> None:

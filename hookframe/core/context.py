@@ -73,6 +73,7 @@ class HookContext(Generic[Root]):
         self.skipped: dict[str, str] = {}
         self.sinks: list[CacheSink] = []
         self._batch: Batch | None = None
+        self._whole: Batch | None = None  # the batch, if all of it was attached
         self._kind: Hashable = None
         self._pool: BatchPool | None = None
         self._entered = False
@@ -97,6 +98,7 @@ class HookContext(Generic[Root]):
         admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
         self._batch = batch
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
+        self._whole = batch if len(self.attachments) == len(batch.attachments) else None
         for sink in self.sinks:
             if self.skipped and isinstance(sink.cache, ActivationCache):
                 sink.cache.skipped.update(self.skipped)
@@ -112,7 +114,7 @@ class HookContext(Generic[Root]):
     def _abandon(self, attachments: Sequence[Attachment]) -> None:
         """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
         detach_all(attachments)
-        self._batch = self._pool = None  # never to be used again
+        self._batch = self._whole = self._pool = None  # never to be used again
         self._close_level()
 
     def _close_level(self) -> None:
@@ -136,12 +138,6 @@ class HookContext(Generic[Root]):
                 hooks=len(self.attachments),
             )
             controller.notify(event)
-
-    @property
-    def _whole(self) -> Batch | None:
-        """The batch, if all of it was attached."""
-        batch = self._batch
-        return batch if batch is not None and len(self.attachments) == len(batch.attachments) else None
 
     def _plan(self) -> Batch:
         """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
@@ -170,8 +166,9 @@ class HookContext(Generic[Root]):
 
     def _give_back(self) -> None:
         """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
-        batch, pool, self._batch, self._pool = self._batch, self._pool, None, None
-        if batch is None or pool is None or not self.reset or len(self.attachments) != len(batch.attachments):
+        batch, pool = self._whole, self._pool
+        self._batch = self._whole = self._pool = None
+        if batch is None or pool is None or not self.reset:
             return
         self.attachments = []
         tree = self.root.kept_tree

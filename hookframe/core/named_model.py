@@ -133,7 +133,8 @@ class NamedModel(AdmittedMoves):
 
     def selection(self, names_filter: NamesFilter) -> Selection:
         """As :meth:`select_points`; the same object for the same points, while the tree is the same."""
-        return self.selections([names_filter])[0]
+        self.refresh(names_filter)
+        return self._meaning(names_filter)
 
     def selections(self, filters: Sequence[NamesFilter]) -> list[Selection]:
         """What each of ``filters`` means, after one look at whether the tree has changed."""

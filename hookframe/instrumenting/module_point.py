@@ -163,6 +163,8 @@ class ModulePoint(HookPoint):
     def other_owners(self, root: NamedModel | None) -> list[NamedModel]:
         """The living models that this point belongs to but ``root``, and those with a point at the same place."""
         found = super().other_owners(root)
+        if not self.site.crowded:
+            return found
         for point in self._neighbours():
             owner = point.owner
             if owner is not None and owner is not root and all(owner is not other for other in found):
