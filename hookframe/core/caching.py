@@ -19,6 +19,7 @@ from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.host_copies import HostCopier
+from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.planning import plan_attachments
 from hookframe.core.scope import ScopeName
@@ -133,7 +134,11 @@ class CachingVerbs(NamedModel):
         :raises HookDenied: if the admission refuses; the model was not run.
         :raises AssertionError: if ``remove_batch_dim`` is asked for and the first positional tensor has another batch
             size than 1; the model was not run.
+        :raises TypeError: if one of ``model_kwargs`` that ``forward`` does not name is an option of another verb, or nearly
+            one of these; the model was not run.
         """
+        if model_kwargs:
+            review_keywords(self, "run_with_cache", model_kwargs)
         if remove_batch_dim:
             _check_batch_of_one(model_args)
         selection = self.selection(names_filter)

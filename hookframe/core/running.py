@@ -13,6 +13,7 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not
 from hookframe.core.context import HookContext, tell_failures
 from hookframe.core.exporting import review_export, run_while_traced
 from hookframe.core.kept_points import KeptPoints
+from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
 
@@ -83,7 +84,11 @@ class RunningVerbs(NamedModel):
         their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside of ``with model.hooks(...)`` there.
 
         :raises HookDenied: if the admission refuses; the model was not run.
+        :raises TypeError: if one of ``model_kwargs`` that ``forward`` does not name is an option of another verb, or nearly
+            one of these; the model was not run.
         """
+        if model_kwargs:
+            review_keywords(self, "run_with_hooks", model_kwargs)
         context = HookContext(
             self,
             fwd_hooks,
