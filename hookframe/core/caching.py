@@ -51,7 +51,7 @@ class CachingVerbs(NamedModel):
         """Hooks for :meth:`hooks` that fill a cache; nothing is attached yet.
 
         :param names_filter: which points: None for all, a name, a glob (``"blocks.*.attn.hook_?"``), a list of these, or a
-            predicate on names.
+            predicate on names. A predicate may accept none, on purpose: that is logged, and no error.
         :param incl_bwd: gradients as well, under ``name + "_grad"``.
         :param device: where to store; None to leave tensors where they are.
         :param remove_batch_dim: drop a leading dimension of 1.

@@ -48,7 +48,8 @@ class RunningVerbs(NamedModel):
     ) -> HookContext[Self]:
         """A context manager with temporary hooks; it yields the model.
 
-        :param fwd_hooks: pairs of a name, a glob or a predicate on names, and a function.
+        :param fwd_hooks: pairs of a name, a glob or a predicate on names, and a function. A name or glob that means no point
+            is an error; a predicate that accepts none is logged alone.
         :param bwd_hooks: the same for gradients; they listen to the forwards run inside.
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
