@@ -61,8 +61,9 @@ class HookRecomputedWarning(HookframeWarning):
 class EditNotRecomputedWarning(HookframeWarning):
     """A backward pass computed a part of the model a second time, and the edits there were not those of the forward pass.
 
-    So the gradients are those of another model; except that, with a reentrant checkpoint, an edit on which they do not
-    depend, such as adding a constant at the output of the checkpointed part, is reported as well.
+    Edits that are missing, new ones, or an input that was changed in place once more. So the gradients are those of another
+    model; except that, with a reentrant checkpoint, a missing edit on which they do not depend, such as adding a constant at
+    the output of the checkpointed part, is reported as well.
     """
 
     code = "edit-not-recomputed"

@@ -164,7 +164,7 @@ class Attachment(_Hot):
             if terms.rules is not None:
                 check_return(terms.rules, tensor, result, terms.user_hook, point)
             if not is_dynamo_compiling() and may_be_checkpointed():
-                note_edit(self)
+                note_edit(self, same=result is tensor)
             return result
         except BaseException as error:
             self.note(error)
@@ -180,7 +180,7 @@ class Attachment(_Hot):
         if terms.rules is not None:
             check_return(terms.rules, seen, result, terms.user_hook, shown)
         if not is_dynamo_compiling() and may_be_checkpointed():
-            note_edit(self)
+            note_edit(self, same=result is seen)
         return result if conversion is None else conversion.revert(result)
 
     def converts(self, conversion: object | None) -> None:

@@ -63,9 +63,12 @@ def may_be_checkpointed() -> bool:
     return not (_is_fwd_grad_enabled() or is_inference_mode_enabled())
 
 
-def note_edit(attachment: Attachment) -> None:
-    """Remember that ``attachment`` has edited, in each checkpointed part that is running or is computed again."""
-    edit, innermost = _Edit(attachment), True
+def note_edit(attachment: Attachment, *, same: bool = False) -> None:
+    """Remember that ``attachment`` has edited, in each checkpointed part that is running or is computed again.
+
+    :param same: True if it returned the very tensor that it got, which it may have changed in place.
+    """
+    edit, innermost = _Edit(attachment, same), True
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -122,11 +125,15 @@ def _remembering(holder: Any, attribute: str) -> _Part | None:
 
 
 class _Edit:
-    """A function that returned something at a point; two are equal if function and point are the same."""
+    """A function that returned something at a point; two are equal if function and point are the same.
 
-    __slots__ = ("function", "key", "label", "point")
+    :ivar same: True if that was the tensor that it got.
+    """
 
-    def __init__(self, attachment: Attachment) -> None:
+    __slots__ = ("function", "key", "label", "point", "same")
+
+    def __init__(self, attachment: Attachment, same: bool) -> None:
+        self.same = same
         self.point = attachment.point
         self.function = attachment.user_hook
         self.label = attachment.label
@@ -170,6 +177,8 @@ class _Part:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the part again, and warn if the edits are others than before."""
         again: list[_Edit] = []
+        inputs = [arg for arg in args if isinstance(arg, torch.Tensor)]
+        versions = [tensor._version for tensor in inputs]
         with seeing(self.scopes):
             result, stopped = None, False
             try:
@@ -177,6 +186,9 @@ class _Part:
             except _Stopped:
                 stopped = True
             self._compare(again, whole=not stopped)
+        in_place = [edit for edit in again if edit.same]
+        if in_place and versions != [tensor._version for tensor in inputs]:
+            _warn_of_twice(in_place)
         if stopped:
             raise _Stopped
         return result
@@ -216,6 +228,11 @@ def _warn_of_added(edits: Sequence[_Edit]) -> None:
 
 def _warn_of_others(edits: Sequence[_Edit]) -> None:
     _warn(edits, "not all of {} were made again, or in another order, when", "let each hook do the same each time")
+
+
+def _warn_of_twice(edits: Sequence[_Edit]) -> None:
+    what = "{} changed an input of a part of the model in place, and once more when"
+    _warn(edits, what, "return a new tensor: tensor * 2, not tensor.mul_(2)")
 
 
 class _Told(threading.local):

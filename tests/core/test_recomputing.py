@@ -349,3 +349,60 @@ def test_with_reentrance_an_edit_at_the_end_of_a_part_is_reported_even_if_no_gra
     said, found = told(lambda x: plus_one(Part(reentrant), x))
     torch.testing.assert_close(found, gradient(lambda x: plus_one(Part(checkpointed=False), x)))
     assert bool(said) is reentrant
+
+
+class Masked(HookedRootModule):
+    """A checkpointed part with two inputs, of which one needs no gradient."""
+
+    def __init__(self, checkpointed=True):
+        super().__init__()
+        self.checkpointed = checkpointed
+        self.hook_in, self.hook_mask = HookPoint(), HookPoint()
+        self.setup()
+
+    def part(self, x, mask):
+        return (self.hook_in(x).sin() * self.hook_mask(mask)).exp()
+
+    def forward(self, x):
+        x, mask = x * 2, torch.ones(3)
+        return (checkpoint(self.part, x, mask, use_reentrant=True) if self.checkpointed else self.part(x, mask)).sum()
+
+
+def triple_in_place(tensor, hook):
+    with torch.no_grad():
+        return tensor.mul_(3)
+
+
+@pytest.mark.parametrize("name", ["hook_in", "hook_mask"])
+@pytest.mark.parametrize("edit", [triple_in_place, triple])
+@pytest.mark.parametrize("converts", [False, True])
+def test_an_input_that_is_changed_in_place_twice_is_reported_if_and_only_if_the_gradients_are_wrong(
+    name, edit, converts
+):
+    class Same:
+        convert = revert = staticmethod(lambda x: x)
+
+    def run(model, x):
+        model.hook_dict[name].hook_conversion = Same() if converts else None
+        with model.hooks([(name, edit)]):
+            model(x).backward()
+
+    said, found = told(lambda x: run(Masked(), x))
+    expected = gradient(lambda x: run(Masked(checkpointed=False), x))
+    assert bool(said) is not torch.allclose(found, expected)
+    for text in said:
+        assert f"triple_in_place ({__file__}" in text
+        assert f"at {name!r} changed an input of a part of the model in place, and once more when" in text
+        assert "return a new tensor" in text
+
+
+def test_a_tensor_inside_of_a_part_may_be_changed_in_place():
+    model, plain = Part(reentrant=True), Part(checkpointed=False)
+
+    def run(model, x):
+        with model.hooks([("hook_b", lambda tensor, hook: tensor.mul_(3))]):
+            model(x * 1).backward()
+
+    said, found = told(lambda x: run(model, x))
+    assert said == []
+    torch.testing.assert_close(found, gradient(lambda x: run(plain, x)))
