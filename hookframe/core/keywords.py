@@ -29,10 +29,9 @@ def review_keywords(root: NamedModel, verb: str, keywords: Collection[str]) -> N
     if not unknown:
         return
     kind: Any = type(root)
-    options = _options_of(kind)
     replaced = module.__dict__.get("forward")  # tools that wrap it leave the signature to be found
     for keyword in unknown:
-        meant = _meant(keyword, verb, options)
+        meant = _meant(keyword, verb, kind)
         if meant is not None and (replaced is None or keyword not in _named_in(replaced)):
             raise TypeError(
                 f"{verb} has no option {keyword!r}, and {body.__name__}.forward no parameter of that name, though it may "
@@ -40,8 +39,10 @@ def review_keywords(root: NamedModel, verb: str, keywords: Collection[str]) -> N
             )
 
 
-def _meant(keyword: str, verb: str, options: dict[str, frozenset[str]]) -> str | None:
+@lru_cache(maxsize=256)
+def _meant(keyword: str, verb: str, kind: Any) -> str | None:
     """What a keyword that the model has no parameter for was meant to be; None if it resembles no option."""
+    options = _options_of(kind)
     elsewhere = [other for other in _VERBS if keyword in options[other]]
     if elsewhere:
         return f"it is an option of {' and '.join(elsewhere)}"
