@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -62,11 +63,21 @@ class Captured(ActivationCache):
         self.held = self.nbytes
         self.tally: Callable[[str, torch.Tensor], None] | None = None
         self.keep: Callable[[Place, torch.Tensor], bool] | None = None  # True: it will put it here later
+        self.look: Callable[[], None] | None = None  # has cut() called, if there is something to cut
 
     def begin(self, step: Step) -> None:
         """A forward begins: what is stored from here on is its."""
         self.steps.append(step)
         self._calls.clear()
+
+    def cut(self, lost: int) -> None:
+        """The key-value cache of the last forward has lost so many of the last positions since.
+
+        If those are all that the forward had, or more, somebody goes on from another place in the text: that is another
+        generation, and nothing is wrong with the forward.
+        """
+        if self.steps and lost < (self.steps[-1].length or 0):
+            self.steps[-1] = replace(self.steps[-1], cut=lost)
 
     def __setitem__(self, name: str, value: torch.Tensor) -> None:
         """File ``value`` under the point ``name``, the current step and the next call of it.
@@ -138,6 +149,8 @@ class Captured(ActivationCache):
     @property
     def generations(self) -> list[list[int]]:
         """The steps that belong together: a prompt, and the forwards that went on from where it ended."""
+        if self.look is not None:
+            self.look()
         groups: list[list[int]] = []
         reached = 0
         for step in self.steps:
@@ -145,7 +158,7 @@ class Captured(ActivationCache):
                 groups[-1].append(step.index)
             else:
                 groups.append([step.index])
-            reached = step.past + (step.length or 0)
+            reached = step.past + step.kept
         return groups
 
     def sequence(
@@ -153,8 +166,8 @@ class Captured(ActivationCache):
     ) -> torch.Tensor:
         """One activation of a prompt and of all that was generated from it, joined along the position.
 
-        ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. The look-up is that of
-        ``cache[name, layer, part]``.
+        ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. Drafts that assisted decoding
+        rejected are not in it: see :attr:`Step.cut`. The look-up is that of ``cache[name, layer, part]``.
 
         :param generation: which of :attr:`generations`.
         :raises UnknownActivation: if it is not there in each step, once.
@@ -194,12 +207,12 @@ class Captured(ActivationCache):
 
     def _real(self, steps: list[int], batch: int, length: int) -> torch.Tensor:
         """Which positions are no padding: bool ``[batch, pos]``."""
-        whole = [self.steps[index].positions for index in steps]
-        known = [positions for positions in whole if positions is not None]
+        whole = [self.steps[index] for index in steps]
+        known = [step.positions[:, : step.kept] for step in whole if step.positions is not None]
         return torch.cat(known, dim=1) >= 0 if len(known) == len(whole) else torch.ones(batch, length, dtype=torch.bool)
 
     def _each(self, name: str, steps: list[int]) -> list[torch.Tensor]:
-        """The values of ``name`` in ``steps``, each with one entry for each position."""
+        """The values of ``name`` in ``steps``, each with one entry for each position that was not cut."""
         dim = self._pos_dim(name)
         values: list[torch.Tensor] = []
         for index in steps:
@@ -219,7 +232,7 @@ class Captured(ActivationCache):
                     "joined; take the values of each step"
                 )
             values.append(value)
-        return values
+        return [value.narrow(dim, 0, self.steps[index].kept) for value, index in zip(values, steps, strict=True)]
 
     def _pos_dim(self, name: str) -> int:
         return self.pos_dims.get(name, -3 if name.endswith(_HEAD_POINTS) else -2)
@@ -250,12 +263,12 @@ class Captured(ActivationCache):
         return [key for key in self if Place.of(key).name in names]
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"tally": None, "keep": None}
+        return super().__getstate__() | {"tally": None, "keep": None, "look": None}
 
     def _with(self, items: Iterable[tuple[str, torch.Tensor]]) -> Self:
         made = super()._with(items)
         made.steps, made.pos_dims, made._calls = list(self.steps), dict(self.pos_dims), {}
-        made.tally = made.keep = None
+        made.tally = made.keep = made.look = None
         return made
 
 

@@ -247,6 +247,52 @@ def test_a_cache_that_was_replaced_by_an_equal_one_has_the_same_rows(decoder, ha
     assert cache.sequence("embed").shape == (2, 5, 8)
 
 
+@torch.no_grad()
+def with_drafts(decoder, *drafts):
+    """A prompt, then forwards over drafts of which only the first token is right; the tokens that count."""
+    text = torch.tensor([[3, 4, 5, 6], [0, 7, 8, 9]])
+    mask = (text != 0).long()
+    past = None
+    for draft in drafts:
+        fed = torch.cat([text if past is None else text[:, -1:], torch.tensor([draft, draft]).long()], 1)
+        held = text.shape[1] + len(draft)
+        logits, past = decoder(
+            fed,
+            torch.cat([mask, mask.new_ones(2, held - mask.shape[1])], 1),
+            **({"past_key_values": past} if past else {}),
+        )
+        past = [tuple(part[:, : text.shape[1]] for part in layer) for layer in past]
+        text = torch.cat([text, logits[:, fed.shape[1] - len(draft) - 1, None].argmax(-1)], 1)
+        mask = torch.cat([mask, mask.new_ones(2, 1)], 1)
+    return text, mask
+
+
+def test_drafts_that_were_rejected_are_left_out(decoder, tmp_path):
+    with decoder.capture(["blocks.*.hook_resid_post", "blocks.*.attn.hook_z"]) as cache:
+        text, mask = with_drafts(decoder, [1, 2, 3], [4, 5], [], [6], [])
+    assert [(step.past, step.length, step.cut, step.kept) for step in cache.steps] == [
+        (0, 7, 3, 4), (4, 3, 2, 1), (5, 1, 0, 1), (6, 2, 1, 1), (7, 1, 0, 1)
+    ]  # fmt: skip
+    assert cache.generations == [[0, 1, 2, 3, 4]]
+    with torch.no_grad():
+        _, whole = decoder.run_with_cache(text[:, :-1], mask[:, :-1])
+    cache.save(tmp_path / "saved")
+    for held in (cache, hookframe.ActivationCache.load(tmp_path / "saved")):
+        for name in ("resid_post", "z"):
+            torch.testing.assert_close(held.sequence(name, 1)[0], whole[name, 1][0])
+            torch.testing.assert_close(held.rows(name, 1)[1], whole[name, 1][1, 1:])
+        assert held.step(0)["resid_post", 0].shape == (2, 7, 8)
+
+
+def test_going_on_from_an_earlier_place_is_another_generation(decoder):
+    with decoder.capture("hook_embed") as cache, torch.no_grad():
+        _, past = decoder(torch.tensor([[3, 4, 5]]))
+        for _ in range(2):
+            decoder(torch.tensor([[6]]), torch.ones(1, 4), past_key_values=past)
+    assert [step.cut for step in cache.steps] == [0, 0, 0]
+    assert cache.generations == [[0, 1], [2]]
+
+
 def test_a_whole_name_that_has_several_values_says_so(decoder, tokens):
     with decoder.capture("**.hook_resid_post") as cache:
         decoder(tokens)

@@ -124,6 +124,24 @@ def test_rows_of_a_beam_search_are_not_joined(smollm):
         cache.rows("resid_post", 3)
 
 
+def test_drafts_that_assisted_generation_rejects_are_left_out(smollm):
+    batch = left_padded(smollm, ["a b c a b c a b c a b"])
+    with smollm.root.capture(RESIDUAL) as cache, torch.no_grad():
+        written = smollm.root.wrapped.generate(
+            **batch, max_new_tokens=6, do_sample=False, prompt_lookup_num_tokens=3, pad_token_id=0
+        )
+        inside = cache.sequence("resid_post", 3)  # the last forward's drafts are known at once
+    assert any(step.cut for step in cache.steps)
+    assert cache.generations == [[step.index for step in cache.steps]]
+    with torch.no_grad():
+        _, whole = smollm.root.run_with_cache(input_ids=written[:, :-1], names_filter="blocks.*.hook_resid_post")
+    for layer in (0, 15, 29):
+        expected = whole["resid_post", layer]
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(cache.sequence("resid_post", layer) / scale, expected / scale, rtol=1e-3, atol=2e-5)
+    assert torch.equal(inside, cache.sequence("resid_post", 3))
+
+
 def test_patterns_of_texts_are_captured_where_attention_is_computed_eagerly(minilm, minilm_folder, tmp_path):
     (tmp_path / "texts.txt").write_text("A short text.\nAnd a longer one, which has more words in it.\n")
     base = {"names": ["**.hook_pattern"], "texts": TextFile(tmp_path / "texts.txt"), "out": tmp_path / "out"}
