@@ -162,15 +162,17 @@ class Captured(ActivationCache):
         return groups
 
     def sequence(
-        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int = 0
+        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int | None = None
     ) -> torch.Tensor:
         """One activation of a prompt and of all that was generated from it, joined along the position.
 
         ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. Drafts that assisted decoding
         rejected are not in it: see :attr:`Step.cut`. The look-up is that of ``cache[name, layer, part]``.
 
-        :param generation: which of :attr:`generations`.
-        :raises UnknownActivation: if it is not there in each step, once.
+        :param generation: which of :attr:`generations`; needed if there are several, as after several prompts, or without a
+            key-value cache, where each forward reads the whole text and the last one, -1, has it all.
+        :raises UnknownActivation: if it is not there in each step, once; or if there are several generations and none was
+            chosen.
         :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not; or if a
             row is not the same text in each step, as in a beam search.
         """
@@ -179,9 +181,14 @@ class Captured(ActivationCache):
         return torch.cat(self._each(found, steps), dim=self._pos_dim(found))
 
     def rows(
-        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int = 0
+        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int | None = None
     ) -> list[torch.Tensor]:
-        """:meth:`sequence` for each text of the batch without its padding: a list of ``[tokens, ...]``."""
+        """:meth:`sequence` for each text of the batch without its padding: a list of ``[tokens, ...]``.
+
+        Padding is what the attention masks of the forwards leave out. A text of a batch that has ended before the others is
+        fed with padding that its mask does not leave out, as transformers' ``generate`` does: those rows are there too, and
+        are cut by the length of the generated text.
+        """
         found = find_short(self._names(), name, layer, part)
         joined = self.sequence(name, layer, part, generation=generation)
         dim = self._pos_dim(found) % joined.dim()
@@ -193,8 +200,12 @@ class Captured(ActivationCache):
             for row, kept in zip(joined, real, strict=True)
         ]
 
-    def _generation(self, index: int) -> list[int]:
+    def _generation(self, index: int | None) -> list[int]:
         groups = self.generations
+        if index is None:
+            if len(groups) > 1:
+                raise self._several(groups)
+            index = 0
         if not -len(groups) <= index < len(groups):
             raise UnknownActivation(f"there is no generation {index}: {len(groups)} were captured")
         moved = next((number for number in groups[index][1:] if self.steps[number].reordered), None)
@@ -204,6 +215,22 @@ class Captured(ActivationCache):
                 f"can be made of them: take the values of each step, step({moved}), or generate with num_beams=1"
             )
         return groups[index]
+
+    def _several(self, groups: list[list[int]]) -> UnknownActivation:
+        first = [self.steps[group[0]] for group in groups]
+        lengths = [step.length or 0 for step in first]
+        without_cache = all(step.phase == "prompt" for step in self.steps) and lengths == sorted(set(lengths))
+        remedy = (
+            "; if they are one text that grows, as with use_cache=False, each forward reads all of it: generation=-1 is the "
+            "whole, and with a key-value cache it is one generation"
+            if without_cache
+            else ""
+        )
+        shown = ", ".join(map(str, groups[:3])) + (f" … {groups[-1]}" if len(groups) > 3 else "")
+        return UnknownActivation(
+            f"{len(groups)} generations were captured, in the steps {shown}: say which one, generation=0 to "
+            f"{len(groups) - 1}{remedy}"
+        )
 
     def _real(self, steps: list[int], batch: int, length: int) -> torch.Tensor:
         """Which positions are no padding: bool ``[batch, pos]``."""

@@ -175,9 +175,9 @@ def test_sequences_that_cannot_be_joined_say_so(decoder, tokens):
         decoder(tokens)
     assert cache.generations == [[0, 1, 2], [3]]
     assert cache.sequence("resid_post", 0, generation=1).shape == (2, 5, 8)
-    assert cache.sequence("resid_post", 0).shape == (2, 7, 8)
+    assert cache.sequence("resid_post", 0, generation=0).shape == (2, 7, 8)
     with pytest.raises(hookframe.ActivationShapeError, match="step 1, which has 1 positions: it cannot be joined"):
-        cache.sequence("pattern", 0)
+        cache.sequence("pattern", 0, generation=0)
     with pytest.raises(UnknownActivation, match="there is no generation 2: 2 were captured"):
         cache.sequence("resid_post", 0, generation=2)
     with pytest.raises(UnknownActivation, match="2 prompts were captured"):
@@ -186,6 +186,37 @@ def test_sequences_that_cannot_be_joined_say_so(decoder, tokens):
         decoder(tokens)
     with pytest.raises(hookframe.ActivationShapeError, match=r"shape \[2, 1, 8\] in step 0, which has 5 positions"):
         cut.rows("resid_post", 0)
+
+
+@pytest.mark.parametrize("verb", ["sequence", "rows"])
+def test_of_several_generations_one_has_to_be_chosen(decoder, tokens, verb):
+    with decoder.capture("hook_embed") as cache, torch.no_grad():
+        for _ in range(4):
+            decoder.generate(tokens, torch.ones_like(tokens), 1)
+    with pytest.raises(
+        UnknownActivation,
+        match=r"4 generations were captured, in the steps \[0, 1\], \[2, 3\], \[4, 5\] … \[6, 7\]: say which one, "
+        r"generation=0 to 3$",
+    ):
+        getattr(cache, verb)("embed")
+    assert getattr(cache, verb)("embed", generation=3)[0].shape == (6, 8)
+
+
+@pytest.mark.parametrize("verb", ["sequence", "rows"])
+def test_a_text_that_is_read_anew_for_each_token_is_told_from_several_prompts(decoder, tokens, verb):
+    with decoder.capture("hook_embed") as cache:
+        for length in (3, 4, 5):
+            decoder(tokens[:, :length])
+    with pytest.raises(
+        UnknownActivation, match="3 generations .*to 2; .*use_cache=False.*: generation=-1 is the whole"
+    ):
+        getattr(cache, verb)("embed")
+    assert getattr(cache, verb)("embed", generation=-1)[0].shape == (5, 8)
+    with decoder.capture("hook_embed") as cache:
+        decoder(tokens)
+        decoder(tokens)
+    with pytest.raises(UnknownActivation, match="generation=0 to 1$"):
+        getattr(cache, verb)("embed")
 
 
 @torch.no_grad()
