@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -62,11 +63,21 @@ class Captured(ActivationCache):
         self.held = self.nbytes
         self.tally: Callable[[str, torch.Tensor], None] | None = None
         self.keep: Callable[[Place, torch.Tensor], bool] | None = None  # True: it will put it here later
+        self.look: Callable[[], None] | None = None  # has cut() called, if there is something to cut
 
     def begin(self, step: Step) -> None:
         """A forward begins: what is stored from here on is its."""
         self.steps.append(step)
         self._calls.clear()
+
+    def cut(self, lost: int) -> None:
+        """The key-value cache of the last forward has lost so many of the last positions since.
+
+        If those are all that the forward had, or more, somebody goes on from another place in the text: that is another
+        generation, and nothing is wrong with the forward.
+        """
+        if self.steps and lost < (self.steps[-1].length or 0):
+            self.steps[-1] = replace(self.steps[-1], cut=lost)
 
     def __setitem__(self, name: str, value: torch.Tensor) -> None:
         """File ``value`` under the point ``name``, the current step and the next call of it.
@@ -138,6 +149,8 @@ class Captured(ActivationCache):
     @property
     def generations(self) -> list[list[int]]:
         """The steps that belong together: a prompt, and the forwards that went on from where it ended."""
+        if self.look is not None:
+            self.look()
         groups: list[list[int]] = []
         reached = 0
         for step in self.steps:
@@ -145,19 +158,21 @@ class Captured(ActivationCache):
                 groups[-1].append(step.index)
             else:
                 groups.append([step.index])
-            reached = step.past + (step.length or 0)
+            reached = step.past + step.kept
         return groups
 
     def sequence(
-        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int = 0
+        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int | None = None
     ) -> torch.Tensor:
         """One activation of a prompt and of all that was generated from it, joined along the position.
 
-        ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. The look-up is that of
-        ``cache[name, layer, part]``.
+        ``[batch, prompt + decoded, ...]``: what one forward over all these tokens would give. Drafts that assisted decoding
+        rejected are not in it: see :attr:`Step.cut`. The look-up is that of ``cache[name, layer, part]``.
 
-        :param generation: which of :attr:`generations`.
-        :raises UnknownActivation: if it is not there in each step, once.
+        :param generation: which of :attr:`generations`; needed if there are several, as after several prompts, or without a
+            key-value cache, where each forward reads the whole text and the last one, -1, has it all.
+        :raises UnknownActivation: if it is not there in each step, once; or if there are several generations and none was
+            chosen.
         :raises ActivationShapeError: if it has not one value for each position, as attention patterns have not; or if a
             row is not the same text in each step, as in a beam search.
         """
@@ -166,9 +181,14 @@ class Captured(ActivationCache):
         return torch.cat(self._each(found, steps), dim=self._pos_dim(found))
 
     def rows(
-        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int = 0
+        self, name: str, layer: int | None = None, part: str | None = None, *, generation: int | None = None
     ) -> list[torch.Tensor]:
-        """:meth:`sequence` for each text of the batch without its padding: a list of ``[tokens, ...]``."""
+        """:meth:`sequence` for each text of the batch without its padding: a list of ``[tokens, ...]``.
+
+        Padding is what the attention masks of the forwards leave out. A text of a batch that has ended before the others is
+        fed with padding that its mask does not leave out, as transformers' ``generate`` does: those rows are there too, and
+        are cut by the length of the generated text.
+        """
         found = find_short(self._names(), name, layer, part)
         joined = self.sequence(name, layer, part, generation=generation)
         dim = self._pos_dim(found) % joined.dim()
@@ -180,8 +200,12 @@ class Captured(ActivationCache):
             for row, kept in zip(joined, real, strict=True)
         ]
 
-    def _generation(self, index: int) -> list[int]:
+    def _generation(self, index: int | None) -> list[int]:
         groups = self.generations
+        if index is None:
+            if len(groups) > 1:
+                raise self._several(groups)
+            index = 0
         if not -len(groups) <= index < len(groups):
             raise UnknownActivation(f"there is no generation {index}: {len(groups)} were captured")
         moved = next((number for number in groups[index][1:] if self.steps[number].reordered), None)
@@ -192,14 +216,30 @@ class Captured(ActivationCache):
             )
         return groups[index]
 
+    def _several(self, groups: list[list[int]]) -> UnknownActivation:
+        first = [self.steps[group[0]] for group in groups]
+        lengths = [step.length or 0 for step in first]
+        without_cache = all(step.phase == "prompt" for step in self.steps) and lengths == sorted(set(lengths))
+        remedy = (
+            "; if they are one text that grows, as with use_cache=False, each forward reads all of it: generation=-1 is the "
+            "whole, and with a key-value cache it is one generation"
+            if without_cache
+            else ""
+        )
+        shown = ", ".join(map(str, groups[:3])) + (f" … {groups[-1]}" if len(groups) > 3 else "")
+        return UnknownActivation(
+            f"{len(groups)} generations were captured, in the steps {shown}: say which one, generation=0 to "
+            f"{len(groups) - 1}{remedy}"
+        )
+
     def _real(self, steps: list[int], batch: int, length: int) -> torch.Tensor:
         """Which positions are no padding: bool ``[batch, pos]``."""
-        whole = [self.steps[index].positions for index in steps]
-        known = [positions for positions in whole if positions is not None]
+        whole = [self.steps[index] for index in steps]
+        known = [step.positions[:, : step.kept] for step in whole if step.positions is not None]
         return torch.cat(known, dim=1) >= 0 if len(known) == len(whole) else torch.ones(batch, length, dtype=torch.bool)
 
     def _each(self, name: str, steps: list[int]) -> list[torch.Tensor]:
-        """The values of ``name`` in ``steps``, each with one entry for each position."""
+        """The values of ``name`` in ``steps``, each with one entry for each position that was not cut."""
         dim = self._pos_dim(name)
         values: list[torch.Tensor] = []
         for index in steps:
@@ -219,7 +259,7 @@ class Captured(ActivationCache):
                     "joined; take the values of each step"
                 )
             values.append(value)
-        return values
+        return [value.narrow(dim, 0, self.steps[index].kept) for value, index in zip(values, steps, strict=True)]
 
     def _pos_dim(self, name: str) -> int:
         return self.pos_dims.get(name, -3 if name.endswith(_HEAD_POINTS) else -2)
@@ -250,12 +290,12 @@ class Captured(ActivationCache):
         return [key for key in self if Place.of(key).name in names]
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"tally": None, "keep": None}
+        return super().__getstate__() | {"tally": None, "keep": None, "look": None}
 
     def _with(self, items: Iterable[tuple[str, torch.Tensor]]) -> Self:
         made = super()._with(items)
         made.steps, made.pos_dims, made._calls = list(self.steps), dict(self.pos_dims), {}
-        made.tally = made.keep = None
+        made.tally = made.keep = made.look = None
         return made
 
 

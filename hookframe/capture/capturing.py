@@ -64,7 +64,7 @@ class Capture:
         self.cache = Captured()
         self._spool: Spool | None = None
         self._stack: ExitStack | None = None
-        self._clock = Clock(self._begin)
+        self._clock = Clock(self._begin, self.cache.cut)
         self._fitted: dict[Any, int | None] = {}  # None where it cannot be told
         self._versions: dict[Place, tuple[torch.Tensor, int]] = {}
 
@@ -83,7 +83,8 @@ class Capture:
             if self.spill is not None:
                 self._spool = self._opened_spool(self.spill, hooks)
                 stack.callback(self._spool.flush)
-            self._clock = Clock(self._begin)
+            self._clock = Clock(self._begin, cache.cut)
+            cache.look = self._clock.look
             stack.callback(self._clock.stop)
             self._clock.start(self.module)
             self._stack = stack.pop_all()
@@ -192,7 +193,7 @@ class Capture:
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         cache, spool = self.cache, self._spool
-        cache.keep, self._spool = None, None
+        cache.keep, cache.look, self._spool = None, None, None
         stale = [cache.key_of(p) for p, (value, version) in self._versions.items() if value._version != version]
         self._versions = {}
         fresh = sorted(set(stale) - set(cache.stale))

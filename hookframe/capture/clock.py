@@ -38,13 +38,16 @@ class Clock:
     """A forward pre-hook that tells the capture of each forward of the thread or task that opened it.
 
     :ivar hookframe_managed: says that this torch hook is hookframe's own.
+    :param begins: called as each begins.
+    :param cut: called with how many of its last positions the forward before has lost in its key-value cache since.
     :ivar paused: True while forwards are none of the capture's: shapes alone are traced.
     """
 
     hookframe_managed = True
 
-    def __init__(self, begins: Callable[[Beginning], None]) -> None:
+    def __init__(self, begins: Callable[[Beginning], None], cut: Callable[[int], None]) -> None:
         self._begins = begins
+        self._cut = cut
         self.paused = False
         self._scope = Scope()
         self._rows = RowWatch()
@@ -64,6 +67,7 @@ class Clock:
             for handle in self._handles:
                 handle.remove()
             self._handles = []
+            self.look()
             self._rows.forget()
             self._scope.close()
 
@@ -71,7 +75,14 @@ class Clock:
         """A forward of ``module`` begins."""
         if self._scope.active and not self.paused:
             inputs = inputs_by_name(module.forward, args, kwargs)
+            self.look(inputs)
             self._begins(Beginning(inputs, args, kwargs, self._rows.have_moved(inputs)))
+
+    def look(self, inputs: Mapping[str, Any] | None = None) -> None:
+        """Look what has become of the key-value cache since the last forward ended."""
+        lost = self._rows.taken_back(inputs)
+        if lost:
+            self._cut(lost)
 
     def ends(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """A forward of ``module`` has ended."""

@@ -91,6 +91,7 @@ class SavedStep(Facts):
     past: Count
     batch: Count | None
     length: Count | None
+    cut: Count = 0
     reordered: bool = False
 
 

@@ -128,7 +128,14 @@ def _saved_tensor(cache: ActivationCache, file: str, where: str | Place) -> Save
 
 
 def _saved_step(step: Step) -> SavedStep:
-    return SavedStep(phase=step.phase, past=step.past, batch=step.batch, length=step.length, reordered=step.reordered)
+    return SavedStep(
+        phase=step.phase,
+        past=step.past,
+        batch=step.batch,
+        length=step.length,
+        cut=step.cut,
+        reordered=step.reordered,
+    )
 
 
 def load_cache(path: str | os.PathLike[str], *, device: DeviceType = None, verify: bool = False) -> ActivationCache:
@@ -185,5 +192,6 @@ def _step(index: int, saved: SavedStep, positions: Mapping[str, Any]) -> Step:
         batch=saved.batch,
         length=saved.length,
         positions=positions.get(str(index)),
+        cut=saved.cut,
         reordered=saved.reordered,
     )

@@ -28,6 +28,9 @@ class Step:
     :ivar length: positions of the input; None if its tensor has one dimension.
     :ivar positions: int64 ``[batch, length]``: the place of each token in its own text, from 0, and -1 for padding, from
         the attention mask; None if the input does not say which are padded.
+    :ivar cut: how many of its last positions were taken out of the key-value cache again, as assisted decoding does with the
+        drafts that it rejects: what comes after them in the text does not go on from them. A cache of tuples shows it
+        only to a forward that goes on from it.
     :ivar reordered: True if its rows go on from other rows of the forward before, as those of a beam search do.
     """
 
@@ -37,7 +40,13 @@ class Step:
     batch: int | None = None
     length: int | None = None
     positions: torch.Tensor | None = None
+    cut: int = 0
     reordered: bool = False
+
+    @property
+    def kept(self) -> int:
+        """How many of its positions the text goes on from; 0 if it is not known how many there are."""
+        return (self.length or 0) - self.cut
 
 
 def inputs_by_name(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,8 @@ class CachingVerbs(NamedModel):
 
         The parameters are those of :meth:`get_caching_hooks`, and:
 
+        :param clone: ``"never"`` here, unlike in :meth:`capture`: references are stored, and a value that the model changes in
+            place afterwards is not that of fire time; a ``StaleActivationWarning`` names it. ``"auto"`` keeps all values.
         :param device: where to store; values that come from a GPU to ``"cpu"`` are copied into pinned memory beside what
             the model does, as far as there may be pinned memory.
         :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, or on its ``loss``, and cache gradients

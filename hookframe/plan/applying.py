@@ -40,7 +40,9 @@ class AppliedPlan:
         hooks = self._hooks(self.cache)
         with ExitStack() as stack:
             stack.enter_context(self.root.hooks(fwd_hooks=hooks))
-            clock = Clock(self._begin)
+            clock = Clock(self._begin, self.cache.cut)
+            self.cache.look = clock.look
+            stack.callback(self._ended)
             stack.callback(clock.stop)
             clock.start(self.root.forward_module)
             self._stack = stack.pop_all()
@@ -65,6 +67,9 @@ class AppliedPlan:
                 function = function_for(planned, self.plan.parameters)
                 hooks += [(name, function) for name in names_of(selected)]
         return hooks
+
+    def _ended(self) -> None:
+        self.cache.look = None
 
     def _begin(self, beginning: Beginning) -> None:
         self.cache.begin(beginning.step(len(self.cache.steps)))

@@ -175,9 +175,9 @@ def test_sequences_that_cannot_be_joined_say_so(decoder, tokens):
         decoder(tokens)
     assert cache.generations == [[0, 1, 2], [3]]
     assert cache.sequence("resid_post", 0, generation=1).shape == (2, 5, 8)
-    assert cache.sequence("resid_post", 0).shape == (2, 7, 8)
+    assert cache.sequence("resid_post", 0, generation=0).shape == (2, 7, 8)
     with pytest.raises(hookframe.ActivationShapeError, match="step 1, which has 1 positions: it cannot be joined"):
-        cache.sequence("pattern", 0)
+        cache.sequence("pattern", 0, generation=0)
     with pytest.raises(UnknownActivation, match="there is no generation 2: 2 were captured"):
         cache.sequence("resid_post", 0, generation=2)
     with pytest.raises(UnknownActivation, match="2 prompts were captured"):
@@ -186,6 +186,37 @@ def test_sequences_that_cannot_be_joined_say_so(decoder, tokens):
         decoder(tokens)
     with pytest.raises(hookframe.ActivationShapeError, match=r"shape \[2, 1, 8\] in step 0, which has 5 positions"):
         cut.rows("resid_post", 0)
+
+
+@pytest.mark.parametrize("verb", ["sequence", "rows"])
+def test_of_several_generations_one_has_to_be_chosen(decoder, tokens, verb):
+    with decoder.capture("hook_embed") as cache, torch.no_grad():
+        for _ in range(4):
+            decoder.generate(tokens, torch.ones_like(tokens), 1)
+    with pytest.raises(
+        UnknownActivation,
+        match=r"4 generations were captured, in the steps \[0, 1\], \[2, 3\], \[4, 5\] … \[6, 7\]: say which one, "
+        r"generation=0 to 3$",
+    ):
+        getattr(cache, verb)("embed")
+    assert getattr(cache, verb)("embed", generation=3)[0].shape == (6, 8)
+
+
+@pytest.mark.parametrize("verb", ["sequence", "rows"])
+def test_a_text_that_is_read_anew_for_each_token_is_told_from_several_prompts(decoder, tokens, verb):
+    with decoder.capture("hook_embed") as cache:
+        for length in (3, 4, 5):
+            decoder(tokens[:, :length])
+    with pytest.raises(
+        UnknownActivation, match="3 generations .*to 2; .*use_cache=False.*: generation=-1 is the whole"
+    ):
+        getattr(cache, verb)("embed")
+    assert getattr(cache, verb)("embed", generation=-1)[0].shape == (5, 8)
+    with decoder.capture("hook_embed") as cache:
+        decoder(tokens)
+        decoder(tokens)
+    with pytest.raises(UnknownActivation, match="generation=0 to 1$"):
+        getattr(cache, verb)("embed")
 
 
 @torch.no_grad()
@@ -245,6 +276,52 @@ def test_a_cache_that_was_replaced_by_an_equal_one_has_the_same_rows(decoder, ha
         decode_twice(decoder, harmless)
     assert [step.reordered for step in cache.steps] == [False, False, False]
     assert cache.sequence("embed").shape == (2, 5, 8)
+
+
+@torch.no_grad()
+def with_drafts(decoder, *drafts):
+    """A prompt, then forwards over drafts of which only the first token is right; the tokens that count."""
+    text = torch.tensor([[3, 4, 5, 6], [0, 7, 8, 9]])
+    mask = (text != 0).long()
+    past = None
+    for draft in drafts:
+        fed = torch.cat([text if past is None else text[:, -1:], torch.tensor([draft, draft]).long()], 1)
+        held = text.shape[1] + len(draft)
+        logits, past = decoder(
+            fed,
+            torch.cat([mask, mask.new_ones(2, held - mask.shape[1])], 1),
+            **({"past_key_values": past} if past else {}),
+        )
+        past = [tuple(part[:, : text.shape[1]] for part in layer) for layer in past]
+        text = torch.cat([text, logits[:, fed.shape[1] - len(draft) - 1, None].argmax(-1)], 1)
+        mask = torch.cat([mask, mask.new_ones(2, 1)], 1)
+    return text, mask
+
+
+def test_drafts_that_were_rejected_are_left_out(decoder, tmp_path):
+    with decoder.capture(["blocks.*.hook_resid_post", "blocks.*.attn.hook_z"]) as cache:
+        text, mask = with_drafts(decoder, [1, 2, 3], [4, 5], [], [6], [])
+    assert [(step.past, step.length, step.cut, step.kept) for step in cache.steps] == [
+        (0, 7, 3, 4), (4, 3, 2, 1), (5, 1, 0, 1), (6, 2, 1, 1), (7, 1, 0, 1)
+    ]  # fmt: skip
+    assert cache.generations == [[0, 1, 2, 3, 4]]
+    with torch.no_grad():
+        _, whole = decoder.run_with_cache(text[:, :-1], mask[:, :-1])
+    cache.save(tmp_path / "saved")
+    for held in (cache, hookframe.ActivationCache.load(tmp_path / "saved")):
+        for name in ("resid_post", "z"):
+            torch.testing.assert_close(held.sequence(name, 1)[0], whole[name, 1][0])
+            torch.testing.assert_close(held.rows(name, 1)[1], whole[name, 1][1, 1:])
+        assert held.step(0)["resid_post", 0].shape == (2, 7, 8)
+
+
+def test_going_on_from_an_earlier_place_is_another_generation(decoder):
+    with decoder.capture("hook_embed") as cache, torch.no_grad():
+        _, past = decoder(torch.tensor([[3, 4, 5]]))
+        for _ in range(2):
+            decoder(torch.tensor([[6]]), torch.ones(1, 4), past_key_values=past)
+    assert [step.cut for step in cache.steps] == [0, 0, 0]
+    assert cache.generations == [[0, 1], [2]]
 
 
 def test_a_whole_name_that_has_several_values_says_so(decoder, tokens):

@@ -49,6 +49,50 @@ def test_rows_that_moved_are_told_from_those_that_did_not(shape, then, moved):
     assert watch.have_moved({"past_key_values": shape(KEYS[[1, 0]])}) is False  # compared once, with what was left last
 
 
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(
+    ("then", "taken"),
+    [
+        (KEYS[:, :, :3], 1),
+        (KEYS[:, :, :1].clone(), 3),
+        (KEYS, 0),
+        (torch.cat([KEYS, KEYS], dim=2), 0),
+        (KEYS[:, :, 1:3], 0),  # another text
+        (KEYS[:1, :, :3], 0),
+        (None, 0),
+    ],
+)
+def test_positions_that_were_taken_back_are_counted(shape, then, taken):
+    """The next forward shows it; of two that are not the same cache, only where caches are made anew each time."""
+    watch = RowWatch()
+    watch.look({"past_key_values": shape(KEYS)}, None)
+    assert watch.taken_back() == 0
+    expected = taken if shape is SHAPES["tuples"] else 0
+    assert watch.taken_back({"past_key_values": shape(then)}) == expected
+
+
+@pytest.mark.parametrize(("then", "taken"), [(KEYS[:, :, :3], 1), (torch.cat([KEYS, KEYS], dim=2), 0), (None, 0)])
+def test_a_cache_that_is_cut_back_shows_it_at_once(then, taken):
+    cache = holding(KEYS)
+    watch = RowWatch()
+    watch.look({"past_key_values": cache}, None)
+    cache.layers[1].keys = then
+    assert watch.taken_back() == watch.taken_back({"input_ids": KEYS}) == taken
+    watch.forget()
+    assert watch.taken_back() == 0
+
+
+def test_a_layer_with_a_window_says_itself_how_long_it_is():
+    """It holds fewer keys than it has seen, and lets go of some without going back in the text."""
+    layer = SimpleNamespace(keys=KEYS, get_seq_length=lambda: length)
+    length, watch = 9, RowWatch()
+    watch.look({"cache": SimpleNamespace(layers=[layer])}, None)
+    layer.keys = KEYS[:, :, 1:]
+    assert watch.taken_back() == 0
+    length = 7
+    assert watch.taken_back() == 2
+
+
 @pytest.mark.parametrize(
     "output",
     [

@@ -124,6 +124,50 @@ def test_rows_of_a_beam_search_are_not_joined(smollm):
         cache.rows("resid_post", 3)
 
 
+def test_rows_of_texts_that_ended_before_the_others_are_cut_as_the_how_to_says(smollm):
+    batch = left_padded(smollm, ["The capital of France is", "Once upon a time there was a small"])
+    generate = lambda eos: smollm.root.wrapped.generate(
+        **batch, max_new_tokens=6, do_sample=False, pad_token_id=0, eos_token_id=eos
+    )
+    start = batch["input_ids"].shape[1]
+    free = generate(None)[:, start:]
+    eos = next(int(token) for token in free[0, :4] if token not in free[1])
+    with smollm.root.capture(RESIDUAL) as cache, torch.no_grad():
+        written = generate(eos)
+    new = written[:, start:]
+    ended = new == eos
+    lengths = batch["attention_mask"].sum(1) + torch.where(ended.any(1), ended.int().argmax(1) + 1, new.shape[1] - 1)
+    assert ended[0].any()
+    assert not ended[1].any()
+    for row, (kept, length) in enumerate(zip(cache.rows("resid_post", 3), lengths, strict=True)):
+        padding = int((batch["attention_mask"][row] == 0).sum())
+        whole = written[row, padding : padding + length]
+        with torch.no_grad():
+            _, alone = smollm.root.run_with_cache(input_ids=whole[None], names_filter="blocks.3.hook_resid_post")
+        expected = alone["resid_post", 3][0]
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(kept[:length] / scale, expected / scale, rtol=1e-3, atol=2e-5)
+        assert bool(len(kept) > length) is (row == 0)  # what comes after its end
+
+
+def test_drafts_that_assisted_generation_rejects_are_left_out(smollm):
+    batch = left_padded(smollm, ["a b c a b c a b c a b"])
+    with smollm.root.capture(RESIDUAL) as cache, torch.no_grad():
+        written = smollm.root.wrapped.generate(
+            **batch, max_new_tokens=6, do_sample=False, prompt_lookup_num_tokens=3, pad_token_id=0
+        )
+        inside = cache.sequence("resid_post", 3)  # the last forward's drafts are known at once
+    assert any(step.cut for step in cache.steps)
+    assert cache.generations == [[step.index for step in cache.steps]]
+    with torch.no_grad():
+        _, whole = smollm.root.run_with_cache(input_ids=written[:, :-1], names_filter="blocks.*.hook_resid_post")
+    for layer in (0, 15, 29):
+        expected = whole["resid_post", layer]
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(cache.sequence("resid_post", layer) / scale, expected / scale, rtol=1e-3, atol=2e-5)
+    assert torch.equal(inside, cache.sequence("resid_post", 3))
+
+
 def test_patterns_of_texts_are_captured_where_attention_is_computed_eagerly(minilm, minilm_folder, tmp_path):
     (tmp_path / "texts.txt").write_text("A short text.\nAnd a longer one, which has more words in it.\n")
     base = {"names": ["**.hook_pattern"], "texts": TextFile(tmp_path / "texts.txt"), "out": tmp_path / "out"}
