@@ -245,6 +245,7 @@ def test_each_lie_of_a_manifest_is_found(saved):
         "is .*float32.* in the manifest": {"tensors": [{**tensor, "dtype": "int8"}]},
         "there twice": {"tensors": [tensor, tensor]},
         "files that it does not list": {"tensors": [{**tensor, "file": "other.safetensors"}]},
+        "5 positions has 5 cut": {"steps": [{"phase": "prompt", "past": 0, "batch": 2, "length": 5, "cut": 5}]},
         "format: ": {"format": "something"},
         "version: ": {"version": 2},
         "surprise: ": {"surprise": 1},
