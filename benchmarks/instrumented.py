@@ -58,11 +58,13 @@ def rows(rounds: int) -> Iterator[Row]:
         "hookframe": lambda: hooked.run_with_cache(tokens, names_filter=names),
         "bare": lambda: model(tokens), "raw hooks": raw,
     }  # fmt: skip
-    other = nnsight()
-    if other is not None:
-        cases["nnsight"] = saving(other, model, tokens)
     limits = {"bare": 1.15, "raw hooks": 1.10}
-    yield Row(number="9", what="GPT-2 tiny, save 12 block outputs", seconds=interleaved(cases, rounds), limits=limits)
+    what = "GPT-2 tiny, save 12 block outputs"
+    yield Row(number="9", what=what, seconds=interleaved(cases, rounds), limits=limits)
+    other = nnsight()
+    if other is not None:  # in a row of its own: what a peer leaves in the processor's caches is not for the others
+        peer = {"hookframe": cases["hookframe"], "nnsight": saving(other, model, tokens)}
+        yield Row(number="9", what=what, seconds=interleaved(peer, rounds))
 
 
 def saving(other: Any, model: Any, tokens: torch.Tensor) -> Callable[[], object]:
@@ -70,7 +72,9 @@ def saving(other: Any, model: Any, tokens: torch.Tensor) -> Callable[[], object]
     traced = other.NNsight(model)
 
     def run() -> list[Any]:
-        with traced.trace(tokens):
-            return [block.output[0].save() for block in traced.transformer.h]
+        with traced.trace(tokens):  # compiled on its own: there can be no return in it, and what is wanted is saved
+            kept = [block.output[0].save() for block in traced.transformer.h].save()  # type: ignore[attr-defined]  # nnsight
+        return kept  # noqa: RET504  # the block above has an end of its own
 
+    assert len(run()) == len(model.transformer.h)
     return run

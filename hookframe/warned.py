@@ -61,7 +61,8 @@ class HookRecomputedWarning(HookframeWarning):
 class EditNotRecomputedWarning(HookframeWarning):
     """A backward pass computed a part of the model a second time, and the edits there were not those of the forward pass.
 
-    So the gradients are those of another model.
+    So the gradients are those of another model; except that, with a reentrant checkpoint, an edit on which they do not
+    depend, such as adding a constant at the output of the checkpointed part, is reported as well.
     """
 
     code = "edit-not-recomputed"

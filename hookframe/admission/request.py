@@ -240,6 +240,12 @@ class LazyRequests(Sequence[HookRequest]):
             self._made = tuple(self.build())
         return self._made
 
+    def settle(self) -> dict[object, Any]:
+        """Make them now, for somebody who looks at them later, when what they are made from may be another; the memo."""
+        if self._made is None:
+            self._made = tuple(self.build())
+        return self.memo
+
     def __len__(self) -> int:
         return self.size
 

@@ -100,7 +100,9 @@ class JournalPlugin:
 
     def _record(self, decision: Decision) -> None:
         now = self.journal.settings.clock()
-        memo = decision.requests.memo if isinstance(decision.requests, LazyRequests) else {}
+        memo: dict[object, Any] = {}
+        if isinstance(decision.requests, LazyRequests):
+            memo = decision.requests.settle()
         facts = memo.get("facts") if self._facts_of is None else self._facts_of(decision)
         facts = None if facts is None else dict(facts)  # as they are now: the record is made later
         record = partial(self._body, decision, memo, facts, memo.get("clock", now), now)

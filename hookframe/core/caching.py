@@ -19,6 +19,7 @@ from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
 from hookframe.core.host_copies import HostCopier
+from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.planning import plan_attachments
 from hookframe.core.scope import ScopeName
@@ -50,7 +51,7 @@ class CachingVerbs(NamedModel):
         """Hooks for :meth:`hooks` that fill a cache; nothing is attached yet.
 
         :param names_filter: which points: None for all, a name, a glob (``"blocks.*.attn.hook_?"``), a list of these, or a
-            predicate on names.
+            predicate on names. A predicate may accept none, on purpose: that is logged, and no error.
         :param incl_bwd: gradients as well, under ``name + "_grad"``.
         :param device: where to store; None to leave tensors where they are.
         :param remove_batch_dim: drop a leading dimension of 1.
@@ -122,6 +123,8 @@ class CachingVerbs(NamedModel):
 
         The parameters are those of :meth:`get_caching_hooks`, and:
 
+        :param clone: ``"never"`` here, unlike in :meth:`capture`: references are stored, and a value that the model changes in
+            place afterwards is not that of fire time; a ``StaleActivationWarning`` names it. ``"auto"`` keeps all values.
         :param device: where to store; values that come from a GPU to ``"cpu"`` are copied into pinned memory beside what
             the model does, as far as there may be pinned memory.
         :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, or on its ``loss``, and cache gradients
@@ -133,7 +136,11 @@ class CachingVerbs(NamedModel):
         :raises HookDenied: if the admission refuses; the model was not run.
         :raises AssertionError: if ``remove_batch_dim`` is asked for and the first positional tensor has another batch
             size than 1; the model was not run.
+        :raises TypeError: if one of ``model_kwargs`` that ``forward`` does not name is an option of another verb, or nearly
+            one of these; the model was not run.
         """
+        if model_kwargs:
+            review_keywords(self, "run_with_cache", model_kwargs)
         if remove_batch_dim:
             _check_batch_of_one(model_args)
         selection = self.selection(names_filter)

@@ -20,7 +20,7 @@ from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.gradient_guard import GradientGuard
 from hookframe.core.handles import Attachment
-from hookframe.errors import ActivationTypeError
+from hookframe.core.return_guard import check_gradient
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -80,7 +80,10 @@ class GradientAttachment(Attachment):
         begin_run(attachments)
 
     def fire(self, point: HookPoint, gradient: Any) -> Any:
-        """Run the function on ``gradient``, of the shape of the point's output; return what goes on."""
+        """Run the function on ``gradient``, of the shape of the point's output; return what goes on.
+
+        :raises HookReturnError: if the function returned something that cannot take the gradient's place.
+        """
         self.fired += 1
         scale, conversion = point.backward_scale, point.hook_conversion
         try:
@@ -93,12 +96,10 @@ class GradientAttachment(Attachment):
             if result is None:
                 return gradient
             result = _plain(result)
-            if not isinstance(result, torch.Tensor):
-                raise ActivationTypeError(
-                    f"a backward hook at {self.label!r} returned a {type(result).__name__}: return the gradient that "
-                    "replaces the one it got, a tuple of just that, or None"
-                )
-            return result if conversion is None else conversion.revert(result)
+            if conversion is not None and isinstance(result, torch.Tensor):
+                result = conversion.revert(result)
+            check_gradient(gradient, result, self.terms.user_hook, self.label)
+            return result
         except BaseException as error:
             self.note(error)
             raise

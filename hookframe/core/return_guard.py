@@ -16,7 +16,7 @@ from hookframe.core.types import HookFunction
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookReturnError, HooksExportedWarning
 
-__all__ = ["ReturnGuard", "ReturnRules", "check_return", "guarded", "rules_of"]
+__all__ = ["ReturnGuard", "ReturnRules", "check_gradient", "check_return", "guarded", "rules_of"]
 
 F = TypeVar("F", bound=HookFunction)
 
@@ -58,8 +58,8 @@ def guarded(function: None = None, **rules: Any) -> Callable[[F], F]: ...
 def guarded(function: F | None = None, **rules: Any) -> F | Callable[[F], F]:
     """Say what hookframe checks of what ``function`` does to a tensor; the rules are those of :class:`ReturnRules`.
 
-    Without it, what a forward hook returns in place of a tensor has to be a tensor of its shape and dtype, on its device. Use as a
-    decorator, ``@guarded(finite=True, norm_ratio=10)``, or at the call: ``guarded(function, shape=False)``. ``finite``
+    Without it, what a forward hook returns in place of a tensor has to be a tensor of its shape and dtype, on its device. That
+    also holds of what a backward hook returns, whatever its rules: autograd takes no other gradient. Use as a decorator, ``@guarded(finite=True, norm_ratio=10)``, or at the call: ``guarded(function, shape=False)``. ``finite``
     and ``norm_ratio`` hold for changes in place too, and wait for the device. The mark stays on the function; a bound
     method's is that of all objects of its class.
 
@@ -152,6 +152,29 @@ def check_return(rules: ReturnRules, tensor: Any, result: Any, function: HookFun
         raise _refusal(f"returned a tensor of dtype {result.dtype}", tensor, function, hook, "dtype")
     if rules.device and result.device != tensor.device:
         raise _refusal(f"returned a tensor of device {result.device}", tensor, function, hook, "device")
+
+
+def check_gradient(gradient: torch.Tensor, result: Any, function: HookFunction, label: str) -> None:
+    """See that ``result``, which a backward hook returned, can take the place of ``gradient``; autograd takes nothing else.
+
+    It would cast another dtype, and sum up what is larger, without a word.
+
+    :raises HookReturnError: if it cannot.
+    """
+    if not isinstance(result, torch.Tensor):
+        what = f"a {type(result).__module__}.{type(result).__qualname__}"
+    elif result.shape != gradient.shape:
+        what = f"a gradient of shape {list(result.shape)}"
+    elif result.dtype != gradient.dtype:
+        what = f"a gradient of dtype {result.dtype}"
+    elif result.device != gradient.device:
+        what = f"a gradient of device {result.device}"
+    else:
+        return
+    raise HookReturnError(
+        f"the bwd hook {FunctionInfo.of(function)} returned {what} at {label!r}, in place of {list(gradient.shape)} "
+        f"{gradient.dtype} on {gradient.device}: return None, or a tensor like the one it was given, or a tuple of just that"
+    )
 
 
 def _warn_of_tracing(function: HookFunction, hook: Any) -> None:

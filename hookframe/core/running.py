@@ -13,6 +13,7 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not
 from hookframe.core.context import HookContext, tell_failures
 from hookframe.core.exporting import review_export, run_while_traced
 from hookframe.core.kept_points import KeptPoints
+from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
 
@@ -47,7 +48,8 @@ class RunningVerbs(NamedModel):
     ) -> HookContext[Self]:
         """A context manager with temporary hooks; it yields the model.
 
-        :param fwd_hooks: pairs of a name, a glob or a predicate on names, and a function.
+        :param fwd_hooks: pairs of a name, a glob or a predicate on names, and a function. A name or glob that means no point
+            is an error; a predicate that accepts none is logged alone.
         :param bwd_hooks: the same for gradients; they listen to the forwards run inside.
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
@@ -83,7 +85,11 @@ class RunningVerbs(NamedModel):
         their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside of ``with model.hooks(...)`` there.
 
         :raises HookDenied: if the admission refuses; the model was not run.
+        :raises TypeError: if one of ``model_kwargs`` that ``forward`` does not name is an option of another verb, or nearly
+            one of these; the model was not run.
         """
+        if model_kwargs:
+            review_keywords(self, "run_with_hooks", model_kwargs)
         context = HookContext(
             self,
             fwd_hooks,

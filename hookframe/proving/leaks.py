@@ -14,6 +14,7 @@ from hookframe.core.hook_point import HookPoint
 from hookframe.errors import HooksLeaked
 from hookframe.instrumenting.site import points_on
 from hookframe.scanning.functions import located
+from hookframe.scanning.outside_passes import registration_hooks, state_dict_hooks
 from hookframe.scanning.past_admission import global_hooks, hooks_on_module
 from hookframe.scanning.report import FoundHook
 
@@ -24,8 +25,9 @@ class no_leaks:  # noqa: N801  # read as a verb: with hookframe.no_leaks(model)
     """A context manager that raises if a hook is on ``model`` at its end that was not there at its beginning.
 
     All kinds count: functions at hook points, those of contexts that were never left and permanent ones too, torch's own
-    hooks on modules and on parameters, and torch's hooks for all modules. Hooks that another thread attaches meanwhile
-    count as well. Hooks that went away are not reported.
+    hooks on modules, on their parameters and on their state dicts, and torch's hooks for all modules, those on what is put
+    into modules among them. Hooks that another thread attaches meanwhile count as well. Hooks that went away are not
+    reported; nor are those on other tensors than parameters, such as buffers, and those on optimizers.
 
     If the block raises, its exception goes on, with a note of what was left behind.
 
@@ -73,9 +75,10 @@ def attached(model: nn.Module) -> dict[int, Attachment]:
 
 
 def registered(model: nn.Module) -> Counter[FoundHook]:
-    """The hooks that are torch's own: on the modules of ``model``, on their parameters, and on all modules."""
-    there = (hook for name, module in model.named_modules() for hook in hooks_on_module(name, module))
-    return Counter([*there, *global_hooks()])
+    """The hooks that are torch's own: on the modules of ``model``, their parameters and state dicts, and on all modules."""
+    kinds = (hooks_on_module, state_dict_hooks)
+    there = (hook for name, module in model.named_modules() for of_kind in kinds for hook in of_kind(name, module))
+    return Counter([*there, *global_hooks(), *registration_hooks()])
 
 
 def _points(model: nn.Module) -> Iterator[HookPoint]:

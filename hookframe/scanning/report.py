@@ -47,13 +47,14 @@ class FoundHook:
     :ivar place: the name of the hook point or module that it is on; ``""`` for the model itself, ``"*"`` for all modules.
     :ivar kind: what it is: ``"hook"``, ``"caching hook"``, or the torch method that registers such a one.
     :ivar function: the function, with file and line where it has them.
+    :ivar direction: which pass calls it; None if neither does, as for hooks on state dicts.
     :ivar fired: how often it ran; None if nobody counts.
     """
 
     place: str
     kind: str
     function: FunctionInfo
-    direction: Direction
+    direction: Direction | None
     permanent: bool = False
     fired: int | None = None
     remarks: tuple[Remark, ...] = ()
@@ -65,7 +66,8 @@ class FoundHook:
 
     def __str__(self) -> str:
         where = {"": "the model", "*": "every module"}.get(self.place, repr(self.place))
-        return f"{self.direction} {self.kind} {self.function} at {where}"
+        what = self.kind if self.direction is None else f"{self.direction} {self.kind}"
+        return f"{what} {self.function} at {where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

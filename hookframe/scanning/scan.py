@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -20,6 +20,9 @@ from hookframe.instrumenting.instrumented_model import InstrumentedModel
 from hookframe.scanning.functions import located
 from hookframe.scanning.past_admission import global_hooks, hooks_on_module
 from hookframe.scanning.report import FoundHook, Remark, ScanReport, Trait
+
+if TYPE_CHECKING:
+    from hookframe.admission.request import Direction
 
 __all__ = ["scan"]
 
@@ -58,7 +61,8 @@ def scan(model: nn.Module) -> ScanReport:
 
 
 def _torch_request(hook: FoundHook) -> HookRequest:
-    return HookRequest(index=0, point=hook.place, function=hook.function, direction=hook.direction, route="torch")
+    direction = cast("Direction", hook.direction)  # a pass calls it: others are not looked at here
+    return HookRequest(index=0, point=hook.place, function=hook.function, direction=direction, route="torch")
 
 
 @dataclass(slots=True)

@@ -14,7 +14,15 @@ import torch
 import hookframe
 from hookframe import HookDenied, HookedRootModule, HookPoint, JournalError, Objection, hookimpl, use_plugins
 from hookframe.admission.decision import Decision
-from hookframe.admission.request import CacheRequest, DeviceRequest, ResetRequest, RunRequest
+from hookframe.admission.request import (
+    CacheRequest,
+    DeviceRequest,
+    FunctionInfo,
+    HookRequest,
+    LazyRequests,
+    ResetRequest,
+    RunRequest,
+)
 from hookframe.audit.entries import DecisionEntry, EventEntry
 from hookframe.audit.reading import read_journal
 from hookframe.testing.tiny_model import TinyModel
@@ -99,6 +107,16 @@ def test_facts_are_kept_by_a_list_and_never_a_tensor(keep, journal):
     assert entry.facts == {"family": ("gpt2",), "model.cfg.d_model": 8}
     assert entry.left_out == ("model.scale", "model.text", "model.weight", "secrets.token")
     assert "hunter2" not in text_of(journal)
+
+
+def test_a_batch_is_recorded_as_it_was_decided_about(keep, journal):
+    plugin, point, function = keep(flush_seconds=60), ["first"], FunctionInfo(module="m", qualname="f")
+    requests = LazyRequests(lambda: [HookRequest(index=0, point=point[0], function=function, route="hooks")], 1)
+    plugin.hookframe_decision_made(Decision(requests))
+    point[0] = "second"
+    plugin.close()
+    (entry,) = decisions(journal)
+    assert [request.point for request in entry.requests] == ["first"]
 
 
 def test_an_equal_batch_is_written_once_and_other_facts_make_another(keep, journal):
@@ -237,7 +255,7 @@ def test_others_wait_for_a_time_at_most(keep, journal):
     for count in (1, 2):
         plugin.hookframe_decision_made(allowed())
         deadline = time.monotonic() + 10
-        while not journal.exists() or len(decisions(journal)) < count:
+        while not [*journal.glob("*.jsonl")] or len(decisions(journal)) < count:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

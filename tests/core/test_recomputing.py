@@ -339,3 +339,13 @@ def test_a_model_that_runs_forward_inside_of_a_backward_pass_is_no_recomputation
     point = model.hook_a
     point.add_hook(lambda gradient, hook: other(torch.ones(3)).detach() * gradient, "bwd")
     assert told(lambda x: model(x).backward())[0] == []
+
+
+@both_kinds
+def test_with_reentrance_an_edit_at_the_end_of_a_part_is_reported_even_if_no_gradient_depends_on_it(reentrant):
+    def plus_one(model, x):
+        model.run_with_hooks(x, fwd_hooks=[("hook_c", lambda tensor, hook: tensor + 1)]).backward()
+
+    said, found = told(lambda x: plus_one(Part(reentrant), x))
+    torch.testing.assert_close(found, gradient(lambda x: plus_one(Part(checkpointed=False), x)))
+    assert bool(said) is reentrant

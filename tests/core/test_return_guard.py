@@ -140,3 +140,73 @@ def test_compiled_code_keeps_the_shape_check(model, x):
     model.add_hook(POINT, lambda tensor, hook: tensor[:1])
     with torch.no_grad(), pytest.raises(Exception, match="returned a tensor of shape"):
         torch.compile(model, backend="eager")(x)
+
+
+GRADIENTS = [
+    (
+        lambda g: g[:, :2],
+        r"returned a gradient of shape \[2, 2, 8\] at 'blocks.1.hook_resid_pre', in place of \[2, 5, 8\]",
+    ),
+    (lambda g: g.expand(3, *g.shape), r"of shape \[3, 2, 5, 8\]"),  # autograd would sum it up
+    (lambda g: g.sum(), r"of shape \[\]"),
+    (lambda g: g.double(), "of dtype torch.float64 .* torch.float32 on cpu"),  # and cast this
+    (lambda g: g.to("meta"), "of device meta .* on cpu"),
+    (lambda g: g.numpy(), "returned a numpy.ndarray .* a tuple of just that"),
+    (lambda g: (g, g), "returned a builtins.tuple"),
+]
+
+
+@pytest.mark.parametrize(("returned", "says"), GRADIENTS)
+@pytest.mark.parametrize("route", ["add_hook", "hooks", "hook_point", "aliases"])
+def test_what_cannot_take_the_gradients_place_is_an_error_on_every_route(model, x, returned, says, route):
+    def edit(gradient, hook):
+        return returned(gradient)
+
+    with model.hooks(bwd_hooks=[(POINT, edit)] if route == "hooks" else []):
+        if route == "add_hook":
+            model.add_hook(POINT, edit, dir="bwd")
+        elif route != "hooks":
+            names = {"alias_names": [POINT]} if route == "aliases" else {}
+            model.hook_dict[POINT].add_hook(edit, "bwd", **names)
+        with pytest.raises(
+            HookReturnError, match=f"the bwd hook .*<locals>.edit .*test_return_guard.py:\\d+\\) .*{says}"
+        ):
+            model(x.requires_grad_()).sum().backward()
+
+
+@pytest.mark.parametrize("returned", [lambda g: g * 2, lambda g: (g * 2,)])
+def test_a_gradient_like_the_one_that_came_goes_on(model, x, returned):
+    gradients = []
+    for hooks in ([], [(POINT, lambda gradient, hook: returned(gradient))]):
+        leaf = x.clone().requires_grad_()
+        with model.hooks(bwd_hooks=hooks):
+            model(leaf).sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(gradients[1], gradients[0] * 2)
+
+
+def test_a_gradient_is_checked_after_it_was_converted_back():
+    class Widens:
+        @staticmethod
+        def convert(tensor):
+            return tensor.double()[..., None]
+
+        @staticmethod
+        def revert(tensor):
+            return tensor.float().squeeze(-1)
+
+    point, leaf = hookframe.HookPoint(), torch.ones(4, requires_grad=True)
+    point.hook_conversion = Widens()
+    handle = point.add_hook(lambda gradient, hook: gradient * 3, "bwd")
+    point(leaf).sum().backward()
+    assert leaf.grad.tolist() == [3.0] * 4
+    handle.remove()
+    point.add_hook(lambda gradient, hook: gradient[:2], "bwd")
+    with pytest.raises(HookReturnError, match=r"of shape \[2\] at '\?', in place of \[4\]"):
+        point(leaf).sum().backward()
+
+
+def test_no_rule_lets_autograd_have_another_gradient(model, x):
+    model.add_hook(POINT, guarded(lambda gradient, hook: gradient[:1], shape=False), dir="bwd")
+    with pytest.raises(HookReturnError, match="of shape"):
+        model(x.requires_grad_()).sum().backward()

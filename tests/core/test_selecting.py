@@ -167,3 +167,13 @@ class Small(HookedRootModule):
 
 
 MODEL = Small()
+
+
+def test_a_predicate_that_accepts_nothing_is_logged_alone_and_a_glob_is_a_mistake(model, x, caplog):
+    output, cache = model.run_with_cache(x, names_filter=lambda name: False)
+    assert list(cache) == []
+    with model.hooks([(lambda name: False, lambda tensor, hook: tensor * 2)]):
+        assert torch.equal(model(x), output)
+    assert [record.message for record in caplog.records if "that the predicate accepts" in record.message]
+    with pytest.raises(hookframe.UnknownHookPoint, match="no hook point that matches"):
+        model.run_with_cache(x, names_filter="nowhere.*")

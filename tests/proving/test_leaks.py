@@ -6,13 +6,14 @@ import pickle
 import threading
 
 import pytest
+from torch.nn.modules import module as torch_modules
 from torch.nn.modules.module import register_module_forward_hook
 
 import hookframe
 from hookframe import HooksLeaked
 
 POINT = "blocks.1.hook_mlp_out"
-LINE = 18
+LINE = 19
 
 
 def forgotten(tensor, hook):  # LINE
@@ -71,6 +72,50 @@ def test_a_hook_for_all_modules_is_a_leak(tiny):
             handles.append(register_module_forward_hook(lambda *_: None))
     finally:
         handles[0].remove()
+
+
+def no_arguments_matter(*_):
+    return None
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("register_state_dict_pre_hook", "register_state_dict_pre_hook"),
+        ("register_state_dict_post_hook", "register_state_dict_post_hook"),
+        ("_register_state_dict_hook", "_register_state_dict_hook"),
+        ("register_load_state_dict_pre_hook", "register_load_state_dict_pre_hook"),
+        ("_register_load_state_dict_pre_hook", "register_load_state_dict_pre_hook"),  # the older name
+        ("register_load_state_dict_post_hook", "register_load_state_dict_post_hook"),
+    ],
+)
+def test_a_hook_on_a_state_dict_is_a_leak_until_it_goes(tiny, method, says):
+    def of_this_case(*_):  # torch marks it
+        return no_arguments_matter()
+
+    module, expected = tiny.blocks[0], f"  - {says} .*of_this_case .*{__file__}:\\d+\\) at 'blocks.0'"
+    with pytest.raises(HooksLeaked, match=expected) as caught, hookframe.no_leaks(tiny):
+        handle = getattr(module, method)(of_this_case)
+    assert [hook.direction for hook in caught.value.hooks] == [None]
+    with hookframe.no_leaks(tiny):  # it was there before
+        tiny.load_state_dict(tiny.state_dict())
+    handle.remove()
+    with hookframe.no_leaks(tiny):
+        getattr(module, method)(of_this_case).remove()
+
+
+@pytest.mark.parametrize("what", ["parameter", "buffer", "module"])
+def test_a_hook_on_what_is_put_into_any_module_is_a_leak(tiny, what):
+    register = getattr(torch_modules, f"register_module_{what}_registration_hook")
+    handles = []
+    try:
+        says = f"  - register_module_{what}_registration_hook .*no_arguments_matter .*at every module"
+        with pytest.raises(HooksLeaked, match=says), hookframe.no_leaks(tiny):
+            handles.append(register(no_arguments_matter))
+    finally:
+        handles[0].remove()
+    with hookframe.no_leaks(tiny):
+        register(no_arguments_matter).remove()
 
 
 def test_points_around_somebody_elses_modules_are_looked_at(plain):

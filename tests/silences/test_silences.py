@@ -544,6 +544,25 @@ def test_a_hook_that_makes_a_nan(x, make):
         hooked.run_with_hooks(x, fwd_hooks=[(name, spoil)])
 
 
+# ---- options that go elsewhere --------------------------------------------------------------------------------------
+
+
+@pytest.mark.found(
+    "a misspelt option of run_with_cache was swallowed by models that take any keyword, and all was cached"
+)
+def test_an_option_with_a_typo_that_the_model_swallows(x):
+    class Swallows(Twice):
+        def forward(self, x, **kwargs):
+            return super().forward(x)
+
+    model = Swallows()
+    model(x, name_filter="first.hook_out", max_bytes=1)
+    with pytest.raises(TypeError, match="did you mean 'names_filter'"):
+        hookframe.instrument(model).run_with_cache(x, name_filter="first.hook_out")
+    with pytest.raises(TypeError, match="'max_bytes'.*an option of capture"):
+        hookframe.instrument(model).run_with_cache(x, max_bytes=1)
+
+
 # ---- models that are not where they seem to be -----------------------------------------------------------------------
 
 
