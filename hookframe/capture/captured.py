@@ -186,8 +186,8 @@ class Captured(ActivationCache):
         """:meth:`sequence` for each text of the batch without its padding: a list of ``[tokens, ...]``.
 
         Padding is what the attention masks of the forwards leave out. A text of a batch that has ended before the others is
-        fed with padding that its mask does not leave out, as transformers' ``generate`` does: those rows are there too, and
-        are cut by the length of the generated text.
+        fed with padding that its mask does not leave out, by transformers' ``generate``: its row goes on to the end of the
+        longest. Cut it by the length of the generated text.
         """
         found = find_short(self._names(), name, layer, part)
         joined = self.sequence(name, layer, part, generation=generation)

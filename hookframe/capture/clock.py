@@ -37,9 +37,9 @@ class Beginning(NamedTuple):
 class Clock:
     """A forward pre-hook that tells the capture of each forward of the thread or task that opened it.
 
-    :ivar hookframe_managed: says that this torch hook is hookframe's own.
     :param begins: called as each begins.
     :param cut: called with how many of its last positions the forward before has lost in its key-value cache since.
+    :ivar hookframe_managed: says that this torch hook is hookframe's own.
     :ivar paused: True while forwards are none of the capture's: shapes alone are traced.
     """
 
@@ -67,9 +67,11 @@ class Clock:
             for handle in self._handles:
                 handle.remove()
             self._handles = []
-            self.look()
-            self._rows.forget()
-            self._scope.close()
+            try:
+                self.look()
+            finally:
+                self._rows.forget()
+                self._scope.close()
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward of ``module`` begins."""

@@ -94,6 +94,12 @@ class SavedStep(Facts):
     cut: Count = 0
     reordered: bool = False
 
+    @model_validator(mode="after")
+    def _keeps_some(self) -> Self:
+        if self.cut and self.cut >= (self.length or 0):
+            raise ValueError(f"a step of {self.length} positions has {self.cut} cut")
+        return self
+
 
 class CacheManifest(Facts):
     """What a directory with a saved cache holds.

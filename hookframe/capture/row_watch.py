@@ -51,10 +51,9 @@ class RowWatch:
             keys = _keys_of(left.layer)
             return 0 if keys is None else max(0, left.length - _length(left.layer, keys))
         found = None if inputs is None else _found_in(inputs)
-        if found is None or found.may_shrink or found.length >= left.length:
+        if found is None or found.may_shrink or found.length >= left.length or not _alike(left.keys, found.keys):
             return 0
-        same = torch.equal(left.keys[..., : found.length, :], found.keys)
-        return left.length - found.length if same else 0  # else it is another text's
+        return left.length - found.length if _agree(left.keys, found.keys) else 0  # else it is another text's
 
     def have_moved(self, inputs: Mapping[str, Any]) -> bool:
         """True if the cache that a forward goes on from has other rows than the forward before left there.
@@ -65,11 +64,7 @@ class RowWatch:
         now = None if before is None else _found_in(inputs)
         if before is None or now is None or now.keys is before.keys:
             return False
-        left, found = before.keys, now.keys
-        if (left.dtype, *_fixed(left)) != (found.dtype, *_fixed(found)):
-            return False  # another kind of tensor, which says nothing of the first
-        length = min(left.shape[-2], found.shape[-2])
-        return not torch.equal(left[..., :length, :], found[..., :length, :].to(left.device))
+        return _alike(before.keys, now.keys) and not _agree(before.keys, now.keys)
 
     def look(self, inputs: Mapping[str, Any], output: Any) -> None:
         """Remember the keys after a forward: from the cache that it was given, or from the one that it returns.
@@ -90,9 +85,20 @@ class RowWatch:
         self._left = None
 
 
+def _alike(left: torch.Tensor, found: torch.Tensor) -> bool:
+    """False for another kind of tensor, which says nothing of the first."""
+    return (left.dtype, *_fixed(left)) == (found.dtype, *_fixed(found))
+
+
 def _fixed(keys: torch.Tensor) -> tuple[int, ...]:
     """The sizes that do not change from forward to forward: all but rows and positions."""
     return (keys.dim(), *keys.shape[1:-2], keys.shape[-1])
+
+
+def _agree(left: torch.Tensor, found: torch.Tensor) -> bool:
+    """True if they have the same rows, as far as both go."""
+    length = min(left.shape[-2], found.shape[-2])
+    return torch.equal(left[..., :length, :], found[..., :length, :].to(left.device))
 
 
 def _found_in(named: Mapping[str, Any]) -> _Left | None:

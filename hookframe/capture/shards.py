@@ -72,6 +72,9 @@ def _ready(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         if name == "__metadata__":
             raise ValueError("'__metadata__' is no name for a tensor in this format")
+        if tensor.layout != torch.strided:
+            kind = str(tensor.layout).removeprefix("torch.")
+            raise ValueError(f"{name!r} is a sparse tensor ({kind}), which this format cannot hold: use its to_dense()")
         value = tensor.detach().cpu().contiguous()
         memory = value.untyped_storage().data_ptr()
         if memory in seen and value.numel():

@@ -32,7 +32,7 @@ _INTERRUPTED = 130
     "texts",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Texts: one a line, or JSON Lines (.jsonl).",
+    help="Texts: one a line, or JSON Lines (.jsonl). Blank lines are left out and are no rows.",
 )
 @click.option("--field", default="text", show_default=True, help="Where the text is in a line of JSON.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The directory to fill.")

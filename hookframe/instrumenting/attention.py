@@ -49,13 +49,15 @@ class AttentionPoint(ModulePoint):
         if module is None or reason is not None:
             raise HookPointClosed(f"hook point {self.name!r} is closed: {reason}; {EAGER_REMEDY}")
         with _lock:
-            if not _points.get(module):
+            config = _config_of(module)
+            if config._attn_implementation != IMPLEMENTATION:
                 _register()
-                _config_of(module)._attn_implementation = IMPLEMENTATION
+                config._attn_implementation = IMPLEMENTATION
+            self.__dict__["_changed_to"] = None
             _points[module] = (*_points.get(module, ()), self)
 
     def disconnect(self) -> None:
-        """Give the module its own attention function back, if nobody else needs this one."""
+        """Give the module its own attention function back, if nobody else needs this one, or has set another."""
         module = self.site.module
         if module is None:
             return
@@ -63,8 +65,22 @@ class AttentionPoint(ModulePoint):
             left = tuple(point for point in _points.get(module, ()) if point is not self)
             _points[module] = left
             config = _config_of(module)
-            if not left and not any(points and _config_of(other) is config for other, points in _points.items()):
+            if config._attn_implementation != IMPLEMENTATION:  # somebody's own choice, made meanwhile
+                self.__dict__["_changed_to"] = config._attn_implementation
+            elif not left and not any(points and _config_of(other) is config for other, points in _points.items()):
                 config._attn_implementation = "eager"
+
+    def why_silent(self) -> str | None:
+        """Also, that somebody has set another attention function while the point was active."""
+        module = self.site.module
+        fed = module is not None and self in _points.get(module, ())
+        used = implementation_of(module) if fed else self.__dict__.get("_changed_to")
+        if used in (None, IMPLEMENTATION):
+            return super().why_silent()
+        return (
+            f"the model's attention was set to {used!r} after the hook was attached, and is computed without its points: "
+            "call model.set_attn_implementation('eager') before the hook is attached, and leave it so meanwhile"
+        )
 
     def _neighbours(self) -> Iterator[ModulePoint]:
         yield from (p for p in super()._neighbours() if isinstance(p, AttentionPoint) and p.inside == self.inside)

@@ -23,7 +23,7 @@ from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
 from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks
-from hookframe.plan.operations import Operation
+from hookframe.plan.operations import Operation, ProjectOut
 from hookframe.policy.lines import Lines
 from hookframe.policy.toml import LARGEST, parse
 
@@ -55,7 +55,7 @@ class HookPlan(AppliesToModel):
     :param parameters: name → the tensor that hooks call by it.
     :param name: what people call the plan.
     :param note: what it is for; not part of the digest.
-    :raises InvalidPlan: if a hook is none, or calls for a parameter that is not there.
+    :raises InvalidPlan: if a hook is none, or calls for a parameter that is not there, or for a direction that is zero.
     """
 
     def __init__(
@@ -75,6 +75,12 @@ class HookPlan(AppliesToModel):
         missing = sorted({key for hook in self.hooks for key in hook.parameters} - set(self.parameters))
         if missing:
             raise InvalidPlan(f"hooks call for the parameters {missing}, and the plan has {sorted(self.parameters)}")
+        without = [number for number, hook in enumerate(self.hooks) if not _has_direction(hook, self.parameters)]
+        if without:
+            told = "; ".join(
+                f"hooks[{number}]: 'project_out' by {self.hooks[number].parameters[0]!r}" for number in without
+            )
+            raise InvalidPlan(f"{told}: this vector is zero or empty, so it has no direction: give one that is not")
 
     @property
     def digest(self) -> str:
@@ -151,6 +157,10 @@ class HookPlan(AppliesToModel):
         operations = ", ".join(hook.operation for hook in self.hooks[:6]) + (", …" if len(self.hooks) > 6 else "")
         count = "1 hook" if len(self.hooks) == 1 else f"{len(self.hooks)} hooks"
         return f"HookPlan({self.name!r}, {count}: {operations})"
+
+
+def _has_direction(hook: Operation, parameters: Mapping[str, torch.Tensor]) -> bool:
+    return not isinstance(hook, ProjectOut) or bool(parameters[hook.vector].count_nonzero())
 
 
 def _hooks(hooks: Sequence[Operation | Mapping[str, Any]], lines: Lines | None = None) -> tuple[Operation, ...]:

@@ -59,6 +59,7 @@ def test_rows_that_moved_are_told_from_those_that_did_not(shape, then, moved):
         (torch.cat([KEYS, KEYS], dim=2), 0),
         (KEYS[:, :, 1:3], 0),  # another text
         (KEYS[:1, :, :3], 0),
+        (KEYS[:, :, :3].half(), 0),  # another kind of tensor says nothing
         (None, 0),
     ],
 )

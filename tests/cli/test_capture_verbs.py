@@ -88,6 +88,13 @@ nothing = 3
 '''
 
 
+def test_blank_lines_are_no_rows_and_the_help_says_so(run, texts, tmp_path):
+    texts.write_text(texts.read_text().replace("\n", "\n\n  \n"))
+    planned = run("capture", "demo", "--names", "hook_embed", "--input", texts, "--out", tmp_path / "out", "--dry-run")
+    assert "10 rows in 1 forwards" in planned.output
+    assert "Blank lines are left out and are no rows." in " ".join(run("capture", "--help").output.split())
+
+
 def test_a_capture_of_the_demo(run, texts, tmp_path):
     arguments = ["capture", "demo", "--names", "blocks.*.hook_resid_post", "--input", texts, "--out", tmp_path / "out"]
     planned = run(*arguments, "--dry-run")

@@ -167,6 +167,37 @@ def test_the_configuration_is_changed_while_something_is_attached_and_at_no_othe
     assert torch_hooks(attending) == {}
 
 
+@pytest.mark.parametrize("other", ["sdpa", "eager"])
+@pytest.mark.parametrize("names", [["pattern"], ["pattern", "attn_scores"]])
+def test_an_implementation_that_is_set_meanwhile_stays_and_is_the_reason_for_silence(attending, x, other, names):
+    FUNCTIONS["sdpa"] = eager_attention_forward
+    hooked = instrument(attending, family=ATTENDING)
+    with pytest.warns(hookframe.HookDidNotFireWarning, match=f"never fired: .* was set to '{other}' after") as told:
+        with hooked.hooks([(f"blocks.{i}.attn.hook_{name}", double) for i in range(2) for name in names]):
+            attending.config._attn_implementation = other
+            hooked(x)
+            assert f"set to '{other}'" in hooked.hook_dict["blocks.0.attn.hook_pattern"].why_silent()
+    assert len(told) == 2 * len(names)
+    assert attending.config._attn_implementation == other
+    assert type(attending.config._attn_implementation) is str
+
+
+def test_a_point_that_is_attached_to_again_is_fed_again(attending, x):
+    hooked = instrument(attending, family=ATTENDING)
+    lost = hooked.add_hook("blocks.0.attn.hook_pattern", keep)
+    attending.config._attn_implementation = "eager"
+    seen = []
+    handle = hooked.add_hook("blocks.0.attn.hook_attn_scores", lambda t, hook: seen.append(t))
+    hooked(x)
+    assert len(seen) == 1
+    assert hooked.hook_dict["blocks.0.attn.hook_pattern"].why_silent() is None
+    handle.remove()
+    assert attending.config._attn_implementation == "hookframe-eager"
+    lost.remove()
+    assert attending.config._attn_implementation == "eager"
+    assert hooked.hook_dict["blocks.0.attn.hook_pattern"].why_silent() is None
+
+
 def test_a_copy_that_is_made_meanwhile_computes_eagerly(attending, x):
     hooked = instrument(attending, family=ATTENDING)
     with hooked.hooks(fwd_hooks=[("blocks.0.attn.hook_pattern", double)]):

@@ -94,6 +94,15 @@ def without(t, rows):
     return t - (t.double() @ q @ q.T).float()
 
 
+@pytest.mark.parametrize("zero", [torch.zeros(6), torch.zeros(2, 6), torch.zeros(0, 6)], ids=["one", "two", "none"])
+def test_a_direction_that_is_zero_is_refused(zero, tmp_path):
+    hooks = [{"points": OUT, "operation": "project_out", "vector": name} for name in ("vector", "nothing")]
+    given = {"vector": VECTOR, "nothing": zero}
+    with pytest.raises(InvalidPlan, match=r"hooks\[1\]: 'project_out' by 'nothing': this vector is zero or empty"):
+        HookPlan(hooks, given)
+    assert HookPlan([hooks[0], {**hooks[1], "operation": "add_vector"}], given).parameters["nothing"] is not None
+
+
 BY_HAND = [
     ({"operation": "zero"}, lambda t: t * 0),
     ({"operation": "zero", "rows": [1]}, lambda t: only(t, t * 0, rows=1)),
