@@ -236,14 +236,14 @@ class LazyRequests(Sequence[HookRequest]):
     @property
     def made(self) -> tuple[HookRequest, ...]:
         """The requests themselves."""
-        if self._made is None:
-            self._made = tuple(self.build())
-        return self._made
+        made = self._made
+        if made is None:
+            made = self._made = tuple(self.build())
+        return made
 
     def settle(self) -> dict[object, Any]:
         """Make them now, for somebody who looks at them later, when what they are made from may be another; the memo."""
-        if self._made is None:
-            self._made = tuple(self.build())
+        _ = self.made
         return self.memo
 
     def __len__(self) -> int:

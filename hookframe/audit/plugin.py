@@ -137,11 +137,10 @@ class JournalPlugin:
     def _event(self, event: Event) -> None:
         now = self.journal.settings.clock()
         try:
-            record = partial(event_body, event, now, self._names_value)
-            self.journal.write(record() if isinstance(event, events.HookFailed) else record)
+            self.journal.write(partial(event_body, event, now, self._names_value))
         except JournalError:
             pass  # it is logged; the next decision is refused, if the journal is required
-        except Exception as error:  # noqa: BLE001  # a value that cannot be described: counted, and logged
+        except Exception as error:  # noqa: BLE001  # whatever writing meets: counted, and logged
             self.journal.failed(error)
 
     def _names_value(self, names: tuple[str, ...]) -> Value:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import HookFunction
 
-__all__ = ["TAP", "GradientAttachment", "ScaledGradient", "in_functorch"]
+__all__ = ["TAP", "Alias", "GradientAttachment", "ScaledGradient", "in_functorch"]
 
 
 class ScaledGradient(torch.Tensor):
@@ -119,7 +119,7 @@ class _GradientTap:
             return tensor
         listener = _Listener(point, listening, GradientGuard(tensor, point.name))
         if is_dynamo_compiling() or in_functorch():
-            return _Alias.apply(tensor, listener)  # type: ignore[no-untyped-call]  # torch
+            return Alias.apply(tensor, listener)  # type: ignore[no-untyped-call]  # torch
         return _apply(tensor, listener)
 
 
@@ -144,20 +144,22 @@ class _Listener:
         return state
 
 
-class _Alias(torch.autograd.Function):
+class Alias(torch.autograd.Function):
     """The identity; its backward is the listener."""
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:
+        """Share the memory and the version counter of ``tensor``."""
         ctx.listener = listener
         return tensor.detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Pass the gradient through the listener."""
         return ctx.listener(gradient), None
 
 
 # torch's own apply looks for functorch's wrappers first, which costs as much as the rest; the compiler needs it whole
 in_functorch: Any = torch._C._are_functorch_transforms_active
-_apply: Any = super(torch.autograd.Function, _Alias).apply
+_apply: Any = super(torch.autograd.Function, Alias).apply
 TAP = _GradientTap()

@@ -160,11 +160,7 @@ class Attachment(_Hot):
                 if self.fired > 1:
                     look_for_recomputing(self)
                 return tensor
-            terms = self.terms
-            if terms.rules is not None:
-                check_return(terms.rules, tensor, result, terms.user_hook, point)
-            if not is_dynamo_compiling() and may_be_checkpointed():
-                note_edit(self, same=result is tensor)
+            self._accept(tensor, result, point)
             return result
         except BaseException as error:
             self.note(error)
@@ -176,12 +172,16 @@ class Attachment(_Hot):
         result = self.function(seen, hook=shown)
         if result is None:
             return tensor
+        self._accept(seen, result, shown)
+        return result if conversion is None else conversion.revert(result)
+
+    def _accept(self, seen: Any, result: Any, shown: Any) -> None:
+        """Check what the function returned for ``seen``, and note that it edits where that has to be done again."""
         terms = self.terms
         if terms.rules is not None:
             check_return(terms.rules, seen, result, terms.user_hook, shown)
         if not is_dynamo_compiling() and may_be_checkpointed():
             note_edit(self, same=result is seen)
-        return result if conversion is None else conversion.revert(result)
 
     def converts(self, conversion: object | None) -> None:
         """The point has another conversion, or none, from here on."""

@@ -30,7 +30,7 @@ class KeptPoints:
 
     def __init__(self, points: Mapping[str, HookPoint], modules: Mapping[str, Any]) -> None:
         self.points = points
-        self._others = modules
+        self._modules = modules
         self._exact = {name: Selected(name, point, True) for name, point in points.items()}
         self._size = len(points)
         self._everything = Selection(select(None, points))
@@ -49,7 +49,7 @@ class KeptPoints:
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of model knows it in its own way
 
     def selection(self, names_filter: NamesFilter) -> Selection:
         """What ``names_filter`` means; a predicate is asked about each name every time.
@@ -57,7 +57,7 @@ class KeptPoints:
         :raises UnknownHookPoint: and what else :func:`~hookframe.core.names.select` raises.
         """
         if len(self.points) != self._size:  # somebody has edited the dict
-            return Selection(select(names_filter, self.points, self._others))
+            return Selection(select(names_filter, self.points, self._modules))
         if names_filter is None:
             return self._everything
         if isinstance(names_filter, str):
@@ -117,7 +117,7 @@ class KeptPoints:
         return self._kept.setdefault(key, selection)
 
     def _selected(self, names_filter: NamesFilter) -> Selection:
-        return Selection(select(names_filter, self.points, self._others, self._exact))
+        return Selection(select(names_filter, self.points, self._modules, self._exact))
 
     def forget_filters(self) -> None:
         """Find out anew what filters mean."""

@@ -13,7 +13,7 @@ import torch
 from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.gradient_guard import GradientGuard, Seen
-from hookframe.core.gradients import TAP, in_functorch
+from hookframe.core.gradients import TAP, Alias, in_functorch
 
 if TYPE_CHECKING:
     from hookframe.core.cache_sink import CachingAttachment, GradientCachingAttachment
@@ -70,7 +70,7 @@ class _Listener:
     :ivar node: the alias's; what it leads to is what computed the tensor.
     """
 
-    __slots__ = ("attachment", "base", "base_node", "guard", "node", "run", "value", "version")
+    __slots__ = ("attachment", "guard", "node", "run", "seen", "value", "version")
 
     def __init__(
         self, attachment: GradientCachingAttachment, value: torch.Tensor, version: int, tensor: torch.Tensor
@@ -81,23 +81,23 @@ class _Listener:
         self.version = version
         self.node: Any = None
         self.guard: GradientGuard | None = None
-        base = self.base = tensor._base if tensor._is_view() else None
-        self.base_node = None if base is None else (base.grad_fn, base.output_nr)
+        self.seen = Seen.of(tensor) if tensor._is_view() else None  # else the node leads to what is asked
 
     def look(self) -> None:
         """Guard the gradients of the tensor that went in if it was changed in place since."""
         value = self.value
         if value is None or value._version == self.version or self.guard is not None:
             return
-        node, place = self.base_node or self.node.next_functions[0]
-        if hasattr(node, "variable"):  # where the gradients of a leaf are added up
-            node = None
-        seen = Seen(self.version, node, place, self.base)
+        seen = self.seen
+        if seen is None:
+            node, place = self.node.next_functions[0]
+            leaf = hasattr(node, "variable")  # where the gradients of a leaf are added up
+            seen = Seen(self.version, None if leaf else node, place, None)
         self.guard = GradientGuard(value, self.attachment.point.name, seen)
 
     def forget(self) -> None:
         """Let go of the tensors."""
-        self.value = self.base = self.base_node = self.node = None
+        self.value = self.seen = self.node = None
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         self.look()
@@ -109,18 +109,14 @@ class _Listener:
         return gradient
 
 
-class _Alias(torch.autograd.Function):
-    """The identity; its backward is the listener, which knows its node."""
+class _Alias(Alias):
+    """An alias whose listener knows its node."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:
+    def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:  # type: ignore[override]
         ctx.listener = listener
         listener.node = ctx
         return tensor.detach()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.listener(gradient), None
 
 
 # as for the alias in gradients.py; and the engine calls what we give, without torch's look at which method there is
