@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # every `import hookframe` comes here, and few need these
@@ -46,8 +46,12 @@ class AdmissionController(Protocol):
     def wrap(self, request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function to attach in place of ``hook``: usually ``hook`` itself."""
 
+    @property
+    def wanted(self) -> Collection[str]:
+        """The specs (without their prefix) that somebody implements, so that their values are worth making."""
+
     def wants(self, spec: str) -> bool:
-        """True if somebody implements ``spec`` (without its prefix), so that its value is worth making."""
+        """True if ``spec`` is among the :attr:`wanted`."""
 
     def notify(self, event: Event) -> None:
         """Tell observers what happened. Never raises."""
@@ -111,6 +115,5 @@ class ControllerSource:
 source = ControllerSource()
 
 
-def current_controller() -> AdmissionController:
-    """The controller that decides for models without one of their own."""
-    return source.current()
+current_controller: Callable[[], AdmissionController] = source.current
+"""The controller that decides for models without one of their own."""

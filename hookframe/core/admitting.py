@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,8 @@ __all__ = ["Admitted", "admit", "model_name", "next_operation"]
 
 logger = logging.getLogger("hookframe")
 
-_operations = itertools.count(1)
-
-
-def next_operation() -> int:
-    """A number for one operation (one ``run_with_cache``, one ``hooks(...)``), counted from 1 in this process."""
-    return next(_operations)
+next_operation: Callable[[], int] = itertools.count(1).__next__
+"""A number for one operation (one ``run_with_cache``, one ``hooks(...)``), counted from 1 in this process."""
 
 
 def model_name(root: object | None) -> str:
@@ -81,15 +77,16 @@ def admit(batch: Batch, *, root: NamedModel | None, controller: AdmissionControl
         judges += _other_controllers(asked, root, controller)
     left_out: set[int] = set()
     for judge in judges:
-        decision = review_or_raise(judge.review_hooks(requests, root))
+        decision = judge.review_hooks(requests, root)
         if decision.objections:
+            review_or_raise(decision)
             left_out |= decision.skipped
             for objection in decision.skips:
                 skipped.setdefault(asked[objection.request.index].label, f"{objection.source}: {objection.message}")
     kept = asked if not left_out else [a for index, a in enumerate(asked) if index not in left_out]
     if left_out:
         requests = _some(requests, [index for index in range(len(asked)) if index not in left_out])
-    if controller.wants("wrap_hook"):
+    if "wrap_hook" in controller.wanted:
         _wrap(kept, requests, controller)
     if batch.dressed:
         _dress(kept)
@@ -170,6 +167,8 @@ def review_or_raise(decision: Decision) -> Decision:
 
     :raises HookDenied: if the decision refuses; from the exception of the plugin that failed, if one did.
     """
+    if not decision.objections:
+        return decision
     if not decision.allowed:
         raise HookDenied(decision) from next(iter(decision.errors), None)
     for objection in decision.warnings:

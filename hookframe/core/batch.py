@@ -117,13 +117,13 @@ class Batch:
         self.places = Places(self.attachments)
         self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
-    def arm(self, functions: Iterable[HookFunction], scope: Scope | None) -> None:
+    def arm(self, asked: Sequence[Asked], scope: Scope | None) -> None:
         """Put the functions of a new operation in, one for each part that was asked for."""
         if self.owner is not None:
             self.owner.failed = False
-        for part, function in zip(self._parts, functions, strict=True):
+        for part, one in zip(self._parts, asked, strict=True):
             if part:
-                part[0].arm(part, function)
+                part[0].arm(part, one.function)
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].terms.scope = scope
@@ -166,19 +166,20 @@ def _info(function: HookFunction, found: dict[int, FunctionInfo]) -> FunctionInf
     return info
 
 
-def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, list[Nature]]:
+def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequence[Nature]]:
     """What makes two operations alike, and what each of the functions is.
 
     Two functions with the same source, of which one may have been made anew, are alike; a selection is like itself alone.
     """
+    if len(asked) == 1:
+        direction, selection, function = asked[0]
+        nature = nature_of(function)
+        return (facts, direction, selection, nature), (nature,)
     found: dict[int, Nature] = {}
     for _, _, function in asked:
         if id(function) not in found:
             found[id(function)] = nature_of(function)
     natures = [found[id(function)] for _, _, function in asked]
-    if len(asked) == 1:
-        only = natures[0]  # caching functions differ in what they add to names alone, which is hashed faster
-        return (facts, *asked[0][:2], only if only.stores is None else only.stores), natures
     numbers = {nature: number for number, nature in enumerate(dict.fromkeys(found.values()))}
     number = {key: numbers[nature] for key, nature in found.items()}
     parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])

@@ -9,7 +9,8 @@ from hookframe.admission.events import CacheFinished, CacheStarted
 from hookframe.admission.request import Route
 from hookframe.core.activation_cache import ActivationCache, cached_bytes
 from hookframe.core.admitting import model_name
-from hookframe.core.cache_sink import CacheSink, CachingAttachment, CachingFunction
+from hookframe.core.cache_sink import CacheSink, CachingFunction
+from hookframe.core.caching_hooks import CachingAttachment
 from hookframe.core.devices import device_in_force
 from hookframe.core.handles import Attachment
 from hookframe.core.warning_place import warn_user
@@ -69,7 +70,6 @@ def report_caches(
     attachments: Sequence[Attachment],
     skipped: Mapping[str, str],
     operation: int,
-    *,
     warn: bool,
     batch: Batch | None = None,
 ) -> int:
@@ -80,14 +80,17 @@ def report_caches(
     :returns: the bytes cached, 0 if nobody wants to know.
     """
     controller, total = root.controller, 0
+    wanted = controller.wanted
     only = batch is not None and batch.caching and len(sinks) == 1
     for sink in sinks:
-        stale = (*sink.stale(), *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
+        stale: Sequence[str] = sink.stale()
+        if not sink.lone:
+            stale = (*stale, *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
         if isinstance(sink.cache, ActivationCache):
-            sink.cache.stale = stale
+            sink.cache.stale = tuple(stale)
         if stale and warn:
             warn_user(_stale_text(stale), StaleActivationWarning)
-        if any(map(controller.wants, ("cache_finished", "run_finished", "check_run"))):
+        if "cache_finished" in wanted or "run_finished" in wanted or "check_run" in wanted:
             size = cached_bytes(sink.cache)
             total += size
             event = CacheFinished(
@@ -96,13 +99,13 @@ def report_caches(
                 stored=tuple(sink.cache),
                 skipped=dict(skipped),
                 bytes_cached=size,
-                stale=stale,
+                stale=tuple(stale),
             )
             controller.notify(event)
     return total
 
 
-def _stale_text(stale: tuple[str, ...]) -> str:
+def _stale_text(stale: Sequence[str]) -> str:
     names = ", ".join(map(repr, stale[:5])) + (f" and {len(stale) - 5} more" if len(stale) > 5 else "")
     return (
         f"{len(stale)} cached activations were changed in place after they were cached and do not hold their value at "

@@ -1,26 +1,24 @@
-"""Where cached activations go: one sink for each caching operation, and the hooks that feed it."""
+"""Where cached activations go: one sink for each caching operation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.compiler import is_dynamo_compiling
 
-from hookframe.core.gradients import GradientAttachment, begin_run
-from hookframe.core.handles import Attachment
 from hookframe.core.host_copies import HostCopier
 from hookframe.core.slicing import Slice
 from hookframe.core.types import CloneMode, DeviceType
-from hookframe.errors import ActivationTypeError, ReplicaCacheError
+from hookframe.errors import ActivationTypeError
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.two_way_caching import LateGuards
 
-__all__ = ["CacheOptions", "CacheSink", "CachingAttachment", "CachingFunction", "GradientCachingAttachment"]
+__all__ = ["AS_IS", "NOWHERE", "RESTING", "CacheOptions", "CacheSink", "CachingFunction"]
 
 _HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
@@ -46,22 +44,29 @@ class CacheOptions:
         return self.device is None and not self.remove_batch_dim and self.pos_slice is None
 
 
+AS_IS = CacheOptions()
+"""Values in full, where they are, by reference."""
+
+
 class CacheSink:
     """Stores what caching hooks see.
 
     :ivar cache: key → detached tensor, in order of execution.
     :ivar copier: copies from a GPU to the CPU, for somebody who looks at the cache only once it has finished.
-    :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors.
+    :ivar lone: True if it stores activations as they are, of one operation whose cache nobody has seen yet.
+    :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors; without those that
+        caching hooks know themselves, and those of version 0 if it is a lone one.
     """
 
-    __slots__ = ("as_is", "cache", "clone", "copier", "options", "references")
+    __slots__ = ("as_is", "cache", "clone", "copier", "lone", "options", "references")
 
     def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions, copier: HostCopier | None = None) -> None:
         self.cache = cache
         self.copier = copier
         self.options = options
-        self.as_is = options.as_is
+        self.as_is = options is AS_IS or options.as_is
         self.clone = options.clone
+        self.lone = False
         self.references: dict[str, tuple[torch.Tensor, int]] = {}
 
     def store(self, key: str, point: HookPoint, value: Any) -> None:
@@ -117,11 +122,31 @@ class CacheSink:
 
     def stale(self) -> list[str]:
         """Keys whose stored tensor was changed in place since; empty when all values are those at fire time."""
+        if self.lone:
+            return self._changed()
         return [
             key
             for key, (tensor, version) in self.references.items()
             if tensor._version != version and self.cache.get(key) is tensor
         ]
+
+    def _changed(self) -> list[str]:
+        """Those of a lone sink: what is not among the references had version 0."""
+        try:
+            if not any(map(_version, self.cache.values())):
+                return []
+        except RuntimeError:  # tensors made in inference mode have no version
+            pass
+        return [key for key, value in self.cache.items() if self._has_changed(key, value)]
+
+    def _has_changed(self, key: str, value: torch.Tensor) -> bool:
+        if value.is_inference():
+            return False
+        tensor, version = self.references.get(key, (value, 0))
+        return value._version != (version if tensor is value else 0)
+
+
+_version = attrgetter("_version")
 
 
 def copy_on_write(value: torch.Tensor) -> torch.Tensor:
@@ -153,14 +178,16 @@ class CachingFunction:
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
     :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
     :ivar private: True if no user can have it, so that what it stores in may be exchanged.
+    :ivar alone: True if it is private, and all that the sink gets.
     :ivar late: for gradients of an operation that looks after its forward which activations were changed: the listeners.
     """
 
-    __slots__ = ("at_once", "late", "private", "sink", "suffix")
+    __slots__ = ("alone", "at_once", "late", "private", "sink", "suffix")
 
-    def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False) -> None:
+    def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False, alone: bool = False) -> None:
         self.suffix = suffix
-        self.private = private
+        self.private = private or alone
+        self.alone = alone
         self.store_in(sink)
 
     def store_in(self, sink: CacheSink, late: LateGuards | None = None) -> None:
@@ -174,115 +201,15 @@ class CachingFunction:
         self.sink.store(f"{hook.name}{self.suffix}", hook, tensor)
 
 
-class _Caching(Attachment):
-    """What caching hooks have in common.
+class _Nowhere(dict[str, Any]):
+    """A dict that keeps nothing."""
 
-    :ivar key: the key in the cache.
-    :ivar last: the tensor that was stored last, if it is the model's own; None if it cannot go stale.
-    :ivar version: how often that had been changed in place by then.
-    """
-
-    __slots__ = ()
-    key: str
-    last: torch.Tensor | None
-    version: int
-    caches = True
-    wrappable = False
-    function: CachingFunction
-
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
-        """Store ``tensor``; return it.
-
-        :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
-        :raises ActivationTypeError: if it is no tensor.
-        """
-        if is_dynamo_compiling():
-            self.fired = 1
-            return self._store(point, tensor)
-        self.fired += 1
-        if point is not self.point:
-            raise _replica(self.key)
-        cache = self.function.at_once
-        if cache is None or not self.plain:
-            return self._store(point, tensor)
-        try:
-            value = tensor.detach() if tensor.requires_grad else tensor
-            self.version = value._version
-        except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
-            return self._store(point, tensor)
-        cache[self.key] = self.last = value
-        return tensor
-
-    def _store(self, point: HookPoint, tensor: Any) -> Any:
-        self.last = None
-        conversion = point.hook_conversion
-        self.function.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
-        return tensor
-
-    @staticmethod
-    def arm(attachments: Sequence[Any], function: Any) -> None:
-        """Let them store with ``function``."""
-        own: CachingFunction = attachments[0].function
-        if own.private and function.private:
-            own.store_in(function.sink, function.late)
-            return
-        attachments[0].terms.user_hook = function
-        for attachment in attachments:
-            attachment.function = function
-
-    @staticmethod
-    def disarm(attachments: Sequence[Any]) -> None:
-        """Let go of the cache and of what was stored."""
-        own: CachingFunction = attachments[0].function
-        if own.private:
-            own.store_in(_NOWHERE)
-        else:
-            attachments[0].terms.user_hook = RESTING
-            for attachment in attachments:
-                attachment.function = RESTING
-        for attachment in attachments:
-            attachment.fired = 0
-            attachment.last = None
-
-    @staticmethod
-    def stale(attachments: Sequence[Any]) -> list[str]:
-        """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
-        changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
-        return [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
-
-
-class CachingAttachment(_Caching):
-    """A caching hook on the activation."""
-
-    __slots__ = ()
-
-
-class GradientCachingAttachment(_Caching, GradientAttachment):
-    """A caching hook on the gradient."""
-
-    __slots__ = ()
-
-    @staticmethod
-    def arm(attachments: Sequence[Any], function: Any) -> None:
-        """Let them store with ``function``; the graphs of operations that are over call them no more."""
-        _Caching.arm(attachments, function)
-        begin_run(attachments)
-
-
-class _Nowhere(dict[str, torch.Tensor]):
-    """A cache that keeps nothing."""
-
-    def __setitem__(self, key: str, value: torch.Tensor) -> None:
+    def __setitem__(self, key: str, value: Any) -> None:
         pass
 
 
-_NOWHERE = CacheSink(_Nowhere(), CacheOptions())
-RESTING = CachingFunction(_NOWHERE)
+NOWHERE = CacheSink(_Nowhere(), AS_IS)
+"""Where values go that come when an operation is over."""
+NOWHERE.references = _Nowhere()
+RESTING = CachingFunction(NOWHERE)
 """What a caching hook stores with while no operation uses it."""
-
-
-def _replica(key: str) -> ReplicaCacheError:
-    return ReplicaCacheError(
-        f"{key!r} is being cached on a replica of the model (as DataParallel makes them), and each replica would "
-        "overwrite the others' values: run the model itself, without DataParallel"
-    )

@@ -13,7 +13,7 @@ from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import next_operation, review_or_raise
 from hookframe.core.batch import Asked
 from hookframe.core.cache_report import tell_started
-from hookframe.core.cache_sink import CacheOptions, CacheSink, CachingFunction
+from hookframe.core.cache_sink import AS_IS, CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
 from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
@@ -149,7 +149,9 @@ class CachingVerbs(NamedModel):
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="run_with_cache")
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
             sink.copier = HostCopier()  # nobody sees the cache before this returns
-        functions, late = _functions(sink, incl_bwd, private=True), LateGuards()
+        sink.lone = not incl_bwd and sink.as_is and sink.clone == "never"
+        functions = _functions(sink, incl_bwd, private=True)
+        late = LateGuards() if incl_bwd else None
         functions[-1][1].late = late
         context = HookContext(
             self,
@@ -160,15 +162,17 @@ class CachingVerbs(NamedModel):
             route="run_with_cache",
             scope=scope,
             known=[Asked(direction, selection, function) for direction, function in functions],
+            sinks=(sink,),
         )
         try:
             with context:
                 output = self.run_at_once(model_args, model_kwargs)
-                if incl_bwd:
+                if late is not None:
                     late.look()
                     _loss(output).backward()
         finally:
-            late.end()
+            if late is not None:
+                late.end()
             if sink.copier is not None:
                 sink.copier.finish()
         return output, cache
@@ -199,7 +203,9 @@ def _loss(output: Any) -> Any:
 
 
 def _functions(sink: CacheSink, gradients: bool, *, private: bool = False) -> list[tuple[Direction, CachingFunction]]:
-    found: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink, private=private))]
+    found: list[tuple[Direction, CachingFunction]] = [
+        ("fwd", CachingFunction(sink, private=private, alone=private and not gradients))
+    ]
     if gradients:
         found.append(("bwd", CachingFunction(sink, "_grad", private=private)))
     return found
@@ -219,10 +225,18 @@ def _prepare(
     :raises HookDenied: if either is refused.
     """
     controller = root.controller
-    wanted = [spec for spec in ("check_cache", "check_device") if controller.wants(spec)]
-    device = device_in_force(root, options.device) if wanted else None
-    chosen = device
-    if "check_cache" in wanted:
+    wanted = controller.wanted
+    if "check_cache" in wanted or "check_device" in wanted:
+        options = _reviewed(root, selection, options, gradients=gradients, route=route)
+    return CacheSink(ActivationCache().came_from(root) if cache is None else cache, options)
+
+
+def _reviewed(
+    root: NamedModel, selection: Selection, options: CacheOptions, *, gradients: bool, route: Route
+) -> CacheOptions:
+    controller = root.controller
+    device = chosen = device_in_force(root, options.device)
+    if controller.wants("check_cache"):
         request = CacheRequest(
             points=tuple(name for name, _, _ in selection),
             device=None if device is None else str(device),
@@ -234,9 +248,7 @@ def _prepare(
             chosen = device_named(decision)
     if chosen is not None:
         chosen = review_device(root, chosen, "cache", route)
-    if chosen != device:
-        options = replace(options, device=chosen)
-    return CacheSink(ActivationCache().came_from(root) if cache is None else cache, options)
+    return options if chosen == device else replace(options, device=chosen)
 
 
 def _options(
@@ -246,16 +258,13 @@ def _options(
         raise ValueError(f"clone={describe(clone)} is unknown: use 'never', 'auto' or 'always'")
     sliced = None if pos_slice is None else Slice.unwrap(pos_slice)
     if device is None is sliced and clone == "never" and not remove_batch_dim:
-        return _AS_IS
+        return AS_IS
     return CacheOptions(
         device=device,
         remove_batch_dim=remove_batch_dim,
         pos_slice=None if sliced is None or sliced.mode == "identity" else sliced,
         clone=clone,
     )
-
-
-_AS_IS = CacheOptions()
 
 
 def _check_batch_of_one(model_args: tuple[Any, ...]) -> None:

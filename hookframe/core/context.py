@@ -19,13 +19,16 @@ from hookframe.core.describing import describe
 from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
+from hookframe.core.planning import nature_of
 from hookframe.core.removing import detach_all, tell_removed
 from hookframe.core.scope import Scope, ScopeName
 from hookframe.core.unmanaged import unmanaged_modules
 from hookframe.errors import HookframeError, InvalidHookFunction
 
 if TYPE_CHECKING:
+    from hookframe.admission.controller import AdmissionController
     from hookframe.admission.request import Direction
+    from hookframe.core.kept_points import KeptPoints
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookSpecification
 
@@ -53,15 +56,16 @@ class HookContext(Generic[Root]):
         route: Route,
         scope: ScopeName | None = None,
         known: Sequence[Asked] = (),
+        sinks: Sequence[CacheSink] = (),
     ) -> None:
         if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
         self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
-            ("fwd", _listed(fwd_hooks, "fwd_hooks")),
-            ("bwd", _listed(bwd_hooks, "bwd_hooks")),
+            ("fwd", _listed(fwd_hooks, "fwd_hooks") if fwd_hooks else []),
+            ("bwd", _listed(bwd_hooks, "bwd_hooks") if bwd_hooks else []),
         )
-        self.known = known  # hooks whose points are known already; then there are no others
+        self.known = known  # caching hooks whose points are known already; then there are no others
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
@@ -71,7 +75,7 @@ class HookContext(Generic[Root]):
         self.level = 0
         self.attachments: list[Attachment] = []
         self.skipped: dict[str, str] = {}
-        self.sinks: list[CacheSink] = []
+        self.sinks = sinks
         self._batch: Batch | None = None
         self._whole: Batch | None = None  # the batch, if all of it was attached
         self._kind: Hashable = None
@@ -84,24 +88,26 @@ class HookContext(Generic[Root]):
         if self._entered:
             raise HookframeError(f"{self!r} is entered already: call {self.route}(...) again for another context")
         root = self.root
-        self.scope = Scope() if (self.scope_name or root.controller.default_scope) == "context" else None
+        controller = root.controller
+        self.scope = Scope() if (self.scope_name or controller.default_scope) == "context" else None
         batch = self._plan()
         try:
-            self._enter(batch)
+            self._enter(batch, controller)
         except BaseException:  # an interrupt, perhaps: nobody would leave the context
             self._abandon(batch.attachments)
             raise
         return root
 
-    def _enter(self, batch: Batch) -> None:
+    def _enter(self, batch: Batch, controller: AdmissionController) -> None:
         root = self.root
-        admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation)
+        admitted: Admitted = attach(batch, root=root, route=self.route, operation=self.operation, controller=controller)
         self._batch = batch
         self.attachments, self.skipped = admitted.attachments, admitted.skipped
         self._whole = batch if len(self.attachments) == len(batch.attachments) else None
-        for sink in self.sinks:
-            if self.skipped and isinstance(sink.cache, ActivationCache):
-                sink.cache.skipped.update(self.skipped)
+        if self.skipped:
+            for sink in self.sinks:
+                if isinstance(sink.cache, ActivationCache):
+                    sink.cache.skipped.update(self.skipped)
         self._entered = True
         with _levels:
             root.__dict__["context_level"] += 1  # not setattr: torch's costs microseconds
@@ -109,7 +115,8 @@ class HookContext(Generic[Root]):
         if self.scope is not None:
             self.scope.open()
         self._ran_before, root.__dict__["_ran"] = root.__dict__.get("_ran", False), False
-        self._tell_entered()
+        if controller.wanted:
+            self._tell_entered(controller)
 
     def _abandon(self, attachments: Sequence[Attachment]) -> None:
         """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
@@ -126,8 +133,7 @@ class HookContext(Generic[Root]):
                 self._counted = False
                 self.root.__dict__["context_level"] -= 1
 
-    def _tell_entered(self) -> None:
-        controller = self.root.controller
+    def _tell_entered(self, controller: AdmissionController) -> None:
         tell_started(self.root, self.sinks, self.attachments, self.operation, self.route, self._whole)
         if controller.wants("context_entered"):
             event = ContextEntered(
@@ -142,26 +148,29 @@ class HookContext(Generic[Root]):
     def _plan(self) -> Batch:
         """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
         self.operation = next_operation()
-        self.level = self.root.context_level + 1
-        asked = self._asked()
-        self.sinks = sinks_of(function for _, _, function in asked)
-        tree = self.root.kept_tree
-        if tree is None:
+        own = self.root.__dict__
+        self.level = own["context_level"] + 1
+        asked = self.known or self._asked()
+        tree: KeptPoints | None = own.get("_tree")
+        if tree is None or tree.points is not own["hook_dict"]:
             return Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-        self._kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
+        if self.known:
+            self._kind = (self.route, self.level, self.scope is None, self.known[0].selection, len(self.known))
+            natures = None
+        else:
+            self._kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
         self._pool = tree.batches
         batch = self._pool.take(self._kind)
         if batch is None:
             batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-            batch.keep(natures, self.root, tree)
-        batch.arm([function for _, _, function in asked], self.scope)
+            batch.keep(natures or [nature_of(one.function) for one in asked], self.root, tree)
+        batch.arm(asked, self.scope)
         return batch
 
     def _asked(self) -> Sequence[Asked]:
-        if self.known:
-            return self.known
         hooks = [(d, names, hook) for d, specifications in self.specifications for names, hook in specifications]
         meant = self.root.selections([names for _, names, _ in hooks])
+        self.sinks = sinks_of([hook for _, _, hook in hooks])
         return [Asked(d, selection, hook) for (d, _, hook), selection in zip(hooks, meant, strict=True)]
 
     def _give_back(self) -> None:
@@ -171,7 +180,7 @@ class HookContext(Generic[Root]):
         if batch is None or pool is None or not self.reset:
             return
         self.attachments = []
-        tree = self.root.kept_tree
+        tree = self.root.__dict__.get("_tree")
         if tree is not None and tree.batches is pool and batch.rest():
             pool.give_back(self._kind, batch)
 
@@ -187,11 +196,13 @@ class HookContext(Generic[Root]):
             self._abandon(attachments if self.reset else ())
             raise
         controller = root.controller
-        whole = self._whole
-        tell_removed(gone, root, controller, self.route, whole if len(gone) == len(attachments) else None)
+        wanted = controller.wanted
+        if "hooks_removed" in wanted:
+            whole = self._whole if len(gone) == len(attachments) else None
+            tell_removed(gone, root, controller, self.route, whole)
         if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
             tell_failures(root, attachments)
-        if controller.wants("context_exited"):
+        if "context_exited" in wanted:
             event = ContextExited(
                 model=model_name(root),
                 operation=self.operation,
@@ -202,7 +213,7 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if ran:
-            self._report_run(error, gone)
+            self._report_run(error, gone, controller)
         self._give_back()
 
     def _leave(self) -> tuple[list[Attachment], bool]:
@@ -219,16 +230,18 @@ class HookContext(Generic[Root]):
         self._close_level()
         if self.clear:
             root.clear_contexts()
-        ran = root.__dict__.get("_ran", False) or any(attachment.fired for attachment in attachments)
-        ran = ran or root.must_have_run(attachments)
+        ran = root.__dict__["_ran"] or any(a.fired for a in attachments) or root.must_have_run(attachments)
         root.__dict__["_ran"] = ran or self._ran_before
         return gone, ran
 
-    def _report_run(self, error: BaseException | None, gone: Sequence[Attachment]) -> None:
-        controller, attachments = self.root.controller, self.attachments
-        whole, warn = self._whole, error is None
-        cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, warn=warn, batch=whole)
-        if controller.wants("run_finished"):
+    def _report_run(
+        self, error: BaseException | None, gone: Sequence[Attachment], controller: AdmissionController
+    ) -> None:
+        attachments = self.attachments
+        whole, wanted, cached = self._whole, controller.wanted, 0
+        if self.sinks:
+            cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, error is None, whole)
+        if "run_finished" in wanted:
             event = RunFinished(
                 model=model_name(self.root),
                 operation=self.operation,
@@ -240,23 +253,24 @@ class HookContext(Generic[Root]):
             controller.notify(event)
         if error is None:
             exact = self._batch is not None and self._batch.exact
+            if not exact and attachments and attachments[0].fired and "check_run" not in wanted:
+                return  # nothing is silent: one of those that a filter chose has fired
             backward_too = self.reset and self.route != "run_with_hooks"
             stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
             silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
-            self._review_run(silent, cached)
+            if "check_run" in wanted:
+                self._review_run(silent, cached, controller)
             if silent:
                 warn_of_silence(self.root, silent, attachments)
 
-    def _review_run(self, silent: Sequence[Attachment], cached: int) -> None:
-        controller = self.root.controller
-        if controller.wants("check_run"):
-            request = RunRequest(
-                never_fired=tuple(dict.fromkeys(attachment.label for attachment in silent)),
-                bytes_cached=cached,
-                unmanaged=unmanaged_modules(self.root),
-                route=self.route,
-            )
-            review_or_raise(controller.review_run(request, self.root))
+    def _review_run(self, silent: Sequence[Attachment], cached: int, controller: AdmissionController) -> None:
+        request = RunRequest(
+            never_fired=tuple(dict.fromkeys(attachment.label for attachment in silent)),
+            bytes_cached=cached,
+            unmanaged=unmanaged_modules(self.root),
+            route=self.route,
+        )
+        review_or_raise(controller.review_run(request, self.root))
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"

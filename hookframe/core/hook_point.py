@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
-from hookframe.admission.controller import current_controller
+from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.request import Direction, Route
 from hookframe.core.admitting import Admitted, admit, next_operation
 from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.describing import describe
+from hookframe.core.exporting import run_while_traced
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_TRANSIENT = ("_plan", "_bwd", "_roots")
+_TRANSIENT = ("_traced", "_bwd", "_roots")
 
 
 class HookPoint(RemovablePoint):
@@ -48,6 +49,8 @@ class HookPoint(RemovablePoint):
     :ivar backward_scale: factor on the ``.sum()`` of the gradients that backward hook functions see.
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
+
+    __slots__ = ("_plan",)  # found in the point itself: its dict is three more places in memory, for each idle call
 
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
 
@@ -68,7 +71,8 @@ class HookPoint(RemovablePoint):
 
     def _start_empty(self) -> None:
         points_made.number += 1
-        self.__dict__.update(_roots=(), _plan=None)
+        self.__dict__.update(_roots=())
+        self._store(None)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -167,9 +171,14 @@ class HookPoint(RemovablePoint):
         turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        self.__dict__.update(_bwd=bwd, _plan=plan)  # not setattr: torch's costs microseconds
+        self._store(plan)
+        self.__dict__["_bwd"] = bwd  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
+
+    def _store(self, plan: tuple[Any, ...] | None) -> None:
+        _set_plan(self, plan)
+        self.__dict__["_traced"] = plan
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd
@@ -196,9 +205,20 @@ class HookPoint(RemovablePoint):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
         if carried and rooted:
-            self.__dict__.update(_plan=(NotAdmitted(carried),))  # until the model, complete by then, admits them
+            self._store((NotAdmitted(carried),))  # until the model, complete by then, admits them
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
+
+    def _replicate_for_data_parallel(self) -> HookPoint:
+        replica: HookPoint = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
+        replica._store(self._plan)
+        return replica
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_plan":  # somebody has copied the point's dict, and knows of nothing else
+            self._store(self.__dict__.get("_traced"))
+            return self._plan
+        return super().__getattr__(name)
 
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
@@ -209,22 +229,59 @@ class HookPoint(RemovablePoint):
         return []
 
 
+_set_plan = cast("Callable[[HookPoint, Any], None]", HookPoint.__dict__["_plan"].__set__)
+
+
+class _Tracing:
+    """Whether torch's compiler has come across a point: from then on, what points run is written where it looks."""
+
+    __slots__ = ("begun",)
+
+
+_tracing = _Tracing()
+_tracing.begun = False
+
+
+@run_while_traced
+def _show(point: HookPoint) -> None:
+    with _lock:
+        _tracing.begun = True
+        point.__dict__["_traced"] = point._plan
+
+
+def _traced_call(self: HookPoint, x: Any) -> Any:
+    """What torch's compiler traces when a point is called: the same, by the dict, whose entries cost it least to guard."""
+    _show(self)
+    plan = self._traced
+    if plan is None:
+        return x
+    for step in plan:
+        x = step.fire(self, x)
+    return x
+
+
+HookPoint.__call__._torchdynamo_inline = _traced_call  # type: ignore[attr-defined]  # torch's, for functions it wraps
+
+
 def attach(
     batch: Batch | Sequence[Attachment],
     *,
     root: NamedModel | None,
     route: Route,
     operation: int,
+    controller: AdmissionController | None = None,
 ) -> Admitted:
     """Admit a batch, then attach all of it: the one door.
 
+    :param controller: who decides, if the caller knows it already.
     :returns: what was attached, and what admission left out.
     :raises HookDenied: if the batch is refused; nothing was attached.
     :raises BaseException: whatever stops the attaching half-way; what was attached so far is off again.
     """
     if not isinstance(batch, Batch):
         batch = Batch((batch,), route)
-    controller = current_controller() if root is None else root.controller
+    if controller is None:
+        controller = current_controller() if root is None else root.controller
     admitted = admit(batch, root=root, controller=controller, route=route)
     attachments = admitted.attachments
     try:
@@ -232,7 +289,7 @@ def attach(
             places = batch.places if len(attachments) == len(batch.attachments) else None
             for attachment in attachments if places is None else _put(places):
                 attachment.point._add(attachment)
-        if attachments and controller.wants("hooks_added"):
+        if "hooks_added" in controller.wanted and attachments:
             controller.notify(admitted.added_event(root, operation, route))
     except BaseException:
         detach_all(attachments)
@@ -246,9 +303,12 @@ def _put(places: Places) -> list[Attachment]:
     The loops are as short as they can be, here and below: everything that is cached runs through them.
     """
     others: list[Attachment] = []
-    for own, plan in places.forward:
-        if own["_plan"] is None:
-            own["_plan"] = plan
+    traced = _tracing.begun
+    for point, plan in places.forward:
+        if point._plan is None:
+            _set_plan(point, plan)
+            if traced:
+                point.__dict__["_traced"] = plan
         else:
             others += attachments_in(plan)
     for point, plan, bwd in places.more:
@@ -274,9 +334,12 @@ def take_off(batch: Batch) -> list[Attachment]:
 def _take(places: Places) -> list[Attachment]:
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
-    for own, plan in places.forward:
-        if own["_plan"] is plan:
-            own["_plan"] = None
+    traced = _tracing.begun
+    for point, plan in places.forward:
+        if point._plan is plan:
+            _set_plan(point, None)
+            if traced:
+                point.__dict__["_traced"] = None
         else:
             others += attachments_in(plan)
     for point, plan, bwd in places.more:

@@ -12,7 +12,7 @@ from hookframe.core.kept_points import KeptPoints
 from hookframe.core.pins import pin_points
 from hookframe.core.points_made import points_made
 from hookframe.core.tree import ModuleTree
-from hookframe.core.versions import children_versions, dict_version
+from hookframe.core.versions import ChildTables, dict_version
 
 __all__ = ["KeptTree"]
 
@@ -35,20 +35,22 @@ class KeptTree(ModuleTree, KeptPoints):
         for module in self.modules.values() if root is None else (root, *self.modules.values()):
             if not isinstance(module, HookPoint):
                 pin_points(module)
-        self._parents_below = parents
-        self._made = points_made.number
-        self._versions = self._versions_now(root)
+        self._watch_tables()
 
-    def _versions_now(self, root: nn.Module | None) -> list[int]:
-        below = children_versions(self._parents_below)
-        return below if root is None else [dict_version(root._modules), *below]
+    def _watch_tables(self) -> None:
+        root = self._root()
+        self._made = points_made.number
+        self._of_root_then = None if root is None else root._modules
+        self._tables = ChildTables([parent for parent, _ in self._children], root)
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
-        made, versions = points_made.number, self._versions_now(self._root())
-        if versions == self._versions and made == self._made:
-            return True
+        root = self._root()
+        same = points_made.number == self._made and root is not None and root.__dict__["_modules"] is self._of_root_then
+        tables = self._tables
+        if same and ([*map(dict_version, tables.watched)] == tables.versions or tables.are_untouched()):
+            return True  # looked at here as well as there: a call in every operation
         if not ModuleTree.is_current(self):
             return False
-        self._versions, self._made = versions, made
+        self._watch_tables()
         return True

@@ -133,14 +133,19 @@ class NamedModel(AdmittedMoves):
 
     def selection(self, names_filter: NamesFilter) -> Selection:
         """As :meth:`select_points`; the same object for the same points, while the tree is the same."""
-        self.refresh(names_filter)
-        return self._meaning(names_filter)
+        own = self.__dict__
+        tree: KeptPoints | None = own.get("_tree")
+        if tree is None or tree.points is not own.get("hook_dict") or not tree.is_current():
+            self.refresh(names_filter)
+            return self._meaning(names_filter)
+        selection = tree.selection(names_filter)
+        return selection if selection.entries else self._meaning(names_filter)
 
     def selections(self, filters: Sequence[NamesFilter]) -> list[Selection]:
         """What each of ``filters`` means, after one look at whether the tree has changed."""
         if len(filters) == 1:
-            self.refresh(filters[0])
-        elif filters:
+            return [self.selection(filters[0])]
+        if filters:
             self.refresh()
         return [self._meaning(names_filter) for names_filter in filters]
 

@@ -17,21 +17,21 @@ __all__ = ["Places"]
 class Places:
     """What a batch wants of each of its points, ready to be put there if the point is idle.
 
-    :ivar forward: pairs of a point's ``__dict__`` and what it would run, for points of which this is all that has to be said.
+    :ivar forward: points and what they would run, for points of which this is all that has to be said.
     :ivar more: points, what they would run, and their backward hooks, for those that get some or that want to know.
     """
 
     __slots__ = ("forward", "more")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.forward: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
+        self.forward: list[tuple[HookPoint, tuple[Any, ...]]] = []
         self.more: list[tuple[HookPoint, tuple[Any, ...], tuple[Attachment, ...]]] = []
         points = {id(attachment.point) for attachment in attachments}
         if len(points) == len(attachments):
             for attachment in attachments:
                 point, terms = attachment.point, attachment.terms
                 if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    self.forward.append((point.__dict__, (attachment,)))
+                    self.forward.append((point, (attachment,)))
                 else:
                     self._place(point, (attachment,))
             return
@@ -47,4 +47,4 @@ class Places:
         if bwd or point.listens:
             self.more.append((point, plan, bwd))
         else:
-            self.forward.append((point.__dict__, plan))
+            self.forward.append((point, plan))

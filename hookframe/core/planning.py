@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hookframe.admission.request import Direction, FunctionInfo
-from hookframe.core.cache_sink import RESTING, CachingAttachment, CachingFunction, GradientCachingAttachment
+from hookframe.core.cache_sink import RESTING, CachingFunction
+from hookframe.core.caching_hooks import CachingAttachment, GradientCachingAttachment, LoneCachingAttachment
 from hookframe.core.describing import describe
 from hookframe.core.effects import is_read_only
 from hookframe.core.gradients import GradientAttachment
 from hookframe.core.handles import Attachment
 from hookframe.core.point_view import PointView
-from hookframe.core.return_guard import ReturnRules, rules_of
+from hookframe.core.return_guard import rules_of
 from hookframe.core.terms import Terms
 from hookframe.errors import InvalidDirection, InvalidHookFunction
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Nature", "nature_of", "plan_attachment", "plan_attachments"]
 
+T = TypeVar("T")
 _KINDS = {
     ("fwd", False): Attachment,
     ("bwd", False): GradientAttachment,
@@ -59,7 +62,7 @@ def plan_attachments(
             f"{describe(hook)} cannot be called: a hook is a function, called as hook(tensor, hook=point)"
         )
     caches = isinstance(hook, CachingFunction)
-    kind: Any = _KINDS[direction, caches]
+    kind: Any = LoneCachingAttachment if caches and hook.alone else _KINDS[direction, caches]
     read_only = caches or is_read_only(hook)
     rules = rules_of(hook) if direction == "fwd" and not read_only else None
     terms = Terms(hook, direction, read_only=read_only, rules=rules, **options)
@@ -76,23 +79,54 @@ def plan_attachments(
     return planned
 
 
-class Nature(NamedTuple):
-    """What is planned alike for two functions that agree in it.
+class Nature:
+    """What is planned alike for functions that agree in it; compared by identity, as :func:`nature_of` gives the same again.
 
-    :ivar stores: for caching hooks, what they add to the names of points; None for others.
+    :ivar info: where the function comes from.
     """
 
-    info: FunctionInfo
-    read_only: bool
-    stores: str | None
-    rules: ReturnRules | None
+    __slots__ = ("info",)
+
+    def __init__(self, info: FunctionInfo) -> None:
+        self.info = info
+
+
+_MANY = 1024  # so many are remembered; what is forgotten is planned anew
+_natures: dict[Any, Nature] = {}
+_of_code: dict[int, tuple[CodeType, str, object, Nature]] = {}
 
 
 def nature_of(function: HookFunction) -> Nature:
-    """What ``function`` is to whoever plans."""
+    """What ``function`` is to whoever plans: its place and code, its marks, and for caching hooks what they add to names."""
+    if type(function) is not FunctionType or function.__dict__:
+        return _nature(function)
+    code, module = function.__code__, function.__globals__.get("__name__")
+    known = _of_code.get(id(code))
+    if known is not None and known[0] is code and known[1] == function.__qualname__ and known[2] == module:
+        return known[3]
+    found = _nature(function)
+    if module is not None:
+        _remember(_of_code, id(code), (code, function.__qualname__, module, found))
+    return found
+
+
+def _nature(function: HookFunction) -> Nature:
     if isinstance(function, CachingFunction):
-        return Nature(_CACHING, True, function.suffix, None)
-    return Nature(FunctionInfo.of(function), is_read_only(function), None, rules_of(function))
+        info, facts = _CACHING, (function.suffix, function.private, function.alone)
+    else:
+        info = FunctionInfo.of(function)
+        facts = (is_read_only(function), rules_of(function))
+    found = _natures.get((info, facts))
+    if found is None:
+        found = _remember(_natures, (info, facts), Nature(info))
+    return found
+
+
+def _remember(memory: dict[Any, T], key: object, value: T) -> T:
+    if len(memory) >= _MANY:
+        memory.clear()
+    memory[key] = value
+    return value
 
 
 _CACHING = FunctionInfo.of(RESTING)

@@ -21,6 +21,7 @@ class ReadablePoint(BelongsToModels):
     ctx: dict[Any, Any]
     hook_conversion: HookConversion | None
     _plan: tuple[Any, ...] | None  # what a call runs, the forward hooks among it; None: nothing
+    _traced: tuple[Any, ...] | None  # the same, for torch's compiler
     _bwd: tuple[Attachment, ...]
 
     listens: ClassVar[bool] = False

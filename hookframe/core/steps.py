@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hookframe.core.cache_sink import CachingAttachment, GradientCachingAttachment
+from hookframe.core.caching_hooks import CachingAttachment, GradientCachingAttachment
 from hookframe.core.gradients import TAP
 from hookframe.core.handles import Attachment
 from hookframe.core.scope import ScopedStep

@@ -16,7 +16,7 @@ from hookframe.core.gradient_guard import GradientGuard, Seen
 from hookframe.core.gradients import TAP, Alias, in_functorch
 
 if TYPE_CHECKING:
-    from hookframe.core.cache_sink import CachingAttachment, GradientCachingAttachment
+    from hookframe.core.caching_hooks import CachingAttachment, GradientCachingAttachment
     from hookframe.core.hook_point import HookPoint
 
 __all__ = ["BothWays", "LateGuards"]

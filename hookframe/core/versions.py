@@ -1,15 +1,14 @@
-"""Says when a dict was changed, by a number."""
+"""Whether the children of modules are what they were, at a price that does not matter."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import Any
 
 from torch import nn
 
-__all__ = ["children_versions", "dict_version"]
+__all__ = ["ChildTables", "dict_version"]
 
 try:
     # made for torch's compiler: an order of magnitude cheaper than comparing
@@ -22,9 +21,35 @@ except ImportError:  # another torch: each look finds a new number, and compares
         return next(_numbers)
 
 
-_children = attrgetter("_modules")
+class ChildTables:
+    """The tables of children of some modules.
 
+    They are looked at directly, as what a module is made of is spread over the memory. A module that gets another table
+    has its ``__dict__`` changed, so these are looked at as well.
 
-def children_versions(modules: Iterable[nn.Module]) -> list[int]:
-    """A number for the table of children of each of ``modules``; while it is the same, so are they."""
-    return list(map(dict_version, map(_children, modules)))
+    :param root: a module of which the table alone is kept, for somebody whom it holds.
+    :ivar watched: the tables and the dicts.
+    :ivar versions: what :func:`dict_version` said of each of them.
+    """
+
+    __slots__ = ("_owners", "_tables", "versions", "watched")
+
+    def __init__(self, modules: Iterable[nn.Module], root: nn.Module | None = None) -> None:
+        self._owners: list[dict[str, Any]] = [module.__dict__ for module in modules]
+        self._tables: list[dict[str, nn.Module | None]] = [own["_modules"] for own in self._owners]
+        of_root: list[dict[str, Any]] = [] if root is None else [root._modules]
+        self.watched = [*self._tables, *of_root, *self._owners]
+        self.versions = [*map(dict_version, self.watched)]
+
+    def are_untouched(self) -> bool:
+        """True if nothing at all has happened to them since the last look; False if something may have."""
+        versions = [*map(dict_version, self.watched)]
+        if versions == self.versions:
+            return True
+        theirs = len(versions) - len(self._owners)
+        if versions[:theirs] != self.versions[:theirs]:
+            return False
+        if any(own["_modules"] is not table for own, table in zip(self._owners, self._tables, strict=True)):
+            return False
+        self.versions = versions  # it was something else of the modules that changed
+        return True

@@ -86,8 +86,9 @@ class PluginManager(HeldPlugins):
     @property
     def unfulfilled(self) -> tuple[PluginRecord, ...]:
         """The records of required plugins that are not at work; while there are any, everything is refused."""
-        required = unfulfilled(self._rules.require, self._records.values()) if self._rules.require else ()
-        return (*self._refusals, *required)
+        if not (self._refusals or self._rules.require):
+            return ()
+        return (*self._refusals, *unfulfilled(self._rules.require, self._records.values()))
 
     def enforce(
         self,
@@ -119,6 +120,10 @@ class PluginManager(HeldPlugins):
 
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""
+        if not (self._asks or self._refusals or self._rules.require) and _deciding.get() is None:
+            decision = Decision(requests)  # nobody to ask, or to tell
+            sys.audit("hookframe.decision", decision)
+            return decision
         return self._review("check_hooks_to_add", requests, {"requests": requests, "model": model})
 
     def consider(self, requests: Sequence[HookRequest], model: Any) -> Decision:
@@ -165,7 +170,7 @@ class PluginManager(HeldPlugins):
                 "attaches nothing"
             )
         impls = self._impls[spec]
-        objections = denials(self.unfulfilled, requests)
+        objections = denials(self.unfulfilled, requests) if self._refusals or self._rules.require else []
         errors: list[BaseException] = []
         if impls and len(requests):
             try:  # from here on: an interrupt may come as soon as it is set
@@ -174,7 +179,8 @@ class PluginManager(HeldPlugins):
                     objections += impl.validate(requests, facts, errors)
             finally:
                 _deciding.set(None)
-        objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
+        if objections:
+            objections.sort(key=lambda o: (o.request.index, o.source, o.rule))
         return Decision(requests, tuple(objections), errors=tuple(errors))
 
     def wrap(self, request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,9 +205,16 @@ class PluginManager(HeldPlugins):
             hook = hook if wrapped is None else wrapped
         return hook
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The specs that a plugin implements; all validators, if the manager itself has something to refuse."""
+        if not (self._refusals or self._rules.require):
+            return self._implemented
+        return self._implemented.union(VALIDATORS) if self.unfulfilled else self._implemented
+
     def wants(self, spec: str) -> bool:
-        """True if a plugin implements ``spec``, or if the manager itself has something to refuse."""
-        return bool(self._impls[spec]) or (spec in VALIDATORS and bool(self.unfulfilled))
+        """True if ``spec`` is among the :attr:`wanted`."""
+        return spec in self.wanted
 
     def notify(self, event: Event) -> None:
         """Tell the observers of this kind of event. Never raises."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from hookframe.core.hook_point import HookPoint
-from hookframe.core.versions import children_versions
+from hookframe.core.versions import ChildTables
 
 __all__ = ["Snapshot", "is_called"]
 
@@ -28,18 +28,17 @@ class Snapshot:
         self.modules: dict[str, nn.Module] = {"": model, **dict(_below(model, "", ()))}
         parents = {id(module): module for module in self.modules.values()}
         self._parents = [*parents.values()]
-        self._versions = children_versions(self._parents)
         self._children = [dict(module._modules) for module in self._parents]
+        self._tables = ChildTables(self._parents)
 
     @property
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since. Linear in the modules."""
-        versions = children_versions(self._parents)
-        if versions == self._versions:
+        if self._tables.are_untouched():
             return True
         if any(module._modules != known for module, known in zip(self._parents, self._children, strict=True)):
             return False
-        self._versions = versions
+        self._tables = ChildTables(self._parents)
         return True
 
 

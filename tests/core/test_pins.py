@@ -115,10 +115,10 @@ def test_a_point_set_to_none_is_none_with_the_next_operation(outer):
 
 
 def test_without_versions_of_dicts_tables_are_compared(outer, monkeypatch):
-    from hookframe.core import kept_tree
+    from hookframe.core import versions
 
     numbers = iter(range(10**9))
-    monkeypatch.setattr(kept_tree, "dict_version", lambda table: -next(numbers))
+    monkeypatch.setattr(versions, "dict_version", lambda table: -next(numbers))
     assert outer.selection(None) is outer.selection(None)
     del outer.inner.hook_a
     assert "inner.hook_a" not in {name for name, _, _ in outer.select_points(None)}

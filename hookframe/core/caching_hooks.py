@@ -1,0 +1,163 @@
+"""The hooks that feed a cache: what a point runs for them, and what they know of the values that they stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.core.cache_sink import NOWHERE, RESTING, CachingFunction
+from hookframe.core.gradients import GradientAttachment, begin_run
+from hookframe.core.handles import Attachment
+from hookframe.errors import ReplicaCacheError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hookframe.core.hook_point import HookPoint
+
+__all__ = ["CachingAttachment", "GradientCachingAttachment", "LoneCachingAttachment"]
+
+
+class _Caching(Attachment):
+    """What caching hooks have in common.
+
+    :ivar key: the key in the cache.
+    :ivar last: the tensor that was stored last, if it is the model's own; None if it cannot go stale.
+    :ivar version: how often that had been changed in place by then.
+    """
+
+    __slots__ = ()
+    key: str
+    last: torch.Tensor | None
+    version: int
+    caches = True
+    wrappable = False
+    function: CachingFunction
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Store ``tensor``; return it.
+
+        :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
+        :raises ActivationTypeError: if it is no tensor.
+        """
+        if is_dynamo_compiling():
+            self.fired = 1
+            return self._store(point, tensor)
+        self.fired += 1
+        if point is not self.point:
+            raise _replica(self.key)
+        cache = self.function.at_once
+        if cache is None or not self.plain:
+            return self._store(point, tensor)
+        try:
+            value = tensor.detach() if tensor.requires_grad else tensor
+            self.version = value._version
+        except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
+            return self._store(point, tensor)
+        cache[self.key] = self.last = value
+        return tensor
+
+    def _store(self, point: HookPoint, tensor: Any) -> Any:
+        self.last = None
+        conversion = point.hook_conversion
+        self.function.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
+        return tensor
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: Any) -> None:
+        """Let them store with ``function``."""
+        own: CachingFunction = attachments[0].function
+        if own.private and function.private:
+            own.store_in(function.sink, function.late)
+            return
+        attachments[0].terms.user_hook = function
+        for attachment in attachments:
+            attachment.function = function
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Let go of the cache and of what was stored."""
+        own: CachingFunction = attachments[0].function
+        if own.private:
+            own.store_in(NOWHERE)
+        else:
+            attachments[0].terms.user_hook = RESTING
+            for attachment in attachments:
+                attachment.function = RESTING
+        for attachment in attachments:
+            attachment.fired = 0
+            attachment.last = None
+
+    @staticmethod
+    def stale(attachments: Sequence[Any]) -> list[str]:
+        """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
+        changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
+        return [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
+
+
+class CachingAttachment(_Caching):
+    """A caching hook on the activation."""
+
+    __slots__ = ()
+
+
+class LoneCachingAttachment(_Caching):
+    """A caching hook on the activation, of an operation that caches nothing else and whose cache nobody has seen yet.
+
+    What tells which values went stale is not kept for each hook then: the cache holds the values themselves, and nearly all
+    of them were new, with version 0.
+    """
+
+    __slots__ = ()
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """As for any caching hook."""
+        if is_dynamo_compiling():
+            self.fired = 1
+            return self._store(point, tensor)
+        self.fired += 1
+        function = self.function
+        cache = function.at_once
+        if cache is None or point is not self.point or not self.plain:
+            return self._checked(point, tensor)
+        try:
+            value = tensor.detach() if tensor.requires_grad else tensor
+            if value._version:
+                function.sink.references[self.key] = value, value._version
+        except (AttributeError, RuntimeError):
+            return self._store(point, tensor)
+        cache[self.key] = value
+        return tensor
+
+    def _checked(self, point: HookPoint, tensor: Any) -> Any:
+        if point is not self.point:
+            raise _replica(self.key)
+        return self._store(point, tensor)
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Let go of the cache."""
+        attachments[0].function.store_in(NOWHERE)
+        for attachment in attachments:
+            attachment.fired = 0
+
+
+class GradientCachingAttachment(_Caching, GradientAttachment):
+    """A caching hook on the gradient."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: Any) -> None:
+        """Let them store with ``function``; the graphs of operations that are over call them no more."""
+        _Caching.arm(attachments, function)
+        begin_run(attachments)
+
+
+def _replica(key: str) -> ReplicaCacheError:
+    return ReplicaCacheError(
+        f"{key!r} is being cached on a replica of the model (as DataParallel makes them), and each replica would "
+        "overwrite the others' values: run the model itself, without DataParallel"
+    )
