@@ -26,7 +26,7 @@ class Decision:
 
     requests: Sequence[Request]
     objections: tuple[Objection, ...] = ()
-    number: int = field(default_factory=lambda: next(_numbers), compare=False)
+    number: int = field(default_factory=_numbers.__next__, compare=False)
     errors: tuple[BaseException, ...] = field(default=(), compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Decision], tuple[Sequence[Request], tuple[Objection, ...], int]]:

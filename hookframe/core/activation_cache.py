@@ -61,16 +61,13 @@ class ActivationCache(dict[str, torch.Tensor]):
     """
 
     skipped: dict[str, str]
-    stale: tuple[str, ...]
-    _model: weakref.ref[Any] | None
-    _saved: Any  # what the manifest says of the model, for a cache that was loaded
+    stale: tuple[str, ...] = ()
+    _model: weakref.ref[Any] | None = None
+    _saved: Any = None  # what the manifest says of the model, for a cache that was loaded
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.skipped = {}
-        self.stale = ()
-        self._model = None
-        self._saved = None
 
     if TYPE_CHECKING:  # at run time dict's own, which calls __missing__ for what is no key
 

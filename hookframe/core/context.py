@@ -45,6 +45,17 @@ class HookContext(Generic[Root]):
     It can be entered again after it was left; contexts may be left in any order.
     """
 
+    scope: Scope | None = None
+    operation = 0
+    level = 0
+    _batch: Batch | None = None
+    _whole: Batch | None = None  # the batch, if all of it was attached
+    _kind: Hashable = None
+    _pool: BatchPool | None = None
+    _entered = False
+    _counted = False
+    _ran_before = False
+
     def __init__(
         self,
         root: Root,
@@ -70,19 +81,9 @@ class HookContext(Generic[Root]):
         self.clear = clear_contexts
         self.route: Route = route
         self.scope_name = scope
-        self.scope: Scope | None = None
-        self.operation = 0
-        self.level = 0
         self.attachments: list[Attachment] = []
         self.skipped: dict[str, str] = {}
         self.sinks = sinks
-        self._batch: Batch | None = None
-        self._whole: Batch | None = None  # the batch, if all of it was attached
-        self._kind: Hashable = None
-        self._pool: BatchPool | None = None
-        self._entered = False
-        self._counted = False
-        self._ran_before = False
 
     def __enter__(self) -> Root:
         if self._entered:

@@ -12,7 +12,7 @@ from hookframe.core.kept_points import KeptPoints
 from hookframe.core.pins import pin_points
 from hookframe.core.points_made import points_made
 from hookframe.core.tree import ModuleTree
-from hookframe.core.versions import ChildTables, dict_version
+from hookframe.core.versions import ChildTables
 
 __all__ = ["KeptTree"]
 
@@ -47,9 +47,8 @@ class KeptTree(ModuleTree, KeptPoints):
         """True if no module was added, replaced or deleted since."""
         root = self._root()
         same = points_made.number == self._made and root is not None and root.__dict__["_modules"] is self._of_root_then
-        tables = self._tables
-        if same and ([*map(dict_version, tables.watched)] == tables.versions or tables.are_untouched()):
-            return True  # looked at here as well as there: a call in every operation
+        if same and self._tables.are_untouched():
+            return True
         if not ModuleTree.is_current(self):
             return False
         self._watch_tables()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
@@ -23,15 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["RunningVerbs"]
 
 logger = logging.getLogger("hookframe")
-
-
-class _Running(threading.local):
-    """How many models run inside each other in this thread."""
-
-    depth = 0
-
-
-_running = _Running()
 
 
 class RunningVerbs(NamedModel):
@@ -115,21 +108,20 @@ class RunningVerbs(NamedModel):
             else:
                 self.__dict__["_ran"] = True
             return super().__call__(*args, **kwargs)
-        self.__dict__["_ran"] = True
-        tree: KeptPoints | None = None if self.context_level else self.__dict__.get("_tree")  # a context has looked
-        if tree is not None and not tree.is_current():
-            self.refresh()
-        if is_exporting() or is_tracing():  # type: ignore[no-untyped-call]  # torch
+        own = self.__dict__
+        own["_ran"] = True
+        if not own["context_level"]:  # else the context has looked
+            tree: KeptPoints | None = own.get("_tree")
+            if tree is not None and not tree.is_current():
+                self.refresh()
+        if is_exporting() or _tracing_state() is not None:
             self.look_at_export()
-        _running.depth += 1
         try:
             return super().__call__(*args, **kwargs)
         except BaseException:
-            if _running.depth == 1:  # else another model is still running around this one
+            if not _runs_inside_another():
                 self._tell_failures()
             raise
-        finally:
-            _running.depth -= 1
 
     @run_while_traced
     def look_at_export(self) -> None:
@@ -143,3 +135,16 @@ class RunningVerbs(NamedModel):
     def _tell_failures(self) -> None:
         if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
             tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
+
+
+_tracing_state: Callable[[], object] = torch._C._get_tracing_state  # as torch's own modules ask, each time one is called
+
+
+def _runs_inside_another() -> bool:
+    """True if another model is still running around the one that calls this: looked up only when a run has failed."""
+    code, found = RunningVerbs.__call__.__code__, 0
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and found < 2:
+        found += frame.f_code is code
+        frame = frame.f_back
+    return found == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["ChildTables", "dict_version"]
+__all__ = ["ChildTables"]
 
 try:
     # made for torch's compiler: an order of magnitude cheaper than comparing
@@ -25,31 +25,33 @@ class ChildTables:
     """The tables of children of some modules.
 
     They are looked at directly, as what a module is made of is spread over the memory. A module that gets another table
-    has its ``__dict__`` changed, so these are looked at as well.
+    has its ``__dict__`` changed, so these are looked at as well, but for modules without children.
 
     :param root: a module of which the table alone is kept, for somebody whom it holds.
-    :ivar watched: the tables and the dicts.
-    :ivar versions: what :func:`dict_version` said of each of them.
     """
 
-    __slots__ = ("_owners", "_tables", "versions", "watched")
+    __slots__ = ("_empty", "_owners", "_tables", "_versions", "_watched")
 
     def __init__(self, modules: Iterable[nn.Module], root: nn.Module | None = None) -> None:
-        self._owners: list[dict[str, Any]] = [module.__dict__ for module in modules]
+        known = [*modules]
+        self._empty = [module._modules for module in known if not module._modules]
+        self._owners: list[dict[str, Any]] = [module.__dict__ for module in known if module._modules]
         self._tables: list[dict[str, nn.Module | None]] = [own["_modules"] for own in self._owners]
         of_root: list[dict[str, Any]] = [] if root is None else [root._modules]
-        self.watched = [*self._tables, *of_root, *self._owners]
-        self.versions = [*map(dict_version, self.watched)]
+        self._watched = [*self._tables, *of_root, *self._owners]
+        self._versions = [*map(dict_version, self._watched)]
 
     def are_untouched(self) -> bool:
         """True if nothing at all has happened to them since the last look; False if something may have."""
-        versions = [*map(dict_version, self.watched)]
-        if versions == self.versions:
-            return True
-        theirs = len(versions) - len(self._owners)
-        if versions[:theirs] != self.versions[:theirs]:
+        return not any(self._empty) and ([*map(dict_version, self._watched)] == self._versions or self._look())
+
+    def _look(self) -> bool:
+        """Whether it was something else of the modules that changed; then that is what they are from here on."""
+        versions = [*map(dict_version, self._watched)]
+        tables = len(versions) - len(self._owners)
+        if versions[:tables] != self._versions[:tables]:
             return False
         if any(own["_modules"] is not table for own, table in zip(self._owners, self._tables, strict=True)):
             return False
-        self.versions = versions  # it was something else of the modules that changed
+        self._versions = versions
         return True
