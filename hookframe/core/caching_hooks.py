@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch.compiler import is_dynamo_compiling
-
 from hookframe.core.cache_sink import NOWHERE, RESTING, CachingFunction
 from hookframe.core.gradients import GradientAttachment, begin_run
 from hookframe.core.handles import Attachment
+from hookframe.core.tracing import traced_as
 from hookframe.errors import ReplicaCacheError
 
 if TYPE_CHECKING:
@@ -36,15 +35,17 @@ class _Caching(Attachment):
     wrappable = False
     function: CachingFunction
 
+    def _traced(self, point: HookPoint, tensor: Any) -> Any:
+        self.fired = 1
+        return self._store(point, tensor)
+
+    @traced_as(_traced)
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.
 
         :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
         :raises ActivationTypeError: if it is no tensor.
         """
-        if is_dynamo_compiling():
-            self.fired = 1
-            return self._store(point, tensor)
         self.fired += 1
         if point is not self.point:
             raise _replica(self.key)
@@ -112,11 +113,9 @@ class LoneCachingAttachment(_Caching):
 
     __slots__ = ()
 
+    @traced_as(_Caching._traced)
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """As for any caching hook."""
-        if is_dynamo_compiling():
-            self.fired = 1
-            return self._store(point, tensor)
         self.fired += 1
         function = self.function
         cache = function.at_once

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.handles import Attachment
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import ExportError, HooksExportedWarning
 
-__all__ = ["review_export", "run_while_traced"]
-
-M = TypeVar("M", bound=Callable[..., Any])
-
-
-def run_while_traced(method: M) -> M:
-    """Let torch's compiler, where it meets ``method``, call it at once, and put nothing of it into the program.
-
-    It is what ``torch.compiler.assume_constant_result`` does, which loads the compiler.
-    """
-    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return method
+__all__ = ["review_export"]
 
 
 def review_export(attachments: Sequence[Attachment]) -> None:

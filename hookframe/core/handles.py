@@ -13,6 +13,7 @@ from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.recomputing import look_for_recomputing, may_be_checkpointed, note_edit
 from hookframe.core.return_guard import ReturnRules, check_return
 from hookframe.core.terms import Owner, Terms
+from hookframe.core.tracing import traced_as
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -146,12 +147,24 @@ class Attachment(_Hot):
         """The point's name for messages."""
         return self.name or self.point.name or "?"
 
+    def _traced(self, point: HookPoint, tensor: Any) -> Any:
+        self.fired = 1  # counting would make dynamo compile anew for each number
+        try:
+            if not self.plain:
+                return self._fire_converted(point, tensor)
+            result = self.function(tensor, hook=point)
+            if result is None:
+                return tensor
+            self._accept(tensor, result, point)
+            return result
+        except BaseException as error:
+            self.note(error)
+            raise
+
+    @traced_as(_traced)
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""
-        if is_dynamo_compiling():
-            self.fired = 1  # counting would make dynamo compile anew for each number
-        else:
-            self.fired += 1
+        self.fired += 1
         try:
             if not self.plain:
                 return self._fire_converted(point, tensor)

@@ -19,14 +19,14 @@ from hookframe.core.admitting import Admitted, admit, next_operation
 from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.describing import describe
-from hookframe.core.exporting import run_while_traced
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
-from hookframe.core.steps import MODULE_CALL, attachments_in, steps_for
+from hookframe.core.steps import attachments_in, plan_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
+from hookframe.core.tracing import run_while_traced, traced_as
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class HookPoint(RemovablePoint):
         plan = self._plan
         if plan is None:
             return x
-        for step in plan:
-            x = step.fire(self, x)
-        return x
+        return plan.fire(self, x)
 
     def call_module(self, x: Any) -> Any:
         """Run what torch runs: its own hooks, and a subclass's ``forward``."""
@@ -163,11 +161,9 @@ class HookPoint(RemovablePoint):
         return True
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:
-        steps = steps_for(fwd, bwd)
-        plan = (MODULE_CALL, *steps) if self._own_forward or self._has_torch_hooks() else steps or None
-        self._take_up(plan, bwd)
+        self._take_up(plan_for(fwd, bwd, module=self._own_forward or self._has_torch_hooks()), bwd)
 
-    def _take_up(self, plan: tuple[Any, ...] | None, bwd: tuple[Attachment, ...]) -> None:
+    def _take_up(self, plan: Any, bwd: tuple[Attachment, ...]) -> None:
         turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
@@ -176,7 +172,7 @@ class HookPoint(RemovablePoint):
         if turns and plan is None:
             self.becomes("idle")
 
-    def _store(self, plan: tuple[Any, ...] | None) -> None:
+    def _store(self, plan: Any) -> None:
         _set_plan(self, plan)
         self.__dict__["_traced"] = plan
 
@@ -205,7 +201,7 @@ class HookPoint(RemovablePoint):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
         if carried and rooted:
-            self._store((NotAdmitted(carried),))  # until the model, complete by then, admits them
+            self._store(NotAdmitted(carried))  # until the model, complete by then, admits them
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
 
@@ -223,9 +219,9 @@ class HookPoint(RemovablePoint):
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
         plan = self._plan
-        if plan and isinstance(plan[0], NotAdmitted):
+        if isinstance(plan, NotAdmitted):
             self._replace(self._fwd, self._bwd)
-            return revive(self, plan[0].carried)
+            return revive(self, plan.carried)
         return []
 
 
@@ -253,14 +249,10 @@ def _traced_call(self: HookPoint, x: Any) -> Any:
     """What torch's compiler traces when a point is called: the same, by the dict, whose entries cost it least to guard."""
     _show(self)
     plan = self._traced
-    if plan is None:
-        return x
-    for step in plan:
-        x = step.fire(self, x)
-    return x
+    return x if plan is None else plan.fire(self, x)
 
 
-HookPoint.__call__._torchdynamo_inline = _traced_call  # type: ignore[attr-defined]  # torch's, for functions it wraps
+traced_as(_traced_call)(HookPoint.__call__)
 
 
 def attach(

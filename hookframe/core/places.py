@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookframe.core.handles import Attachment
-from hookframe.core.steps import steps_for
+from hookframe.core.steps import plan_for
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -24,14 +24,14 @@ class Places:
     __slots__ = ("forward", "more")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.forward: list[tuple[HookPoint, tuple[Any, ...]]] = []
-        self.more: list[tuple[HookPoint, tuple[Any, ...], tuple[Attachment, ...]]] = []
+        self.forward: list[tuple[HookPoint, Any]] = []
+        self.more: list[tuple[HookPoint, Any, tuple[Attachment, ...]]] = []
         points = {id(attachment.point) for attachment in attachments}
         if len(points) == len(attachments):
             for attachment in attachments:
                 point, terms = attachment.point, attachment.terms
                 if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    self.forward.append((point, (attachment,)))
+                    self.forward.append((point, attachment))
                 else:
                     self._place(point, (attachment,))
             return
@@ -43,7 +43,7 @@ class Places:
 
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
-        plan = steps_for(fwd, bwd)
+        plan = plan_for(fwd, bwd)
         if bwd or point.listens:
             self.more.append((point, plan, bwd))
         else:

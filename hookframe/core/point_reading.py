@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from hookframe.core.belonging import BelongsToModels
 from hookframe.core.fitting import directions, fits
 from hookframe.core.handles import Attachment, HandleList, HookHandle
+from hookframe.core.steps import steps_in
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookConversion
@@ -20,8 +21,8 @@ class ReadablePoint(BelongsToModels):
 
     ctx: dict[Any, Any]
     hook_conversion: HookConversion | None
-    _plan: tuple[Any, ...] | None  # what a call runs, the forward hooks among it; None: nothing
-    _traced: tuple[Any, ...] | None  # the same, for torch's compiler
+    _plan: Any  # what a call runs, the forward hooks among it; None: nothing
+    _traced: Any  # the same, for torch's compiler
     _bwd: tuple[Attachment, ...]
 
     listens: ClassVar[bool] = False
@@ -43,7 +44,7 @@ class ReadablePoint(BelongsToModels):
 
     @property
     def _fwd(self) -> tuple[Attachment, ...]:
-        found = (getattr(step, "attachment", None) for step in self._plan or ())
+        found = (getattr(step, "attachment", None) for step in steps_in(self._plan))
         return tuple(attachment for attachment in found if attachment is not None)
 
     @property

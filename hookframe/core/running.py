@@ -13,11 +13,12 @@ from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
 from hookframe.core.context import HookContext, tell_failures
-from hookframe.core.exporting import review_export, run_while_traced
+from hookframe.core.exporting import review_export
 from hookframe.core.kept_points import KeptPoints
 from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
+from hookframe.core.tracing import run_while_traced
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookSpecification

@@ -13,11 +13,41 @@ from hookframe.core.two_way_caching import BothWays
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
 
-__all__ = ["MODULE_CALL", "attachments_in", "steps_for"]
+__all__ = ["MODULE_CALL", "Several", "attachments_in", "plan_for", "steps_in"]
 
 
-def steps_for(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> tuple[Any, ...]:
-    """The steps for forward hooks, and for backward hooks."""
+class Several:
+    """Steps in a row. Where there is one alone, it is what the point runs: nearly always, so nothing is to be in between."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: tuple[Any, ...]) -> None:
+        self.steps = steps
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Run them."""
+        for step in self.steps:
+            tensor = step.fire(point, tensor)
+        return tensor
+
+
+def plan_for(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...], *, module: bool = False) -> Any:
+    """What a point runs: something with ``fire``; None if that is nothing.
+
+    :param module: torch has something to run there as well.
+    """
+    steps = _steps_for(fwd, bwd)
+    if module:
+        steps = (MODULE_CALL, *steps)
+    return Several(steps) if len(steps) > 1 else steps[0] if steps else None
+
+
+def steps_in(plan: Any) -> tuple[Any, ...]:
+    """The steps of what a point runs."""
+    return plan.steps if isinstance(plan, Several) else () if plan is None else (plan,)
+
+
+def _steps_for(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> tuple[Any, ...]:
     if len(fwd) == 1 == len(bwd) and fwd[0].terms.scope is None is bwd[0].terms.scope:
         activation, gradient = fwd[0], bwd[0]
         if isinstance(activation, CachingAttachment) and isinstance(gradient, GradientCachingAttachment):
@@ -39,6 +69,6 @@ class _ModuleCall:
 MODULE_CALL = _ModuleCall()
 
 
-def attachments_in(plan: tuple[Any, ...], bwd: tuple[Attachment, ...] = ()) -> list[Attachment]:
+def attachments_in(plan: Any, bwd: tuple[Attachment, ...] = ()) -> list[Attachment]:
     """The hooks behind ``plan``, among whose steps is one for ``bwd`` if that is not empty."""
-    return [*(step.attachment for step in plan if step is not TAP), *bwd]
+    return [*(step.attachment for step in steps_in(plan) if step is not TAP), *bwd]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.compiler import is_dynamo_compiling
 
 from hookframe.core.gradient_guard import GradientGuard, Seen
 from hookframe.core.gradients import TAP, Alias, in_functorch
+from hookframe.core.tracing import traced_as
 
 if TYPE_CHECKING:
     from hookframe.core.caching_hooks import CachingAttachment, GradientCachingAttachment
@@ -35,26 +35,23 @@ class BothWays:
         self.attachment = attachment
         self.gradient = gradient
 
+    def _apart(self, point: HookPoint, tensor: Any) -> Any:
+        return TAP.fire(point, self.attachment.fire(point, tensor))
+
+    @traced_as(_apart)
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return an alias of it whose gradient is stored, or the tensor itself if nothing needs one."""
         attachment, gradient = self.attachment, self.gradient
         late, cache = gradient.function.late, attachment.function.at_once
-        if (
-            late is None
-            or late.over
-            or cache is None
-            or not attachment.plain
-            or is_dynamo_compiling()
-            or in_functorch()
-        ):
-            return TAP.fire(point, attachment.fire(point, tensor))
+        if late is None or late.over or cache is None or not attachment.plain or in_functorch():
+            return self._apart(point, tensor)
         try:
             if point is not attachment.point or not tensor.requires_grad or not torch.is_grad_enabled():
-                return TAP.fire(point, attachment.fire(point, tensor))
+                return self._apart(point, tensor)
             value = tensor.detach()
             version = value._version
         except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode
-            return TAP.fire(point, attachment.fire(point, tensor))
+            return self._apart(point, tensor)
         attachment.fired += 1
         attachment.version = version
         cache[attachment.key] = attachment.last = value
