@@ -24,7 +24,7 @@ from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
-from hookframe.core.steps import attachments_in, plan_for
+from hookframe.core.steps import Cell, attachments_in, plan_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
 from hookframe.core.tracing import run_while_traced, traced_as
 from hookframe.errors import InvalidHookFunction
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_TRANSIENT = ("_traced", "_bwd", "_roots")
+_TRANSIENT = ("_shared_cell", "_traced", "_bwd", "_roots")
 
 
 class HookPoint(RemovablePoint):
@@ -50,7 +50,7 @@ class HookPoint(RemovablePoint):
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
 
-    __slots__ = ("_plan",)  # found in the point itself: its dict is three more places in memory, for each idle call
+    __slots__ = ("_cell",)  # found in the point itself: its dict is three more places in memory, for each idle call
 
     _own_forward: ClassVar[bool] = False  # a subclass has a forward of its own
 
@@ -71,13 +71,14 @@ class HookPoint(RemovablePoint):
 
     def _start_empty(self) -> None:
         points_made.number += 1
-        self.__dict__.update(_roots=())
-        self._store(None)
+        cell = Cell()
+        _set_cell(self, cell)
+        self.__dict__.update(_roots=(), _shared_cell=cell)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
         """Pass ``x`` through the attached functions; ``x`` itself if there are none."""
-        plan = self._plan
+        plan = self._cell.plan
         if plan is None:
             return x
         return plan.fire(self, x)
@@ -173,7 +174,7 @@ class HookPoint(RemovablePoint):
             self.becomes("idle")
 
     def _store(self, plan: Any) -> None:
-        _set_plan(self, plan)
+        self._cell.plan = plan
         self.__dict__["_traced"] = plan
 
     def _add(self, attachment: Attachment) -> None:
@@ -205,16 +206,22 @@ class HookPoint(RemovablePoint):
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
 
-    def _replicate_for_data_parallel(self) -> HookPoint:
-        replica: HookPoint = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
-        replica._store(self._plan)
-        return replica
-
     def __getattr__(self, name: str) -> Any:
-        if name == "_plan":  # somebody has copied the point's dict, and knows of nothing else
-            self._store(self.__dict__.get("_traced"))
-            return self._plan
+        if name == "_cell":  # somebody has copied the point's dict, and knows of nothing else, as DataParallel does
+            _set_cell(self, self.__dict__["_shared_cell"])
+            return self._cell
         return super().__getattr__(name)
+
+    @run_while_traced
+    def _be_traced(self) -> None:
+        with _lock:
+            _tracing.begun = True
+            self.__dict__["_traced"] = self._plan
+
+    @property
+    def cell(self) -> Cell:
+        """Where lies what the point runs."""
+        return self._cell
 
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
@@ -225,7 +232,7 @@ class HookPoint(RemovablePoint):
         return []
 
 
-_set_plan = cast("Callable[[HookPoint, Any], None]", HookPoint.__dict__["_plan"].__set__)
+_set_cell = cast("Callable[[HookPoint, Cell], None]", HookPoint.__dict__["_cell"].__set__)
 
 
 class _Tracing:
@@ -238,16 +245,9 @@ _tracing = _Tracing()
 _tracing.begun = False
 
 
-@run_while_traced
-def _show(point: HookPoint) -> None:
-    with _lock:
-        _tracing.begun = True
-        point.__dict__["_traced"] = point._plan
-
-
 def _traced_call(self: HookPoint, x: Any) -> Any:
     """What torch's compiler traces when a point is called: the same, by the dict, whose entries cost it least to guard."""
-    _show(self)
+    self._be_traced()
     plan = self._traced
     return x if plan is None else plan.fire(self, x)
 
@@ -296,9 +296,9 @@ def _put(places: Places) -> list[Attachment]:
     """
     others: list[Attachment] = []
     traced = _tracing.begun
-    for point, plan in places.forward:
-        if point._plan is None:
-            _set_plan(point, plan)
+    for cell, plan, point in places.forward:
+        if cell.plan is None:
+            cell.plan = plan
             if traced:
                 point.__dict__["_traced"] = plan
         else:
@@ -327,9 +327,9 @@ def _take(places: Places) -> list[Attachment]:
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
     traced = _tracing.begun
-    for point, plan in places.forward:
-        if point._plan is plan:
-            _set_plan(point, None)
+    for cell, plan, point in places.forward:
+        if cell.plan is plan:
+            cell.plan = None
             if traced:
                 point.__dict__["_traced"] = None
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from hookframe.core.belonging import BelongsToModels
 from hookframe.core.fitting import directions, fits
 from hookframe.core.handles import Attachment, HandleList, HookHandle
-from hookframe.core.steps import steps_in
+from hookframe.core.steps import Cell, steps_in
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookConversion
@@ -21,7 +21,7 @@ class ReadablePoint(BelongsToModels):
 
     ctx: dict[Any, Any]
     hook_conversion: HookConversion | None
-    _plan: Any  # what a call runs, the forward hooks among it; None: nothing
+    _cell: Cell  # what a call runs, the forward hooks among it
     _traced: Any  # the same, for torch's compiler
     _bwd: tuple[Attachment, ...]
 
@@ -43,8 +43,12 @@ class ReadablePoint(BelongsToModels):
         return ()
 
     @property
+    def _plan(self) -> Any:
+        return self._cell.plan
+
+    @property
     def _fwd(self) -> tuple[Attachment, ...]:
-        found = (getattr(step, "attachment", None) for step in steps_in(self._plan))
+        found = (getattr(step, "attachment", None) for step in steps_in(self._cell.plan))
         return tuple(attachment for attachment in found if attachment is not None)
 
     @property

@@ -63,7 +63,7 @@ def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, mode
     def faulty_put(places):
         places.forward[place:] = []
         put(places)
-        done.extend(plan for _, plan in places.forward)
+        done.extend(plan for _, plan, _ in places.forward)
         raise error("injected")
 
     monkeypatch.setattr(HookPoint, "_add", faulty)
