@@ -241,7 +241,9 @@ class HookContext(Generic[Root]):
         attachments = self.attachments
         whole, wanted, cached = self._whole, controller.wanted, 0
         if self.sinks:
-            cached = report_caches(self.root, self.sinks, attachments, self.skipped, self.operation, error is None, whole)
+            cached = report_caches(
+                self.root, self.sinks, attachments, self.skipped, self.operation, error is None, whole
+            )
         if "run_finished" in wanted:
             event = RunFinished(
                 model=model_name(self.root),

@@ -20,18 +20,19 @@ from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
+from hookframe.core.placing import put as _put
+from hookframe.core.placing import take as _take
 from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
-from hookframe.core.steps import Cell, attachments_in, plan_for
+from hookframe.core.steps import Cell, plan_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
-from hookframe.core.tracing import run_while_traced, traced_as
+from hookframe.core.tracing import run_while_traced, traced_as, tracing
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
-    from hookframe.core.places import Places
     from hookframe.core.types import HookFunction
 
 __all__ = ["HookPoint", "attach", "take_off"]
@@ -215,7 +216,7 @@ class HookPoint(RemovablePoint):
     @run_while_traced
     def _be_traced(self) -> None:
         with _lock:
-            _tracing.begun = True
+            tracing.begun = True
             self.__dict__["_traced"] = self._plan
 
     @property
@@ -233,16 +234,6 @@ class HookPoint(RemovablePoint):
 
 
 _set_cell = cast("Callable[[HookPoint, Cell], None]", HookPoint.__dict__["_cell"].__set__)
-
-
-class _Tracing:
-    """Whether torch's compiler has come across a point: from then on, what points run is written where it looks."""
-
-    __slots__ = ("begun",)
-
-
-_tracing = _Tracing()
-_tracing.begun = False
 
 
 def _traced_call(self: HookPoint, x: Any) -> Any:
@@ -289,28 +280,6 @@ def attach(
     return admitted
 
 
-def _put(places: Places) -> list[Attachment]:
-    """Say what runs at each point that is idle; the attachments for those that are not.
-
-    The loops are as short as they can be, here and below: everything that is cached runs through them.
-    """
-    others: list[Attachment] = []
-    traced = _tracing.begun
-    for cell, plan, point in places.forward:
-        if cell.plan is None:
-            cell.plan = plan
-            if traced:
-                point.__dict__["_traced"] = plan
-        else:
-            others += attachments_in(plan)
-    for point, plan, bwd in places.more:
-        if point._plan is None:
-            point._take_up(plan, bwd)
-        else:
-            others += attachments_in(plan, bwd)
-    return others
-
-
 def take_off(batch: Batch) -> list[Attachment]:
     """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
     if batch.places is None:
@@ -321,24 +290,3 @@ def take_off(batch: Batch) -> list[Attachment]:
         return batch.attachments
     left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
     return [attachment for attachment in batch.attachments if id(attachment) not in left]
-
-
-def _take(places: Places) -> list[Attachment]:
-    """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
-    others: list[Attachment] = []
-    traced = _tracing.begun
-    for cell, plan, point in places.forward:
-        if cell.plan is plan:
-            cell.plan = None
-            if traced:
-                point.__dict__["_traced"] = None
-        else:
-            others += attachments_in(plan)
-    for point, plan, bwd in places.more:
-        if point._plan is plan:
-            point._take_up(None, ())
-            for attachment in bwd:
-                attachment.run = 0
-        else:
-            others += attachments_in(plan, bwd)
-    return others

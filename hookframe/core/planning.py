@@ -62,7 +62,7 @@ def plan_attachments(
             f"{describe(hook)} cannot be called: a hook is a function, called as hook(tensor, hook=point)"
         )
     caches = isinstance(hook, CachingFunction)
-    kind: Any = LoneCachingAttachment if caches and hook.alone else _KINDS[direction, caches]
+    kind: Any = LoneCachingAttachment if isinstance(hook, CachingFunction) and hook.alone else _KINDS[direction, caches]
     read_only = caches or is_read_only(hook)
     rules = rules_of(hook) if direction == "fwd" and not read_only else None
     terms = Terms(hook, direction, read_only=read_only, rules=rules, **options)
@@ -111,6 +111,7 @@ def nature_of(function: HookFunction) -> Nature:
 
 
 def _nature(function: HookFunction) -> Nature:
+    facts: tuple[Any, ...]
     if isinstance(function, CachingFunction):
         info, facts = _CACHING, (function.suffix, function.private, function.alone)
     else:

@@ -138,7 +138,9 @@ class RunningVerbs(NamedModel):
             tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
 
 
-_tracing_state: Callable[[], object] = torch._C._get_tracing_state  # as torch's own modules ask, each time one is called
+_tracing_state: Callable[[], object] = (
+    torch._C._get_tracing_state
+)  # as torch's own modules ask, each time one is called
 
 
 def _runs_inside_another() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["run_while_traced", "traced_as"]
+__all__ = ["run_while_traced", "traced_as", "tracing"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,3 +30,15 @@ def traced_as(other: Callable[..., Any]) -> Callable[[F], F]:
         return function
 
     return mark
+
+
+class _Tracing:
+    """Whether it has come across a hook point: from then on, what points run is written where it looks."""
+
+    __slots__ = ("begun",)
+
+    def __init__(self) -> None:
+        self.begun = False
+
+
+tracing = _Tracing()
