@@ -117,10 +117,12 @@ class LoneCachingAttachment(_Caching):
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """As for any caching hook."""
         self.fired += 1
+        if point is not self.point:
+            raise _replica(self.key)
         function = self.function
         cache = function.at_once
-        if cache is None or point is not self.point or not self.plain:
-            return self._checked(point, tensor)
+        if cache is None or not self.plain:
+            return self._store(point, tensor)
         try:
             value = tensor.detach() if tensor.requires_grad else tensor
             if value._version:
@@ -129,11 +131,6 @@ class LoneCachingAttachment(_Caching):
             return self._store(point, tensor)
         cache[self.key] = value
         return tensor
-
-    def _checked(self, point: HookPoint, tensor: Any) -> Any:
-        if point is not self.point:
-            raise _replica(self.key)
-        return self._store(point, tensor)
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:

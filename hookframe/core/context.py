@@ -73,8 +73,8 @@ class HookContext(Generic[Root]):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
         self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
-            ("fwd", _listed(fwd_hooks, "fwd_hooks") if fwd_hooks else []),
-            ("bwd", _listed(bwd_hooks, "bwd_hooks") if bwd_hooks else []),
+            ("fwd", _listed(fwd_hooks, "fwd_hooks")),
+            ("bwd", _listed(bwd_hooks, "bwd_hooks")),
         )
         self.known = known  # caching hooks whose points are known already; then there are no others
         self.reset = reset_hooks_end

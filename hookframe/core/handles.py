@@ -150,13 +150,7 @@ class Attachment(_Hot):
     def _traced(self, point: HookPoint, tensor: Any) -> Any:
         self.fired = 1  # counting would make dynamo compile anew for each number
         try:
-            if not self.plain:
-                return self._fire_converted(point, tensor)
-            result = self.function(tensor, hook=point)
-            if result is None:
-                return tensor
-            self._accept(tensor, result, point)
-            return result
+            return self._fire_converted(point, tensor)  # or not converted, if there is nothing to do it
         except BaseException as error:
             self.note(error)
             raise

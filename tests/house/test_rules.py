@@ -37,6 +37,17 @@ def test_one_door_only_the_hook_point_changes_what_a_point_runs():
     assert guilty == {"hook_point.py"}
 
 
+def test_only_the_hook_point_and_its_loops_write_what_a_point_runs():
+    writing = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == "plan"
+            mirrored = isinstance(node, ast.Constant) and node.value == "_traced"
+            if mirrored or (stored and "cell" in ast.unparse(node)):
+                writing.add(file.name)
+    assert writing == {"hook_point.py", "placing.py"}
+
+
 def test_every_spec_is_a_validator_an_observer_or_a_provider():
     kinds = [*hookspecs.VALIDATORS, *hookspecs.OBSERVERS, *hookspecs.PROVIDERS]
     assert sorted(hookspecs.PREFIX + name for name in kinds) == sorted(specs())
