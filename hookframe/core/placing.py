@@ -48,7 +48,7 @@ def take(places: Places) -> list[Attachment]:
         else:
             others += attachments_in(plan)
     for point, plan, bwd in places.more:
-        if point._plan is plan:
+        if point._plan is plan and point._bwd is bwd:  # what runs for backward hooks is one step, whosever they are
             point._take_up(None, ())
             for attachment in bwd:
                 attachment.run = 0
