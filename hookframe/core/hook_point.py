@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+from weakref import WeakSet
 
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["HookPoint", "attach", "take_off"]
 
 _lock = threading.RLock()  # held while the tuples of points change; running models read them without it
+_untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
 _TRANSIENT = ("_shared_cell", "_traced", "_bwd", "_roots")
 
 
@@ -75,6 +77,9 @@ class HookPoint(RemovablePoint):
         cell = Cell()
         _set_cell(self, cell)
         self.__dict__.update(_roots=(), _shared_cell=cell)
+        with _lock:
+            if not tracing.begun:
+                _untraced.add(self)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -216,7 +221,13 @@ class HookPoint(RemovablePoint):
     @run_while_traced
     def _be_traced(self) -> None:
         with _lock:
-            tracing.begun = True
+            if not tracing.begun:  # from here on it is written by whoever attaches
+                tracing.begun = True
+                for (
+                    point
+                ) in _untraced:  # compiled code serves every module of its kind, also those not traced themselves
+                    point.__dict__["_traced"] = point._plan
+                _untraced.clear()
             self.__dict__["_traced"] = self._plan
 
     @property
