@@ -70,7 +70,7 @@ def admit(batch: Batch, *, root: NamedModel | None, controller: AdmissionControl
     asked, requests = batch.attachments, batch.requests
     skipped: dict[str, str] = {}
     judges = [controller]
-    if batch.shared or root is None or root.has_own_check:
+    if root is None or root.asks_about(batch):
         asked, skipped = _ask_models(batch.attachments, root)
         if skipped:
             requests = Batch((asked,), route).requests

@@ -182,12 +182,13 @@ class NamedModel(AdmittedMoves):
             tree.forget()
 
     @property
-    def has_own_check(self) -> bool:
-        """True if a subclass, or this model alone, has an opinion on what is attached."""
-        return (
-            type(self).ask_own_check is not NamedModel.ask_own_check
-            or getattr(self.check_hooks_to_add, "__func__", None) is not NamedModel.check_hooks_to_add
-        )
+    def overrides_check(self) -> bool:
+        """True if a subclass, or this model alone, has a ``check_hooks_to_add`` of its own."""
+        return getattr(self.check_hooks_to_add, "__func__", None) is not NamedModel.check_hooks_to_add
+
+    def asks_about(self, batch: Batch) -> bool:
+        """True if this model, or another to which one of the points belongs, has to be asked about each hook of ``batch``."""
+        return batch.shared or type(self).ask_own_check is not NamedModel.ask_own_check or self.overrides_check
 
     def check_hooks_to_add(
         self,
@@ -206,9 +207,8 @@ class NamedModel(AdmittedMoves):
 
     def ask_own_check(self, attachment: Attachment, name: str) -> None:
         """Ask :meth:`check_hooks_to_add` about one planned attachment, if a subclass has an opinion."""
-        check = self.check_hooks_to_add
-        if getattr(check, "__func__", None) is not NamedModel.check_hooks_to_add:
-            check(
+        if self.overrides_check:
+            self.check_hooks_to_add(
                 attachment.point,
                 name,
                 attachment.user_hook,

@@ -44,7 +44,6 @@ class Chart:
         self.clock = clock
         self.points: dict[str, ModulePoint] = {}
         self._snapshot: Snapshot | None = None
-        self._above: dict[str, list[tuple[str, nn.Module]]] = {}  # name of a module → those that it lies inside of
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -56,31 +55,13 @@ class Chart:
         """True if no module was added, replaced or deleted since the model was read."""
         return self._snapshot is not None and self._snapshot.is_current
 
-    def compiled_above(self, point: ModulePoint) -> str | None:
-        """The name of a compiled module that the point's module lies inside of; None if there is none."""
-        name = point.module_name
-        above = self._above.get(name)
-        if above is None:
-            above = self._above[name] = [*self._modules_above(name)]
-        for outer, module in above:
-            if module._compiled_call_impl is not None or _is_made_by_compiler(module):
-                return outer
-        return None
-
-    def _modules_above(self, name: str) -> Iterator[tuple[str, nn.Module]]:
-        while name:
-            name = name.rpartition(".")[0]
-            module = self.modules.get(name)
-            if module is not None:
-                yield name, module
-
     def read(self) -> dict[str, ModulePoint]:
         """Read the model. Points keep their functions, and move to the modules that are found under their names now.
 
         :returns: the points that have no module any more, by name; nothing passes them again.
         """
         before = self.points
-        self._snapshot, self._above = Snapshot(self.model), {}
+        self._snapshot = Snapshot(self.model)
         self.points = dict(self._drawn(before))
         names: dict[ModulePoint, list[str]] = {}
         for name, point in self.points.items():
@@ -153,10 +134,6 @@ def _is_plain(entry: Canonical) -> bool:
     """True if the place is just what the module's own point sees."""
     at = entry.at
     return at.item is None and at.part is None and at.heads is None and not at.heads_first and at.inside is None
-
-
-def _is_made_by_compiler(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch._dynamo")
 
 
 def _inside(name: str, of: str) -> bool:

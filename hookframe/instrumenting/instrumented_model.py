@@ -21,14 +21,16 @@ from hookframe.core.hook_point import attach
 from hookframe.core.names import select, unknown_point
 from hookframe.core.removing import detach_all
 from hookframe.core.root_module import HookedRootModule
-from hookframe.errors import HookPointClosed, InstrumentReleased
+from hookframe.errors import InstrumentReleased
 from hookframe.instrumenting.charting import Chart, ChartedPoints
 from hookframe.instrumenting.clock import Clock
+from hookframe.instrumenting.closing import Closing
 from hookframe.instrumenting.family import Family
 from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.module_point import ModulePoint
 
 if TYPE_CHECKING:
+    from hookframe.core.batch import Batch
     from hookframe.core.types import NamesFilter
 
 __all__ = ["InstrumentedModel"]
@@ -47,6 +49,7 @@ class InstrumentedModel(HookedRootModule):
     wrapped: nn.Module
     family: Family | None
     _chart: Chart
+    _closing: Closing
     _released: bool
 
     def __init__(self, model: nn.Module, family: Family | None, chosen: NamesFilter = None) -> None:
@@ -55,7 +58,8 @@ class InstrumentedModel(HookedRootModule):
         clock = Clock(model, lambda: _begin(itself()))
         chart = Chart(model, family, clock)
         # not setattr: the model is no child, and must not be named or found as one
-        self.__dict__.update(wrapped=model, family=family, _chart=chart, _chosen=chosen, _released=False)
+        self.__dict__.update(wrapped=model, family=family, _chart=chart, _closing=Closing(chart))
+        self.__dict__.update(_chosen=chosen, _released=False)
         self.setup()
 
     # ---- points -----------------------------------------------------------------------------------------------------
@@ -112,23 +116,14 @@ class InstrumentedModel(HookedRootModule):
         return None
 
     def ask_own_check(self, attachment: Attachment, name: str) -> None:
-        """Refuse points inside of compiled modules; leave out points whose gate is closed, if a filter swept them up.
-
-        A closed point that was asked for by name is the plugins' to refuse, who know the rule and the remedy.
-        """
+        """Refuse points inside of compiled modules; leave out points whose gate is closed, if a filter swept them up."""
         super().ask_own_check(attachment, name)
-        if not isinstance(attachment.point, ModulePoint):
-            return
-        compiled = self._chart.compiled_above(attachment.point)
-        if compiled is not None:
-            raise HookPointClosed(
-                f"hook point {name!r} is closed: it lies inside of a compiled module ({compiled or 'the model'}), whose code "
-                "was made without it; attach before compiling, or at the compiled module's own input or output"
-            )
-        closed = None if attachment.exact or self.family is None else self.family.closed_gate(name, self.wrapped)
-        if closed is not None:
-            gate, reason = closed
-            raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
+        self._closing.refuse(attachment, name)
+
+    def asks_about(self, batch: Batch) -> bool:
+        """As for any model; one question for a whole batch, if nobody else has one."""
+        own = type(self).ask_own_check is not InstrumentedModel.ask_own_check or self.overrides_check
+        return own or self._closing.may_refuse(batch)
 
     def names_of(self, name: str) -> tuple[str, ...]:
         """Every name of the point called ``name``, the canonical one first.

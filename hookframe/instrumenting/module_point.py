@@ -100,6 +100,7 @@ class ModulePoint(HookPoint):
         if moves:
             before.discard(self)
             site.add(self)
+            self._owners_forget()
         if fed:
             self.connect()
 

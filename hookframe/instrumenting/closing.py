@@ -1,0 +1,116 @@
+"""Which points of somebody else's model are closed: inside of a compiled module, or behind a gate that is shut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from hookframe.core.handles import Attachment
+from hookframe.errors import HookPointClosed
+from hookframe.instrumenting.module_point import ModulePoint
+
+if TYPE_CHECKING:
+    from hookframe.core.batch import Batch
+    from hookframe.instrumenting.charting import Chart
+
+__all__ = ["Closing"]
+
+_in_place = attrgetter("_compiled_call_impl")  # as torch keeps what Module.compile() makes; None if it was not called
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What was found out about a batch that is used again.
+
+    :ivar open: True if none of its points can be closed but by a module around it that is compiled in place.
+    :ivar above: these modules.
+    """
+
+    open: bool
+    above: tuple[nn.Module, ...]
+
+
+class Closing:
+    """Says what is closed on one model."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart = chart
+        self._of = chart.modules
+        self._above: dict[str, list[tuple[str, nn.Module]]] = {}  # name of a module → those that it lies inside of
+
+    def refuse(self, attachment: Attachment, name: str) -> None:
+        """Refuse a point, called ``name``, inside of a compiled module, and one behind a gate that a filter swept up.
+
+        A point behind a gate that was asked for by name is the plugins' to refuse, who know the rule and the remedy.
+
+        :raises HookPointClosed: if the point is closed.
+        """
+        if not isinstance(attachment.point, ModulePoint):
+            return
+        compiled = self._compiled_above(attachment.point)
+        if compiled is not None:
+            raise HookPointClosed(
+                f"hook point {name!r} is closed: it lies inside of a compiled module ({compiled or 'the model'}), whose code "
+                "was made without it; attach before compiling, or at the compiled module's own input or output"
+            )
+        chart = self._chart
+        closed = None if attachment.exact or chart.family is None else chart.family.closed_gate(name, chart.model)
+        if closed is not None:
+            gate, reason = closed
+            raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
+
+    def may_refuse(self, batch: Batch) -> bool:
+        """True if each hook of ``batch`` has to be asked about: one may be closed, or another model may have a say.
+
+        But for what can change without a trace, that is found out once for a batch that is used again: such are dropped
+        when another model comes to one of its points.
+        """
+        if batch.shared:
+            return True
+        memo = batch.requests.memo
+        around: _Around | None = memo.get(Closing)
+        if around is None:
+            around = memo[Closing] = self._around(batch.attachments)
+        return not around.open or any(map(_in_place, around.above))
+
+    def _around(self, attachments: Iterable[Attachment]) -> _Around:
+        above: dict[int, nn.Module] = {}
+        for attachment in attachments:
+            if not attachment.exact and self._chart.family is not None:
+                return _Around(False, ())  # what a gate says is its own business, each time
+            point = attachment.point
+            if isinstance(point, ModulePoint):
+                above.update({id(module): module for _, module in self._modules_above(point.module_name)})
+        modules = tuple(above.values())
+        return _Around(not any(map(_is_made_by_compiler, modules)), modules)
+
+    def _compiled_above(self, point: ModulePoint) -> str | None:
+        """The name of a compiled module that the point's module lies inside of; None if there is none."""
+        for outer, module in self._modules_above(point.module_name):
+            if _in_place(module) is not None or _is_made_by_compiler(module):
+                return outer
+        return None
+
+    def _modules_above(self, name: str) -> list[tuple[str, nn.Module]]:
+        if self._chart.modules is not self._of:  # the model was read again
+            self._of, self._above = self._chart.modules, {}
+        found = self._above.get(name)
+        if found is None:
+            found = self._above[name] = [*_enclosing(name, self._of)]
+        return found
+
+
+def _enclosing(name: str, modules: dict[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    while name:
+        name = name.rpartition(".")[0]
+        module = modules.get(name)
+        if module is not None:
+            yield name, module
+
+
+def _is_made_by_compiler(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch._dynamo")
