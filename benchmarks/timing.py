@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["interleaved", "many", "unused_classes"]
+__all__ = ["difference", "interleaved", "many", "unused_classes"]
 
 
 def interleaved(cases: Mapping[str, Callable[[], object]], rounds: int, *, warm: int = 3) -> dict[str, float]:
@@ -19,6 +19,19 @@ def interleaved(cases: Mapping[str, Callable[[], object]], rounds: int, *, warm:
 
     On a GPU each time is taken once everything that was started has ended.
     """
+    return {name: statistics.median(values) for name, values in _times(cases, rounds, warm).items()}
+
+
+def difference(one: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
+    """How many seconds more ``one`` takes than ``other``: the median of what it is in each round.
+
+    For what is small beside both; the medians of the two differ by more than that.
+    """
+    times = _times({"one": one, "other": other}, rounds, 3)
+    return statistics.median(a - b for a, b in zip(times["one"], times["other"], strict=True))
+
+
+def _times(cases: Mapping[str, Callable[[], object]], rounds: int, warm: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
     wait = torch.cuda.synchronize if torch.cuda.is_available() else _nothing
@@ -34,7 +47,7 @@ def interleaved(cases: Mapping[str, Callable[[], object]], rounds: int, *, warm:
                 cases[name]()
                 wait()
                 times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def many(call: Callable[[], object], count: int) -> Callable[[], None]:

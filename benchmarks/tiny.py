@@ -11,7 +11,7 @@ from benchmarks.micro import manager_of
 from benchmarks.peers import transformer_lens
 from benchmarks.row import Row
 from benchmarks.stack import FLOORS, NAMES, Bare, Inline, Watched, names_in, stack_of, weights_of
-from benchmarks.timing import interleaved
+from benchmarks.timing import difference, interleaved
 from hookframe import HookedRootModule, HookPoint
 
 __all__ = ["rows"]
@@ -121,14 +121,9 @@ def fixed_cost(rounds: int) -> Row:
         model = manager_of(HookedRootModule, HookPoint, count)
         names = [f"points.{index}" for index in range(0, 192, 16)]
         x = torch.randn(4)
-        got = interleaved(
-            {
-                "run": lambda m=model, n=names, x=x: m.run_with_cache(x, names_filter=n),
-                "idle": lambda m=model, x=x: m(x),
-            },
-            rounds,
+        found[str(count)] = difference(
+            lambda m=model, n=names, x=x: m.run_with_cache(x, names_filter=n), lambda m=model, x=x: m(x), 2 * rounds
         )
-        found[str(count)] = got["run"] - got["idle"]
     return Row(
         number="4", what="fixed cost of caching 12 points: 4,000 against 200 in the model",
         seconds={"hookframe": max(found["4000"], 1e-9), "of 200 points": found["200"]}, limits={"of 200 points": 2.0},
