@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.by_hand import StackByHand
 from benchmarks.micro import manager_of
 from benchmarks.peers import transformer_lens
 from benchmarks.row import Row
@@ -17,6 +18,7 @@ from hookframe import HookedRootModule, HookPoint
 __all__ = ["rows"]
 
 Cases = dict[str, Callable[[], object]]
+HAND = "points by hand"
 
 
 def stacks(layers: int, width: int, heads: int) -> dict[str, Any]:
@@ -24,7 +26,9 @@ def stacks(layers: int, width: int, heads: int) -> dict[str, Any]:
     torch.manual_seed(0)
     weights = weights_of(layers, width, heads)
     found: dict[str, Any] = {"hookframe": stack_of(HookedRootModule, HookPoint, weights), "bare": Bare(weights)}
-    found |= {"inline": Inline(weights)} | {how: Watched(weights, keep) for how, keep in FLOORS.items()}
+    found |= {"inline": Inline(weights), HAND: StackByHand(weights)} | {
+        how: Watched(weights, keep) for how, keep in FLOORS.items()
+    }
     lens = transformer_lens()
     if lens is not None:
         found["TransformerLens"] = stack_of(lens.HookedRootModule, lens.HookPoint, weights)
@@ -44,18 +48,21 @@ def rows(
     for grad in (False, True):
         with torch.set_grad_enabled(grad):
             how = "with" if grad else "without"
-            inline: Cases = {"inline": lambda: models["inline"](x)}
+            floors: Cases = {"inline": lambda: models["inline"](x), HAND: lambda: models[HAND].run_with_cache(x)}
             yield from measured.rows(
-                "3", f"run_with_cache, all, {how} gradients", lambda m: m.run_with_cache(x), bare | inline,
-                {"bare": 1.25, "inline": 1.10},
+                "3", f"run_with_cache, all, {how} gradients", lambda m: m.run_with_cache(x), bare | floors,
+                {"bare": 1.25, "inline": 1.10}, floor=HAND,
             )  # fmt: skip
     out = [f"blocks.{index}.hook_resid_post" for index in range(layers)]
     hooks = [(out[layers // 2], _read)]
     with torch.no_grad():
-        what = f"cache {layers} of {layers * len(NAMES)}"
-        limits = {"bare": 1.10}
-        yield from measured.rows("4", what, lambda m: m.run_with_cache(x, names_filter=out), bare, limits)
-        yield from measured.rows("4", "one read hook", lambda m: m.run_with_hooks(x, fwd_hooks=hooks), bare, limits)
+        few: dict[str, Callable[[Any], object]] = {
+            f"cache {layers} of {layers * len(NAMES)}": lambda m: m.run_with_cache(x, names_filter=out),
+            "one read hook": lambda m: m.run_with_hooks(x, fwd_hooks=hooks),
+        }
+        for what, run in few.items():
+            hand: Cases = {HAND: lambda run=run: run(models[HAND])}
+            yield from measured.rows("4", what, run, bare | hand, {"bare": 1.10}, floor=HAND)
     yield from backward(measured, x)
 
 

@@ -72,10 +72,12 @@ class HookContext(Generic[Root]):
         if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
-        self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = (
-            ("fwd", _listed(fwd_hooks, "fwd_hooks")),
-            ("bwd", _listed(bwd_hooks, "bwd_hooks")),
-        )
+        self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = ()
+        if not known:
+            self.specifications = (
+                ("fwd", _listed(fwd_hooks, "fwd_hooks")),
+                ("bwd", _listed(bwd_hooks, "bwd_hooks")),
+            )
         self.known = known  # caching hooks whose points are known already; then there are no others
         self.reset = reset_hooks_end
         self.clear = clear_contexts

@@ -184,7 +184,9 @@ class NamedModel(AdmittedMoves):
     @property
     def overrides_check(self) -> bool:
         """True if a subclass, or this model alone, has a ``check_hooks_to_add`` of its own."""
-        return getattr(self.check_hooks_to_add, "__func__", None) is not NamedModel.check_hooks_to_add
+        return (
+            type(self).check_hooks_to_add is not NamedModel.check_hooks_to_add or "check_hooks_to_add" in self.__dict__
+        )
 
     def asks_about(self, batch: Batch) -> bool:
         """True if this model, or another to which one of the points belongs, has to be asked about each hook of ``batch``."""

@@ -17,21 +17,25 @@ __all__ = ["Places"]
 class Places:
     """What a batch wants of each of its points, ready to be put there if the point is idle.
 
-    :ivar forward: cells of points, and what these would run, for points of which this is all that has to be said.
+    :ivar cells: cells of points for which no more has to be said than what these run.
+    :ivar plans: what that is, for each of them.
+    :ivar points: the points, for each of them: apart, as they are needed but where code is compiled.
     :ivar more: points, what they would run, and their backward hooks, for those that get some or that want to know.
     """
 
-    __slots__ = ("forward", "more")
+    __slots__ = ("cells", "more", "plans", "points")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.forward: list[tuple[Cell, Any, HookPoint]] = []
+        self.cells: list[Cell] = []
+        self.plans: list[Any] = []
+        self.points: list[HookPoint] = []
         self.more: list[tuple[HookPoint, Any, tuple[Attachment, ...]]] = []
         points = {id(attachment.point) for attachment in attachments}
         if len(points) == len(attachments):
             for attachment in attachments:
                 point, terms = attachment.point, attachment.terms
                 if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    self.forward.append((point.cell, attachment, point))
+                    self._place_forward(point, attachment)
                 else:
                     self._place(point, (attachment,))
             return
@@ -47,4 +51,9 @@ class Places:
         if bwd or point.listens:
             self.more.append((point, plan, bwd))
         else:
-            self.forward.append((point.cell, plan, point))
+            self._place_forward(point, plan)
+
+    def _place_forward(self, point: HookPoint, plan: Any) -> None:
+        self.cells.append(point.cell)
+        self.plans.append(plan)
+        self.points.append(point)

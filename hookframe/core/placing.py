@@ -17,17 +17,17 @@ __all__ = ["put", "take"]
 def put(places: Places) -> list[Attachment]:
     """Say what runs at each point that is idle; the attachments for those that are not.
 
-    The loops are as short as they can be, in both: everything that is cached runs through them.
+    The loops are as short as they can be, in both, and touch no more than they have to: everything that is cached runs
+    through them, when the model has just emptied the processor's caches.
     """
     others: list[Attachment] = []
-    traced = tracing.begun
-    for cell, plan, point in places.forward:
+    for cell, plan in zip(places.cells, places.plans, strict=True):
         if cell.plan is None:
             cell.plan = plan
-            if traced:
-                point.__dict__["_traced"] = plan
         else:
             others += attachments_in(plan)
+    if tracing.begun:
+        _mirror(places)
     for point, plan, bwd in places.more:
         if point._plan is None:
             point._take_up(plan, bwd)
@@ -39,14 +39,13 @@ def put(places: Places) -> list[Attachment]:
 def take(places: Places) -> list[Attachment]:
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
-    traced = tracing.begun
-    for cell, plan, point in places.forward:
+    for cell, plan in zip(places.cells, places.plans, strict=True):
         if cell.plan is plan:
             cell.plan = None
-            if traced:
-                point.__dict__["_traced"] = None
         else:
             others += attachments_in(plan)
+    if tracing.begun:
+        _mirror(places)
     for point, plan, bwd in places.more:
         if point._plan is plan and point._bwd is bwd:  # what runs for backward hooks is one step, whosever they are
             point._take_up(None, ())
@@ -55,3 +54,8 @@ def take(places: Places) -> list[Attachment]:
         else:
             others += attachments_in(plan, bwd)
     return others
+
+
+def _mirror(places: Places) -> None:
+    for cell, point in zip(places.cells, places.points, strict=True):
+        point.__dict__["_traced"] = cell.plan

@@ -47,7 +47,6 @@ class HeldPlugins:
         self._records: dict[str, PluginRecord] = {}
         self._impls: dict[str, tuple[GuardedImpl, ...]] = dict.fromkeys(SPECS, ())
         self._implemented: frozenset[str] = frozenset()
-        self._asks = False  # somebody is asked about hooks, or told what was decided
         self._isolated: dict[str, IsolatedPlugin] = {}
         for given in plugins:
             plugin = made(given) if isinstance(given, type) else given
@@ -210,7 +209,10 @@ class HeldPlugins:
             ]
             self._impls[spec] = tuple(sorted(found, key=lambda guarded: guarded.plugin))
         self._implemented = frozenset(spec for spec in SPECS if self._impls[spec])
-        self._asks = not self._implemented.isdisjoint(("check_hooks_to_add", "decision_made"))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Work out what follows from the implementations, once they are others."""
 
     def _impls_of(self, plugin: object, spec: str) -> list[GuardedImpl]:
         caller = getattr(self._bus.hook, PREFIX + spec)

@@ -54,6 +54,8 @@ class PluginManager(HeldPlugins):
     ) -> None:
         self._rules = LoadingRules()
         self._refusals: tuple[PluginRecord, ...] = ()
+        self._demands = False  # there is something to refuse, or there may be
+        self._quiet = True  # nobody is asked about hooks, or told what was decided
         self.default_scope: ScopeName = "all"
         super().__init__(*plugins, options=options, treatments=treatments)
 
@@ -79,6 +81,7 @@ class PluginManager(HeldPlugins):
         """
         manager = cls(options=options, treatments=treatments)
         manager._rules = rules or LoadingRules()
+        manager._settle()
         chosen = None if only is None else {canonicalize_name(only)}
         load_installed(manager, Selection.from_environment(without=without), manager._rules, only=chosen)
         return manager
@@ -86,7 +89,7 @@ class PluginManager(HeldPlugins):
     @property
     def unfulfilled(self) -> tuple[PluginRecord, ...]:
         """The records of required plugins that are not at work; while there are any, everything is refused."""
-        if not (self._refusals or self._rules.require):
+        if not self._demands:
             return ()
         return (*self._refusals, *unfulfilled(self._rules.require, self._records.values()))
 
@@ -104,6 +107,7 @@ class PluginManager(HeldPlugins):
         """
         missing = rules.require - {record.distribution for record in self.records}
         self._rules = self._rules & rules
+        self._settle()
         for impl in self.implementations():
             impl.lenient = self._is_lenient(impl.plugin)  # what is required from now on refuses if it fails
         self._options |= {canonicalize_name(n): dict(v) for n, v in (options or {}).items() if n in missing}
@@ -117,10 +121,15 @@ class PluginManager(HeldPlugins):
     def refuse(self, record: PluginRecord) -> None:
         """Refuse everything from now on, because of what ``record`` says."""
         self._refusals = (*self._refusals, record)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._demands = bool(self._refusals or self._rules.require)
+        self._quiet = not self._demands and self._implemented.isdisjoint(("check_hooks_to_add", "decision_made"))
 
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""
-        if not (self._asks or self._refusals or self._rules.require) and _deciding.get() is None:
+        if self._quiet and _deciding.get() is None:
             decision = Decision(requests)  # nobody to ask, or to tell
             sys.audit("hookframe.decision", decision)
             return decision
@@ -170,7 +179,7 @@ class PluginManager(HeldPlugins):
                 "attaches nothing"
             )
         impls = self._impls[spec]
-        objections = denials(self.unfulfilled, requests) if self._refusals or self._rules.require else []
+        objections = denials(self.unfulfilled, requests) if self._demands else []
         errors: list[BaseException] = []
         if impls and len(requests):
             try:  # from here on: an interrupt may come as soon as it is set
@@ -208,9 +217,9 @@ class PluginManager(HeldPlugins):
     @property
     def wanted(self) -> frozenset[str]:
         """The specs that a plugin implements; all validators, if the manager itself has something to refuse."""
-        if not (self._refusals or self._rules.require):
-            return self._implemented
-        return self._implemented.union(VALIDATORS) if self.unfulfilled else self._implemented
+        if self._demands and self.unfulfilled:
+            return self._implemented.union(VALIDATORS)
+        return self._implemented
 
     def wants(self, spec: str) -> bool:
         """True if ``spec`` is among the :attr:`wanted`."""

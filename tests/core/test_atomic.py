@@ -61,9 +61,10 @@ def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, mode
         add(point, attachment)
 
     def faulty_put(places):
-        places.forward[place:] = []
+        for listed in (places.cells, places.plans, places.points):
+            listed[place:] = []
         put(places)
-        done.extend(plan for _, plan, _ in places.forward)
+        done.extend(places.plans)
         raise error("injected")
 
     monkeypatch.setattr(HookPoint, "_add", faulty)
