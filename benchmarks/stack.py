@@ -171,6 +171,19 @@ class Inline(nn.Module):
         return x, cache
 
 
+class Kept(dict[str, torch.Tensor]):
+    """Values, and the versions that they had when they were stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: dict[str, int] = {}
+
+    def check(self) -> None:
+        """See that none was changed in place since."""
+        if [value._version for value in self.values()] != [*self.versions.values()]:
+            raise RuntimeError("a value was changed in place after it was stored")
+
+
 class Watched(nn.Module):
     """The stack with every activation and every gradient kept by hand, in one of the ways of :data:`FLOORS`."""
 
@@ -178,8 +191,8 @@ class Watched(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList([WatchedBlock(w, index, keep) for index, w in enumerate(weights)])
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        cache: dict[str, torch.Tensor] = {}
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, Kept]:
+        cache = Kept()
         for block in self.blocks:
             x = block(x, cache)
         return x, cache
@@ -193,7 +206,7 @@ class WatchedBlock(nn.Module):
         self.w, self.way = weights, way
         self.n = tuple(f"blocks.{index}.{name}" for name in NAMES)
 
-    def forward(self, x: torch.Tensor, cache: dict[str, torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: Kept) -> torch.Tensor:
         w, way = self.w, self.way
         names = iter(self.n)
 
@@ -215,34 +228,38 @@ class _Alias(torch.autograd.Function):
     """The identity, which keeps the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, cache: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    def forward(ctx: Any, tensor: torch.Tensor, cache: Kept, name: str) -> torch.Tensor:
         ctx.cache, ctx.name = cache, name
         return tensor.detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         ctx.cache[ctx.name] = gradient
+        ctx.cache.versions[ctx.name] = gradient._version
         return gradient, None, None
 
 
-def _with_tensor_hook(tensor: torch.Tensor, cache: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+def _with_tensor_hook(tensor: torch.Tensor, cache: Kept, name: str) -> torch.Tensor:
     """With the gradients of the tensor's other users; none if it is a view that is changed in place."""
-    cache[name] = tensor.detach()
+    cache[name] = value = tensor.detach()
+    cache.versions[name] = value._version
     tensor.register_hook(partial(_set, cache, f"{name}_grad"))
     return tensor
 
 
-def _with_alias(tensor: torch.Tensor, cache: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+def _with_alias(tensor: torch.Tensor, cache: Kept, name: str) -> torch.Tensor:
     """With the gradient of what is sent on alone, whatever is done to it."""
-    cache[name] = tensor.detach()
+    cache[name] = value = tensor.detach()
+    cache.versions[name] = value._version
     return _Alias.apply(tensor, cache, f"{name}_grad")  # type: ignore[no-any-return,no-untyped-call]  # torch
 
 
-def _set(cache: dict[str, torch.Tensor], name: str, gradient: torch.Tensor) -> None:
+def _set(cache: Kept, name: str, gradient: torch.Tensor) -> None:
     cache[name] = gradient
+    cache.versions[name] = gradient._version
 
 
-Keep: TypeAlias = Callable[[torch.Tensor, dict[str, torch.Tensor], str], torch.Tensor]
+Keep: TypeAlias = Callable[[torch.Tensor, Kept, str], torch.Tensor]
 FLOORS: dict[str, Keep] = {"tensor hooks": _with_tensor_hook, "autograd function": _with_alias}
 
 

@@ -106,7 +106,9 @@ def backward(measured: Measured, x: torch.Tensor) -> Iterator[Row]:
         forget()
 
     def by_hand(model: Any) -> None:
-        model(x)[0].sum().backward()
+        output, cache = model(x)
+        output.sum().backward()
+        cache.check()
         forget()
 
     def all_of(model: Any) -> None:

@@ -11,31 +11,52 @@ from hookframe.core.steps import Cell, plan_for
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
 
-__all__ = ["Places"]
+__all__ = ["Group", "Places"]
+
+
+class Group:
+    """Points that are alike in what has to be done there, in columns: a loop then touches no more than it needs.
+
+    :ivar cells: their cells.
+    :ivar plans: what they would run.
+    :ivar points: the points themselves.
+    :ivar bwd: their backward hooks.
+    """
+
+    __slots__ = ("bwd", "cells", "plans", "points")
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+        self.plans: list[Any] = []
+        self.points: list[HookPoint] = []
+        self.bwd: list[tuple[Attachment, ...]] = []
+
+    def add(self, point: HookPoint, plan: Any, bwd: tuple[Attachment, ...] = ()) -> None:
+        """Have one more."""
+        self.cells.append(point.cell)
+        self.plans.append(plan)
+        self.points.append(point)
+        self.bwd.append(bwd)
 
 
 class Places:
     """What a batch wants of each of its points, ready to be put there if the point is idle.
 
-    :ivar cells: cells of points for which no more has to be said than what these run.
-    :ivar plans: what that is, for each of them.
-    :ivar points: the points, for each of them: apart, as they are needed but where code is compiled.
-    :ivar more: points, what they would run, and their backward hooks, for those that get some or that want to know.
+    :ivar forward: points that get forward hooks alone.
+    :ivar both: points that get backward hooks.
+    :ivar listening: points that want to know, whatever they get.
     """
 
-    __slots__ = ("cells", "more", "plans", "points")
+    __slots__ = ("both", "forward", "listening")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.cells: list[Cell] = []
-        self.plans: list[Any] = []
-        self.points: list[HookPoint] = []
-        self.more: list[tuple[HookPoint, Any, tuple[Attachment, ...]]] = []
+        self.forward, self.both, self.listening = Group(), Group(), Group()
         points = {id(attachment.point) for attachment in attachments}
         if len(points) == len(attachments):
             for attachment in attachments:
                 point, terms = attachment.point, attachment.terms
                 if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    self._place_forward(point, attachment)
+                    self.forward.add(point, attachment)
                 else:
                     self._place(point, (attachment,))
             return
@@ -47,13 +68,5 @@ class Places:
 
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
-        plan = plan_for(fwd, bwd)
-        if bwd or point.listens:
-            self.more.append((point, plan, bwd))
-        else:
-            self._place_forward(point, plan)
-
-    def _place_forward(self, point: HookPoint, plan: Any) -> None:
-        self.cells.append(point.cell)
-        self.plans.append(plan)
-        self.points.append(point)
+        group = self.listening if point.listens else self.both if bwd else self.forward
+        group.add(point, plan_for(fwd, bwd), bwd)

@@ -61,10 +61,11 @@ def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, mode
         add(point, attachment)
 
     def faulty_put(places):
-        for listed in (places.cells, places.plans, places.points):
-            listed[place:] = []
+        forward = places.forward
+        for column in (forward.cells, forward.plans, forward.points, forward.bwd):
+            column[place:] = []
         put(places)
-        done.extend(places.plans)
+        done.extend(forward.plans)
         raise error("injected")
 
     monkeypatch.setattr(HookPoint, "_add", faulty)
