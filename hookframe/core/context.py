@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hookframe.admission.events import ContextEntered, ContextExited, HookFailed, RunFinished
-from hookframe.admission.request import FunctionInfo, Route, RunRequest
+from hookframe.admission.events import ContextEntered, ContextExited, RunFinished
+from hookframe.admission.request import Route, RunRequest
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
 from hookframe.core.batch import Asked, Batch, kind_of
@@ -16,7 +16,7 @@ from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.describing import describe
-from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
+from hookframe.core.evidence import all_silent, counts, silent_hooks, tell_failures, warn_of_silence
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
 from hookframe.core.planning import nature_of
@@ -279,26 +279,6 @@ class HookContext(Generic[Root]):
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"
-
-
-def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
-    """Tell observers of the functions that raised, each once."""
-    controller = root.controller
-    for attachment in attachments:
-        error = attachment.error
-        if error is None:
-            continue
-        attachment.error = None
-        if controller.wants("hook_failed"):
-            event = HookFailed(
-                model=model_name(root),
-                point=attachment.label,
-                direction=attachment.direction,
-                function=FunctionInfo.of(attachment.user_hook),
-                error=type(error).__name__,
-                message=str(error),
-            )
-            controller.notify(event)
 
 
 def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
