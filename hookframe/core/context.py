@@ -16,7 +16,8 @@ from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.describing import describe
-from hookframe.core.evidence import all_silent, counts, silent_hooks, tell_failures, warn_of_silence
+from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
+from hookframe.core.failures import tell_failures
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach, take_off
 from hookframe.core.planning import nature_of

@@ -1,4 +1,4 @@
-"""Which hooks fired, which failed, and what is known about those that did not fire."""
+"""Which hooks fired, and what is known about those that did not."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hookframe.admission.events import HookFailed
 from hookframe.admission.request import Direction, FunctionInfo
-from hookframe.core.admitting import model_name
 from hookframe.core.handles import Attachment
 from hookframe.core.warning_place import warn_user
 from hookframe.errors import HookDidNotFireWarning, HooksLostWarning
@@ -26,7 +24,6 @@ __all__ = [
     "explain_silence",
     "is_compiled_elsewhere",
     "silent_hooks",
-    "tell_failures",
     "warn_of_lost",
     "warn_of_lost_hooks",
     "warn_of_silence",
@@ -81,26 +78,6 @@ def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments:
         else:
             text = f"none of the {len(swept)} hooks at points that a filter chose fired, {which} for one"
         warn_user(f"{text}: {explain_silence(root, attachment, attachments)}", HookDidNotFireWarning)
-
-
-def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
-    """Tell observers of the functions that raised, each once."""
-    controller = root.controller
-    for attachment in attachments:
-        error = attachment.error
-        if error is None:
-            continue
-        attachment.error = None
-        if controller.wants("hook_failed"):
-            event = HookFailed(
-                model=model_name(root),
-                point=attachment.label,
-                direction=attachment.direction,
-                function=FunctionInfo.of(attachment.user_hook),
-                error=type(error).__name__,
-                message=str(error),
-            )
-            controller.notify(event)
 
 
 def warn_of_lost(before: ModuleTree, after: ModuleTree) -> None:

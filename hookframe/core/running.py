@@ -13,8 +13,8 @@ from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
 from hookframe.core.context import HookContext
-from hookframe.core.evidence import tell_failures
 from hookframe.core.exporting import review_export
+from hookframe.core.failures import tell_failures
 from hookframe.core.kept_points import KeptPoints
 from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
