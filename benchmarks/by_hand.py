@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.stack import NAMES, Block, Weights
+from benchmarks.stack import NAMES, Block, PlainStack, Weights
 
 __all__ = ["StackByHand"]
 
@@ -46,26 +46,20 @@ class PointByHand(nn.Module):
         return x if result is None else result
 
 
-class StackByHand(nn.Module):
+class StackByHand(PlainStack):
     """The stack with such points, which lie in their block's ``__dict__``: torch's look-up of a child costs as much as a call.
 
     :ivar own: name of a point → its ``__dict__``.
     """
 
     def __init__(self, weights: list[Weights]) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList([Block(w, PointByHand) for w in weights])
+        super().__init__(Block(w, PointByHand) for w in weights)
         self.own: dict[str, dict[str, Any]] = {}
         for index, block in enumerate(self.blocks):
             for place in NAMES:
                 point, name = block._modules.pop(place), f"blocks.{index}.{place}"
                 block.__dict__[place], self.own[name] = point, point.__dict__
                 point.__dict__["name"] = name
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
 
     def run_with_cache(
         self, x: torch.Tensor, names_filter: Sequence[str] | None = None

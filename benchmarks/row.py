@@ -19,8 +19,9 @@ class Row:
     :ivar what: the work.
     :ivar seconds: system → seconds, or bytes for memory. ``"hookframe"`` is always there.
     :ivar limits: system → how many times as long as it hookframe may take.
-    :ivar floor: the system that does the same work by hand, so that a target below it cannot be reached; coming within
-        5 % of it counts as reaching the target then.
+    :ivar floor: the system that does the same work by hand, so that a target below it cannot be reached; coming near it
+        counts as reaching the target then.
+    :ivar near: how many times as long as the floor is near it.
     :ivar absolute: so many seconds hookframe may take at most, None for no such limit.
     :ivar unit: ``"s"`` or ``"bytes"``.
     :ivar per: what the figures are divided by, for a time for each point.
@@ -31,6 +32,7 @@ class Row:
     seconds: dict[str, float]
     limits: dict[str, float] = field(default_factory=dict)
     floor: str | None = None
+    near: float = NEAR
     absolute: float | None = None
     unit: str = "s"
     per: int = 1
@@ -47,7 +49,7 @@ class Row:
         known = [self.ratio(other) <= limit for other, limit in self.limits.items() if other in self.seconds]
         if self.absolute is not None:
             known.append(self.seconds["hookframe"] / self.per <= self.absolute)
-        if self.floor in self.seconds and self.ratio(self.floor) <= NEAR:
+        if self.floor in self.seconds and self.ratio(self.floor) <= self.near:
             return True
         return all(known) if known else None
 
@@ -56,7 +58,7 @@ class Row:
         """The targets in words."""
         parts = [f"≤ {limit:g}x {other}" for other, limit in self.limits.items()]
         if self.floor is not None:
-            parts[-1] += f", or {NEAR:g}x {self.floor}"
+            parts[-1] += f", or {self.near:g}x {self.floor}"
         if self.absolute is not None:
             parts.append(f"≤ {show(self.absolute, self.unit)}")
         return ", ".join(parts)

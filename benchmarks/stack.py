@@ -5,7 +5,7 @@ The three forwards do the same arithmetic on the same parameter tensors. Shapes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-__all__ = ["FLOORS", "NAMES", "Bare", "Block", "Inline", "stack_of"]
+__all__ = ["FLOORS", "NAMES", "Bare", "Block", "Inline", "PlainStack", "stack_of"]
 
 NAMES = (
     "hook_resid_pre", "hook_scale_1", "hook_normalized_1", "hook_q", "hook_k", "hook_v", "hook_attn_scores",
@@ -144,17 +144,24 @@ class InlineBlock(nn.Module):
         return x
 
 
-class Bare(nn.Module):
-    """The stack without points."""
+class PlainStack(nn.Module):
+    """A stack of such blocks under a root that is torch's own."""
 
-    def __init__(self, weights: list[Weights]) -> None:
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([BareBlock(w) for w in weights])
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for block in self.blocks:
             x = block(x)
         return x
+
+
+class Bare(PlainStack):
+    """The stack without points."""
+
+    def __init__(self, weights: list[Weights]) -> None:
+        super().__init__(map(BareBlock, weights))
 
 
 class Inline(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from weakref import WeakSet
 
 from torch.compiler import is_dynamo_compiling
@@ -218,17 +218,10 @@ class HookPoint(RemovablePoint):
             return self._cell
         return super().__getattr__(name)
 
-    @run_while_traced
-    def _be_traced(self) -> None:
-        with _lock:
-            if not tracing.begun:  # from here on it is written by whoever attaches
-                tracing.begun = True
-                for (
-                    point
-                ) in _untraced:  # compiled code serves every module of its kind, also those not traced themselves
-                    point.__dict__["_traced"] = point._plan
-                _untraced.clear()
-            self.__dict__["_traced"] = self._plan
+    def _replicate_for_data_parallel(self) -> Self:
+        replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
+        replica.__dict__["_traced"] = self._plan  # it may be the first that is traced
+        return replica
 
     @property
     def cell(self) -> Cell:
@@ -247,9 +240,23 @@ class HookPoint(RemovablePoint):
 _set_cell = cast("Callable[[HookPoint, Cell], None]", HookPoint.__dict__["_cell"].__set__)
 
 
+@run_while_traced
+def _begin_tracing() -> None:
+    """Write what each point runs where the compiler looks; from then on, whoever attaches does.
+
+    At all points: code that was compiled for one module serves others of its kind, which are never traced themselves.
+    """
+    with _lock:
+        if not tracing.begun:
+            tracing.begun = True
+            for point in _untraced:
+                point.__dict__["_traced"] = point._plan
+            _untraced.clear()
+
+
 def _traced_call(self: HookPoint, x: Any) -> Any:
     """What torch's compiler traces when a point is called: the same, by the dict, whose entries cost it least to guard."""
-    self._be_traced()
+    _begin_tracing()
     plan = self._traced
     return x if plan is None else plan.fire(self, x)
 

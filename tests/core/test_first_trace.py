@@ -158,3 +158,12 @@ def test_gradients_are_heard_beside_compiled_code(stack, x):
         stack(x).sum().backward()
     assert len(seen) == 2
     assert torch.equal(seen[0], seen[1])
+
+
+def test_a_replica_may_be_the_first_that_is_traced(stack, counter, x):
+    """As data parallel execution makes them anew for each forward."""
+    point = stack.layers[0].hook_out
+    with stack.hooks(at(0)):
+        replica = point._replicate_for_data_parallel()
+        assert torch.equal(torch.compile(replica, fullgraph=True, backend=counter)(x), x * 2)
+    assert torch.equal(point(x), x)
