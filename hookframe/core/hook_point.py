@@ -220,6 +220,7 @@ class HookPoint(RemovablePoint):
 
     def _replicate_for_data_parallel(self) -> Self:
         replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
+        _set_cell(replica, self._cell)
         replica.__dict__["_traced"] = self._plan  # it may be the first that is traced
         return replica
 

@@ -160,10 +160,21 @@ def test_gradients_are_heard_beside_compiled_code(stack, x):
     assert torch.equal(seen[0], seen[1])
 
 
-def test_a_replica_may_be_the_first_that_is_traced(stack, counter, x):
+@pytest.mark.parametrize("around", [nn.Sequential, lambda point: point], ids=["in a module", "alone"])
+def test_a_replica_may_be_the_first_that_is_traced(stack, counter, x, around):
     """As data parallel execution makes them anew for each forward."""
     point = stack.layers[0].hook_out
     with stack.hooks(at(0)):
-        replica = point._replicate_for_data_parallel()
+        replica = around(point._replicate_for_data_parallel())
         assert torch.equal(torch.compile(replica, fullgraph=True, backend=counter)(x), x * 2)
     assert torch.equal(point(x), x)
+
+
+def test_a_point_that_is_compiled_alone_has_late_hooks_too(stack, counter, x):
+    point = stack.layers[0].hook_out
+    compiled = torch.compile(point, fullgraph=True, backend=counter)
+    assert torch.equal(compiled(x), x)
+    for _ in range(2):
+        with stack.hooks(at(0)):
+            assert torch.equal(compiled(x), x * 2)
+        assert torch.equal(compiled(x), x)
