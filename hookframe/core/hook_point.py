@@ -6,10 +6,8 @@ point runs, and everything :func:`attach` adds has passed one admission.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
-from weakref import WeakSet
 
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
@@ -21,6 +19,8 @@ from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
+from hookframe.core.placing import begin_tracing, expect_tracing
+from hookframe.core.placing import lock as _lock
 from hookframe.core.placing import put as _put
 from hookframe.core.placing import take as _take
 from hookframe.core.planning import plan_attachment
@@ -29,7 +29,7 @@ from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
 from hookframe.core.steps import Cell, plan_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
-from hookframe.core.tracing import run_while_traced, traced_as, tracing
+from hookframe.core.tracing import traced_as
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HookPoint", "attach", "take_off"]
 
-_lock = threading.RLock()  # held while the tuples of points change; running models read them without it
-_untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
 _TRANSIENT = ("_shared_cell", "_traced", "_bwd", "_roots")
 
 
@@ -77,9 +75,7 @@ class HookPoint(RemovablePoint):
         cell = Cell()
         _set_cell(self, cell)
         self.__dict__.update(_roots=(), _shared_cell=cell)
-        with _lock:
-            if not tracing.begun:
-                _untraced.add(self)
+        expect_tracing(self)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
@@ -241,23 +237,9 @@ class HookPoint(RemovablePoint):
 _set_cell = cast("Callable[[HookPoint, Cell], None]", HookPoint.__dict__["_cell"].__set__)
 
 
-@run_while_traced
-def _begin_tracing() -> None:
-    """Write what each point runs where the compiler looks; from then on, whoever attaches does.
-
-    At all points: code that was compiled for one module serves others of its kind, which are never traced themselves.
-    """
-    with _lock:
-        if not tracing.begun:
-            tracing.begun = True
-            for point in _untraced:
-                point.__dict__["_traced"] = point._plan
-            _untraced.clear()
-
-
 def _traced_call(self: HookPoint, x: Any) -> Any:
     """What torch's compiler traces when a point is called: the same, by the dict, whose entries cost it least to guard."""
-    _begin_tracing()
+    begin_tracing()
     plan = self._traced
     return x if plan is None else plan.fire(self, x)
 

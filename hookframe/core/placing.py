@@ -1,17 +1,24 @@
-"""Putting the hooks of a batch where they go, and taking them away: for the hook point's own file, which asks first."""
+"""Where what points run is written, for many at once: for the hook point's own file, which asks first."""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from hookframe.core.steps import attachments_in
-from hookframe.core.tracing import tracing
+from hookframe.core.tracing import run_while_traced, tracing
 
 if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
+    from hookframe.core.hook_point import HookPoint
     from hookframe.core.places import Group, Places
 
-__all__ = ["put", "take"]
+__all__ = ["begin_tracing", "expect_tracing", "lock", "put", "take"]
+
+lock = threading.RLock()
+"""Held while what points run changes; running models read it without."""
+_untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
 
 
 def put(places: Places) -> list[Attachment]:
@@ -78,3 +85,24 @@ def take(places: Places) -> list[Attachment]:
 def _mirror(group: Group) -> None:
     for cell, point in zip(group.cells, group.points, strict=True):
         point.__dict__["_traced"] = cell.plan
+
+
+def expect_tracing(point: HookPoint) -> None:
+    """Say that ``point`` is a new one."""
+    with lock:
+        if not tracing.begun:
+            _untraced.add(point)
+
+
+@run_while_traced
+def begin_tracing() -> None:
+    """Write what each point runs where the compiler looks; from then on, whoever attaches does.
+
+    At all points: code that was compiled for one module serves others of its kind, which are never traced themselves.
+    """
+    with lock:
+        if not tracing.begun:
+            tracing.begun = True
+            for point in _untraced:
+                point.__dict__["_traced"] = point._plan
+            _untraced.clear()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import nn
 
 from hookframe.admission.request import FunctionInfo
-from hookframe.core import hook_point
 from hookframe.core.admitting import next_operation
 from hookframe.core.carried import CarriedHook, carry, revive
 from hookframe.core.evidence import is_compiled_elsewhere, warn_of_lost_hooks
@@ -19,6 +18,7 @@ from hookframe.core.handles import Attachment
 from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.hook_point import attach
 from hookframe.core.names import select, unknown_point
+from hookframe.core.placing import lock as points_lock
 from hookframe.core.removing import detach_all
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import InstrumentReleased
@@ -255,7 +255,7 @@ class InstrumentedModel(HookedRootModule):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> InstrumentedModel:
         make, facts = self.__reduce__()
-        with hook_point._lock:  # other threads change torch's tables on the modules while they attach and remove
+        with points_lock:  # other threads change torch's tables on the modules while they attach and remove
             own = copy.deepcopy(facts, memo)
         return make(*own)  # type: ignore[no-any-return]
 
