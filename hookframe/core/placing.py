@@ -42,12 +42,13 @@ def put(places: Places) -> list[Attachment]:
             others += attachments_in(plan, bwd)
     for cell, plan, point, bwd in zip(listening.cells, listening.plans, listening.points, listening.bwd, strict=True):
         if cell.plan is None:
-            point._take_up(plan, bwd)
+            point.becomes("active")  # first: if it raises, nothing was attached
+            cell.plan = plan
+            point.__dict__["_bwd"] = bwd
         else:
             others += attachments_in(plan, bwd)
     if tracing.begun:
-        _mirror(forward)
-        _mirror(both)
+        _mirror(forward, both, listening)
     return others
 
 
@@ -70,21 +71,24 @@ def take(places: Places) -> list[Attachment]:
         else:
             others += attachments_in(plan, bwd)
     for cell, plan, point, bwd in zip(listening.cells, listening.plans, listening.points, listening.bwd, strict=True):
-        if cell.plan is plan and point._bwd is bwd:
-            point._take_up(None, ())
+        own = point.__dict__
+        if cell.plan is plan and own["_bwd"] is bwd:
+            cell.plan = None
+            own["_bwd"] = ()
             for attachment in bwd:
                 attachment.run = 0
+            point.becomes("idle")
         else:
             others += attachments_in(plan, bwd)
     if tracing.begun:
-        _mirror(forward)
-        _mirror(both)
+        _mirror(forward, both, listening)
     return others
 
 
-def _mirror(group: Group) -> None:
-    for cell, point in zip(group.cells, group.points, strict=True):
-        point.__dict__["_traced"] = cell.plan
+def _mirror(*groups: Group) -> None:
+    for group in groups:
+        for cell, point in zip(group.cells, group.points, strict=True):
+            point.__dict__["_traced"] = cell.plan
 
 
 def expect_tracing(point: HookPoint) -> None:

@@ -72,7 +72,7 @@ def plan_attachments(
         shown = point.name_in(name)
         key = shown if shown is not None and not suffix else f"{shown}{suffix}"
         attachment: Attachment = kind(point, terms, name, exact, key)
-        if shown is not None and shown != point.name:
+        if not caches and shown is not None and shown != point.name:
             attachment.view = PointView(point, shown)
             attachment.plain = False
         planned.append(attachment)

