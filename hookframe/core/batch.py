@@ -78,7 +78,7 @@ class Batch:
     def labels(self) -> tuple[str, ...]:
         """What messages call the points, one for each attachment."""
         if self._labels is None:
-            self._labels = tuple([attachment.label for attachment in self.attachments])
+            self._labels = tuple([a.name or a.label for a in self.attachments])
         return self._labels
 
     @property
@@ -86,14 +86,14 @@ class Batch:
         """Those of the hooks on activations."""
         if self._started is None:
             both = zip(self.labels, self.attachments, strict=True)
-            self._started = tuple([label for label, attachment in both if attachment.direction == "fwd"])
+            self._started = tuple([label for label, attachment in both if attachment.terms.direction == "fwd"])
         return self._started
 
     def counts(self) -> Mapping[tuple[str, Direction], int]:
         """How often the hooks at each point and direction fired, all at one point together."""
         if self._counted is None:
             both = zip(self.labels, self.attachments, strict=True)
-            self._counted = [(label, attachment.direction) for label, attachment in both]
+            self._counted = [(label, attachment.terms.direction) for label, attachment in both]
         fired = map(_fired, self.attachments)
         total = dict(zip(self._counted, fired, strict=True))
         return total if len(total) == len(self._counted) else counts(self.attachments)

@@ -107,10 +107,23 @@ def device_in_force(root: nn.Module, device: DeviceType) -> torch.device | None:
     """The device that cached tensors will live on: ``device``, else that of the model's first parameter or buffer."""
     if device is not None:
         return torch.device(device)
-    for table in ("_parameters", "_buffers"):  # torch's own iterators take several times as long to the first one
-        for module in root.modules():
-            for tensor in getattr(module, table).values():
-                if tensor is not None:
-                    found: torch.device = tensor.device
-                    return found
+    for table in ("_parameters", "_buffers"):
+        found = _device_below(getattr(root, "forward_module", root), table, set())
+        if found is not None:
+            return found
+    return None
+
+
+def _device_below(module: nn.Module, table: str, seen: set[int]) -> torch.device | None:
+    """The device of the first tensor in such a table; torch's own iterators take several times as long to the first one."""
+    seen.add(id(module))
+    for tensor in getattr(module, table).values():
+        if tensor is not None:
+            found: torch.device = tensor.device
+            return found
+    for child in module._modules.values():
+        if child is not None and id(child) not in seen:
+            below = _device_below(child, table, seen)
+            if below is not None:
+                return below
     return None

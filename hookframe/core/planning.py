@@ -69,7 +69,7 @@ def plan_attachments(
     suffix = hook.suffix if isinstance(hook, CachingFunction) else ""
     planned: list[Attachment] = []
     for name, point, exact in selection:
-        shown = point.name_in(name)
+        shown = name if point.name == point.given_name else point.name_in(name)
         key = shown if shown is not None and not suffix else f"{shown}{suffix}"
         attachment: Attachment = kind(point, terms, name, exact, key)
         if not caches and shown is not None and shown != point.name:

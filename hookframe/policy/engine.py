@@ -115,8 +115,8 @@ class PolicyEngine:
 
     def check_batch(self, requests: Sequence[HookRequest], model: Any) -> list[Objection]:
         """Objections to a batch of hooks; those to a batch that was decided before, as long as nothing else has changed."""
-        day = self._clock()
-        if not is_considering():
+        day = self._clock() if self.policy.exemptions else None
+        if day is not None and not is_considering():
             self._exempted.end(model, day)
         about = self._facts(model)
         if self._recorded and isinstance(requests, LazyRequests):
@@ -125,7 +125,7 @@ class PolicyEngine:
             return self._refused(requests[0])
         paths = [path for path in self.policy.paths_at("add") if not path.startswith("request.")]
         values = tuple((type(value), value) for value in map(about.get, paths))  # 1 equals True, and decides otherwise
-        depends: Depends = (day if self.policy.exemptions else None, values)
+        depends: Depends = (day, values)
         memo = requests.memo if isinstance(requests, LazyRequests) else {}
         kept = memo.get(self)
         if kept is None or kept[0] != depends:
@@ -133,10 +133,10 @@ class PolicyEngine:
         return list(kept[1])
 
     def _objections(
-        self, requests: Sequence[HookRequest], about: ModelFacts, day: date, depends: Depends, model: Any
+        self, requests: Sequence[HookRequest], about: ModelFacts, day: date | None, depends: Depends, model: Any
     ) -> list[Objection]:
         def decided(request: HookRequest) -> tuple[Match, ...]:
-            return decide(self.policy, "add", RequestFacts(request, about), day).matches
+            return decide(self.policy, "add", RequestFacts(request, about), day or self._clock()).matches
 
         known, found = self._rulings.world(depends), []
         for request, matches in self._rulings.matches(known, requests, decided):
