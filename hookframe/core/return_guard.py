@@ -58,10 +58,11 @@ def guarded(function: None = None, **rules: Any) -> Callable[[F], F]: ...
 def guarded(function: F | None = None, **rules: Any) -> F | Callable[[F], F]:
     """Say what hookframe checks of what ``function`` does to a tensor; the rules are those of :class:`ReturnRules`.
 
-    Without it, what a forward hook returns in place of a tensor has to be a tensor of its shape and dtype, on its device. That
-    also holds of what a backward hook returns, whatever its rules: autograd takes no other gradient. Use as a decorator, ``@guarded(finite=True, norm_ratio=10)``, or at the call: ``guarded(function, shape=False)``. ``finite``
-    and ``norm_ratio`` hold for changes in place too, and wait for the device. The mark stays on the function; a bound
-    method's is that of all objects of its class.
+    Without it, what a forward hook returns in place of a tensor has to be a tensor of its shape and dtype, on its device.
+    That also holds of what a backward hook returns, whatever its rules: autograd takes no other gradient. Use as a
+    decorator, ``@guarded(finite=True, norm_ratio=10)``, or at the call: ``guarded(function, shape=False)``. ``finite`` and
+    ``norm_ratio`` hold for changes in place too, and wait for the device. The mark stays on the function; a bound method's
+    is that of all objects of its class.
 
     :raises ValueError: if ``norm_ratio`` is below 1.
     :raises TypeError: for any other rule, or if the object takes no attributes (wrap it in a function first).
