@@ -20,7 +20,9 @@ from benchmarks import gpu, instrumented, isolation, memory, micro, outfit, tiny
 from benchmarks.report import here, read, write, write_json
 from benchmarks.row import Row, show
 
-GROUPS = ("micro", "tiny", "gpt2", "admission", "platform", "instrument", "isolation", "memory", "compile", "gpu")
+GROUPS = (
+    "micro", "tiny", "gpt2", "admission", "platform", "instrument", "real", "isolation", "memory", "compile", "gpu",
+)  # fmt: skip
 
 
 def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
@@ -35,6 +37,7 @@ def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
         "admission": lambda: outfit.rows(max(rounds // 4, 3)),
         "platform": lambda: outfit.whole_outfit(rounds, **small),
         "instrument": lambda: instrumented.rows(rounds),
+        "real": lambda: () if smoke else instrumented.real_rows(max(rounds // 5, 5)),
         "isolation": lambda: isolation.rows(rounds),
         "memory": lambda: () if smoke else memory.rows(),
         "compile": lambda: gpu.compiled_rows(rounds, device="cpu", **compiled),
