@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from hookframe.core.handles import Attachment
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Group", "Places"]
 
+_cell, _listens = attrgetter("_cell"), attrgetter("listens")
+
 
 class Group:
     """Points that are alike in what has to be done there, in columns: a loop then touches no more than it needs.
@@ -20,7 +23,7 @@ class Group:
     :ivar cells: their cells.
     :ivar plans: what they would run.
     :ivar points: the points themselves.
-    :ivar bwd: their backward hooks, in a group that has some.
+    :ivar bwd: their backward hooks.
     """
 
     __slots__ = ("bwd", "cells", "plans", "points")
@@ -31,12 +34,19 @@ class Group:
         self.points: list[HookPoint] = []
         self.bwd: list[tuple[Attachment, ...]] = []
 
-    def add(self, point: HookPoint, plan: Any, bwd: tuple[Attachment, ...] = ()) -> None:
+    def add(self, point: HookPoint, plan: Any, bwd: tuple[Attachment, ...]) -> None:
         """Have one more."""
         self.cells.append(point.cell)
         self.plans.append(plan)
         self.points.append(point)
         self.bwd.append(bwd)
+
+    def fill(self, points: list[HookPoint], attachments: Sequence[Attachment]) -> None:
+        """Have these, each of which runs one forward hook alone."""
+        self.cells.extend(map(_cell, points))
+        self.plans.extend(attachments)
+        self.points.extend(points)
+        self.bwd.extend([()] * len(points))
 
 
 class Places:
@@ -51,18 +61,11 @@ class Places:
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.forward, self.both, self.listening = Group(), Group(), Group()
-        points = {id(attachment.point) for attachment in attachments}
-        if len(points) == len(attachments):
-            forward = self.forward
-            cells, plans, at = forward.cells, forward.plans, forward.points
-            for attachment in attachments:
-                point, terms = attachment.point, attachment.terms
-                if terms.direction == "fwd" and terms.scope is None and not point.listens:
-                    cells.append(point.cell)  # as Group.add does it: nearly all go this way, one at a time
-                    plans.append(attachment)
-                    at.append(point)
-                else:
-                    self._place(point, (attachment,))
+        points = [attachment.point for attachment in attachments]
+        terms = {id(attachment.terms): attachment.terms for attachment in attachments}.values()
+        forward_alone = all(common.direction == "fwd" and common.scope is None for common in terms)
+        if forward_alone and len({*map(id, points)}) == len(points) and not any(map(_listens, points)):
+            self.forward.fill(points, attachments)  # nearly always
             return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:
