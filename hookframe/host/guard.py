@@ -67,7 +67,8 @@ class GuardedImpl:
         :raises Exception: what it raises, ``SystemExit`` as well; counted.
         """
         try:
-            answer = self.function(**{name: facts[name] for name in self.argnames})
+            wanted = facts if len(self.argnames) == len(facts) else {name: facts[name] for name in self.argnames}
+            answer = self.function(**wanted)
         except JournalError:
             raise  # not the plugin's failure: the disk is full, and will not be for ever
         except (Exception, SystemExit):
@@ -89,7 +90,7 @@ class GuardedImpl:
         If it is lenient, the objection warns, and a tripped one is not asked.
         """
         errors = [] if errors is None else errors
-        if self.left_out:
+        if self._in_a_row and self.left_out:
             return []
         try:
             answer = self.call(facts)
@@ -136,7 +137,7 @@ class GuardedImpl:
 
     def observe(self, facts: dict[str, Any]) -> bool:
         """Tell an observer; return False if this failure was the one that trips it. Never raises."""
-        if self.left_out:
+        if self._in_a_row and self.left_out:
             return True
         try:
             self.call(facts)
@@ -146,7 +147,7 @@ class GuardedImpl:
 
     def record(self, facts: dict[str, Any]) -> JournalError | None:
         """Tell an observer of decisions; return what it raised if it had to record the decision and could not."""
-        if self.left_out:
+        if self._in_a_row and self.left_out:
             return None
         try:
             self.call(facts)
