@@ -23,7 +23,7 @@ class PointByHand(nn.Module):
 
     name: str
     cache: dict[str, torch.Tensor] | None
-    versions: dict[str, int]
+    versions: dict[str, int]  # but 0, which nearly all have
     function: Callable[..., Any] | None
 
     def __init__(self) -> None:
@@ -34,9 +34,10 @@ class PointByHand(nn.Module):
         cache = self.cache
         if cache is None:
             return x if self.function is None else self.replaced(x)
-        name = self.name
-        cache[name] = value = x.detach()
-        self.versions[name] = value._version
+        cache[self.name] = value = x.detach() if x.requires_grad else x
+        version = value._version
+        if version:
+            self.versions[self.name] = version
         return x
 
     def replaced(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,8 +76,9 @@ class StackByHand(PlainStack):
             output = self(x)
         finally:
             for own in chosen:
-                own["cache"] = None
-        if [value._version for value in cache.values()] != [*versions.values()]:
+                own["cache"] = own["versions"] = None
+        changed = [name for name, value in cache.items() if value._version]
+        if any(cache[name]._version != versions.get(name, 0) for name in changed):
             raise RuntimeError("a value was changed in place after it was stored")
         return output, cache
 

@@ -56,9 +56,10 @@ class CacheSink:
     :ivar lone: True if it stores activations as they are, of one operation whose cache nobody has seen yet.
     :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors; without those that
         caching hooks know themselves, and those of version 0 if it is a lone one.
+    :ivar unversioned: keys of values that came from compiled code, which knows of no versions.
     """
 
-    __slots__ = ("as_is", "cache", "clone", "copier", "lone", "options", "references")
+    __slots__ = ("as_is", "cache", "clone", "copier", "lone", "options", "references", "unversioned")
 
     def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions, copier: HostCopier | None = None) -> None:
         self.cache = cache
@@ -68,6 +69,7 @@ class CacheSink:
         self.clone = options.clone
         self.lone = False
         self.references: dict[str, tuple[torch.Tensor, int]] = {}
+        self.unversioned: dict[str, None] = {}
 
     def store(self, key: str, point: HookPoint, value: Any) -> None:
         """Store ``value``, an activation or gradient at ``point``, under ``key``.
@@ -91,6 +93,7 @@ class CacheSink:
         if self.clone == "always":
             return value.clone()
         if is_dynamo_compiling():  # neither versions nor copies on write exist in a compiled graph
+            self.unversioned[key] = None
             return value if self.clone == "never" else value.clone()
         if self.clone == "never":
             try:
@@ -140,7 +143,7 @@ class CacheSink:
         return [key for key, value in self.cache.items() if self._has_changed(key, value)]
 
     def _has_changed(self, key: str, value: torch.Tensor) -> bool:
-        if value.is_inference():
+        if key in self.unversioned or value.is_inference():
             return False
         tensor, version = self.references.get(key, (value, 0))
         return value._version != (version if tensor is value else 0)

@@ -29,7 +29,7 @@ from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
 from hookframe.core.steps import Cell, plan_for
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
-from hookframe.core.tracing import traced_as
+from hookframe.core.tracing import traced_as, tracing
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ class HookPoint(RemovablePoint):
 
     def _store(self, plan: Any) -> None:
         self._cell.plan = plan
-        self.__dict__["_traced"] = plan
+        if tracing.begun:
+            self.__dict__["_traced"] = plan
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd
@@ -209,16 +210,26 @@ class HookPoint(RemovablePoint):
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_cell":  # somebody has copied the point's dict, and knows of nothing else, as DataParallel does
-            _set_cell(self, self.__dict__["_shared_cell"])
+        if name == "_cell":  # somebody has copied the point's dict, and knows of nothing else
+            self._be_copied()
             return self._cell
+        if name == "_traced":  # code that was compiled in another process is loaded
+            begin_tracing()
+            self.__dict__["_traced"] = self._plan
+            return self._plan
         return super().__getattr__(name)
 
     def _replicate_for_data_parallel(self) -> Self:
         replica: Self = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch
-        _set_cell(replica, self._cell)
-        replica.__dict__["_traced"] = self._plan  # it may be the first that is traced
+        replica._be_copied()
         return replica
+
+    def _be_copied(self) -> None:
+        """Run what the point runs whose dict this one shares, or has a copy of; and it alone from here on."""
+        cell, copied = Cell(), self.__dict__["_shared_cell"]
+        cell.plan = copied.plan
+        _set_cell(self, cell)
+        self.__dict__.update(_shared_cell=cell, _traced=cell.plan)  # it may be the first that is traced
 
     @property
     def cell(self) -> Cell:

@@ -23,7 +23,7 @@ class Group:
     :ivar cells: their cells.
     :ivar plans: what they would run.
     :ivar points: the points themselves.
-    :ivar bwd: their backward hooks.
+    :ivar bwd: their backward hooks; none in a group of points that get forward hooks alone.
     """
 
     __slots__ = ("bwd", "cells", "plans", "points")

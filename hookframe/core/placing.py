@@ -12,9 +12,9 @@ from hookframe.core.tracing import run_while_traced, tracing
 if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
     from hookframe.core.hook_point import HookPoint
-    from hookframe.core.places import Group, Places
+    from hookframe.core.places import Places
 
-__all__ = ["begin_tracing", "expect_tracing", "lock", "put", "take"]
+__all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "put", "take"]
 
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
@@ -29,26 +29,29 @@ def put(places: Places) -> list[Attachment]:
     """
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
-    for cell, plan in zip(forward.cells, forward.plans, strict=True):
-        if cell.plan is None:
-            cell.plan = plan
-        else:
-            others += attachments_in(plan)
-    for cell, plan, point, bwd in zip(both.cells, both.plans, both.points, both.bwd, strict=True):
-        if cell.plan is None:
-            cell.plan = plan
-            point.__dict__["_bwd"] = bwd
-        else:
-            others += attachments_in(plan, bwd)
-    for cell, plan, point, bwd in zip(listening.cells, listening.plans, listening.points, listening.bwd, strict=True):
-        if cell.plan is None:
-            point.becomes("active")  # first: if it raises, nothing was attached
-            cell.plan = plan
-            point.__dict__["_bwd"] = bwd
-        else:
-            others += attachments_in(plan, bwd)
-    if tracing.begun:
-        _mirror(forward, both, listening)
+    try:
+        for cell, plan in zip(forward.cells, forward.plans, strict=True):
+            if cell.plan is None:
+                cell.plan = plan
+            else:
+                others += attachments_in(plan)
+        for cell, plan, point, bwd in zip(both.cells, both.plans, both.points, both.bwd, strict=True):
+            if cell.plan is None:
+                cell.plan = plan
+                point.__dict__["_bwd"] = bwd
+            else:
+                others += attachments_in(plan, bwd)
+        for cell, plan, point, bwd in zip(
+            listening.cells, listening.plans, listening.points, listening.bwd, strict=True
+        ):
+            if cell.plan is None:
+                point.becomes("active")  # first: if it raises, nothing was attached
+                cell.plan = plan
+                point.__dict__["_bwd"] = bwd
+            else:
+                others += attachments_in(plan, bwd)
+    finally:
+        mirror(places)
     return others
 
 
@@ -56,37 +59,41 @@ def take(places: Places) -> list[Attachment]:
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
-    for cell, plan in zip(forward.cells, forward.plans, strict=True):
-        if cell.plan is plan:
-            cell.plan = None
-        else:
-            others += attachments_in(plan)
-    for cell, plan, point, bwd in zip(both.cells, both.plans, both.points, both.bwd, strict=True):
-        own = point.__dict__
-        if cell.plan is plan and own["_bwd"] is bwd:  # one step may stand for backward hooks, whosever they are
-            cell.plan = None
-            own["_bwd"] = ()
-            for attachment in bwd:
-                attachment.run = 0
-        else:
-            others += attachments_in(plan, bwd)
-    for cell, plan, point, bwd in zip(listening.cells, listening.plans, listening.points, listening.bwd, strict=True):
-        own = point.__dict__
-        if cell.plan is plan and own["_bwd"] is bwd:
-            cell.plan = None
-            own["_bwd"] = ()
-            for attachment in bwd:
-                attachment.run = 0
-            point.becomes("idle")
-        else:
-            others += attachments_in(plan, bwd)
-    if tracing.begun:
-        _mirror(forward, both, listening)
+    try:
+        for cell, plan in zip(forward.cells, forward.plans, strict=True):
+            if cell.plan is plan:
+                cell.plan = None
+            else:
+                others += attachments_in(plan)
+        for cell, plan, point, bwd in zip(both.cells, both.plans, both.points, both.bwd, strict=True):
+            own = point.__dict__
+            if cell.plan is plan and own["_bwd"] is bwd:  # one step may stand for backward hooks, whosever they are
+                cell.plan = None
+                own["_bwd"] = ()
+                for attachment in bwd:
+                    attachment.run = 0
+            else:
+                others += attachments_in(plan, bwd)
+        for cell, plan, point, bwd in zip(
+            listening.cells, listening.plans, listening.points, listening.bwd, strict=True
+        ):
+            own = point.__dict__
+            if cell.plan is plan and own["_bwd"] is bwd:
+                cell.plan = None
+                own["_bwd"] = ()
+                for attachment in bwd:
+                    attachment.run = 0
+                point.becomes("idle")
+            else:
+                others += attachments_in(plan, bwd)
+    finally:
+        mirror(places)
     return others
 
 
-def _mirror(*groups: Group) -> None:
-    for group in groups:
+def mirror(places: Places) -> None:
+    """Write what each of these points runs where the compiler looks, if it does."""
+    for group in () if not tracing.begun else (places.forward, places.both, places.listening):
         for cell, point in zip(group.cells, group.points, strict=True):
             point.__dict__["_traced"] = cell.plan
 

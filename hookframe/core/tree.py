@@ -9,10 +9,10 @@ from typing import Self
 from torch import nn
 
 from hookframe.core.hook_point import HookPoint
+from hookframe.core.versions import CONTAINERS
 
 __all__ = ["ModuleTree"]
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # often filled after their model's setup()
 _GIVEN = "_hookframe_name"  # the name that hookframe gave a module, to tell it from a name of the module's own
 
 
@@ -72,7 +72,7 @@ class ModuleTree:
 def _is_parent(module: nn.Module) -> bool:
     """True if it has children, or is of somebody's own class or made to have some; torch's others, the most, get none."""
     own = not isinstance(module, HookPoint) and not type(module).__module__.startswith("torch.")
-    return bool(module._modules) or own or isinstance(module, _CONTAINERS)
+    return bool(module._modules) or own or isinstance(module, CONTAINERS)
 
 
 def _give_name(module: nn.Module, name: str) -> None:

@@ -268,6 +268,17 @@ def test_hooks_run_on_a_replica(two):
     replica(X, loss=True).backward()
 
 
+def test_a_replica_changes_nothing_at_the_point_that_it_was_made_of():
+    point, seen = HookPoint(), []
+    handle = point.register_forward_hook(lambda module, args, output: None)
+    replica = point._replicate_for_data_parallel()
+    point.add_hook(lambda gradient, hook: seen.append(gradient), dir="bwd")
+    handle.remove()
+    replica(torch.ones(2))
+    point(torch.ones(2, requires_grad=True)).sum().backward()
+    assert len(seen) == 1
+
+
 def test_caching_hooks_refuse_to_run_on_a_replica(two):
     cache = two.add_caching_hooks()
     replica = replica_of(two)

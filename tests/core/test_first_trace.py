@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -178,3 +180,62 @@ def test_a_point_that_is_compiled_alone_has_late_hooks_too(stack, counter, x):
         with stack.hooks(at(0)):
             assert torch.equal(compiled(x), x * 2)
         assert torch.equal(compiled(x), x)
+
+
+def test_an_interrupt_while_hooks_are_taken_off_leaves_none_in_compiled_code(counter, x):
+    class Listening(HookPoint):
+        interrupted = False
+
+        def becomes(self, state):
+            if state == "idle" and self.interrupted:
+                raise KeyboardInterrupt
+
+    class Two(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.hook_a, self.hook_b = HookPoint(), Listening()
+            self.setup()
+
+        def forward(self, x):
+            return self.hook_b(self.hook_a(x))
+
+    model = Two()
+    compiled = torch.compile(model, backend=counter)
+    assert torch.equal(compiled(x), x)
+    with pytest.raises(KeyboardInterrupt), model.hooks([("hook_a", double), ("hook_b", double)]):
+        assert torch.equal(compiled(x), x * 4)
+        model.hook_b.interrupted = True
+    assert torch.equal(model(x), x)
+    assert torch.equal(compiled(x), x)
+
+
+def test_what_the_compiler_looks_at_is_not_there_before_it_came(stack, x):
+    """So that nothing is kept alive by it; and code that another process compiled, once loaded, finds what is true."""
+    point = stack.layers[0].hook_out
+    with stack.hooks(at(0)):
+        stack.add_hook("layers.0.hook_out", double).remove()
+        assert "_traced" not in point.__dict__
+        assert point._traced is not None  # as guards ask
+        assert tracing.begun
+    assert point.__dict__["_traced"] is None
+
+
+@pytest.mark.parametrize("made", ["before", "after"])
+def test_a_model_made_before_or_after_the_first_trace_keeps_nothing_alive(stack, counter, x, made):
+    if made == "after":
+        torch.compile(stack, backend=counter)(x)
+        stack = Stack()
+
+    class Function:
+        def __call__(self, tensor, hook):
+            return None
+
+    function = Function()
+    gone = weakref.ref(function)
+    with stack.hooks([("layers.0.hook_out", function)]):
+        stack.add_hook("layers.0.hook_out", double).remove()
+        assert stack.list_hooks()
+        stack(x)
+    del function
+    gc.collect()
+    assert gone() is None

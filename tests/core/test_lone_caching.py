@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch._dynamo
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
@@ -153,3 +154,56 @@ def test_the_cache_of_one_run_is_not_written_to_by_the_next():
     model = Steps()
     caches = [model.run_with_cache(torch.full((3,), float(number)))[1] for number in range(3)]
     assert [cache["hook_b"].tolist() for cache in caches] == [[number] * 3 for number in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # torch's own, while dynamo loads
+def test_values_of_compiled_code_are_not_judged():
+    """It knows of no versions: an input that had been written to before is not one that went stale."""
+
+    class Weighted(Steps):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return self.hook_a(x) * self.hook_b(self.weight)
+
+    torch._dynamo.reset()
+    model, x = Weighted(), torch.zeros(3)
+    x.copy_(torch.ones(3))
+    with torch.no_grad():
+        model.weight.mul_(2)
+        model.compile(backend="eager")
+        for _ in range(2):
+            assert stale(model, x) == ()
+    torch._dynamo.reset()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+def test_values_beside_compiled_code_are_judged():
+    class Inner(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hook_c = HookPoint()
+
+        def forward(self, x):
+            return self.hook_c(x * 2)
+
+    class Partly(Steps):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+            self.setup()
+
+        def forward(self, x):
+            own = self.hook_a(x * 2)
+            return self.inner(own) + own.add_(1)
+
+    torch._dynamo.reset()
+    model = Partly()
+    model.inner.compile(backend="eager")
+    with torch.no_grad(), pytest.warns(hookframe.StaleActivationWarning, match="hook_a"):
+        _, cache = model.run_with_cache(torch.ones(3), names_filter=["hook_a", "inner.hook_c"])
+    assert cache.stale == ("hook_a",)
+    assert cache["inner.hook_c"].tolist() == [4, 4, 4]
+    torch._dynamo.reset()

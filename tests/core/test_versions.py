@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 from torch import nn
 
 from hookframe.core import versions
@@ -36,6 +37,7 @@ CHANGES = {
     "a child replaced": lambda tree: tree[1].__setitem__(0, nn.Tanh()),
     "a child deleted": lambda tree: tree[1].__delitem__(0),
     "a child of the root": lambda tree: tree.append(nn.ReLU()),
+    "an empty container made again": lambda tree: tree[2].__init__(nn.ReLU()),
     "another table": lambda tree: tree[1].__dict__.__setitem__("_modules", dict(tree[1]._modules)),
 }
 
@@ -69,3 +71,10 @@ def test_a_change_after_a_look_is_noticed(tree):
     known.are_untouched()
     tree[1].append(nn.ReLU())
     assert not known.are_untouched()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_module_whose_table_is_no_dict_is_always_compared(tree):
+    """As those of scripted modules are."""
+    tree.append(torch.jit.script(nn.Sequential(nn.ReLU())))
+    assert not of(tree).are_untouched()
