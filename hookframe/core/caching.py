@@ -150,9 +150,12 @@ class CachingVerbs(NamedModel):
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
             sink.copier = HostCopier()  # nobody sees the cache before this returns
         sink.lone = not incl_bwd and sink.as_is and sink.clone == "never"
-        functions = _functions(sink, incl_bwd, private=True)
-        late = LateGuards() if incl_bwd else None
-        functions[-1][1].late = late
+        known = [Asked("fwd", selection, CachingFunction(sink, private=True, alone=not incl_bwd))]
+        late: LateGuards | None = None
+        if incl_bwd:
+            backward = CachingFunction(sink, "_grad", private=True)
+            backward.late = late = LateGuards()
+            known.append(Asked("bwd", selection, backward))
         context = HookContext(
             self,
             (),
@@ -161,7 +164,7 @@ class CachingVerbs(NamedModel):
             clear_contexts=clear_contexts,
             route="run_with_cache",
             scope=scope,
-            known=[Asked(direction, selection, function) for direction, function in functions],
+            known=known,
             sinks=(sink,),
         )
         try:
@@ -202,12 +205,10 @@ def _loss(output: Any) -> Any:
     return loss
 
 
-def _functions(sink: CacheSink, gradients: bool, *, private: bool = False) -> list[tuple[Direction, CachingFunction]]:
-    found: list[tuple[Direction, CachingFunction]] = [
-        ("fwd", CachingFunction(sink, private=private, alone=private and not gradients))
-    ]
+def _functions(sink: CacheSink, gradients: bool) -> list[tuple[Direction, CachingFunction]]:
+    found: list[tuple[Direction, CachingFunction]] = [("fwd", CachingFunction(sink))]
     if gradients:
-        found.append(("bwd", CachingFunction(sink, "_grad", private=private)))
+        found.append(("bwd", CachingFunction(sink, "_grad")))
     return found
 
 

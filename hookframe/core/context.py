@@ -24,6 +24,7 @@ from hookframe.core.placing import mirror
 from hookframe.core.planning import nature_of
 from hookframe.core.removing import detach_all, tell_removed
 from hookframe.core.scope import Scope, ScopeName
+from hookframe.core.tracing import tracing
 from hookframe.core.unmanaged import unmanaged_modules
 from hookframe.errors import HookframeError, InvalidHookFunction
 
@@ -126,7 +127,7 @@ class HookContext(Generic[Root]):
     def _abandon(self, attachments: Sequence[Attachment]) -> None:
         """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
         detach_all(attachments)
-        if self._batch is not None and self._batch.places is not None:
+        if tracing.begun and self._batch is not None and self._batch.places is not None:
             mirror(self._batch.places)  # what the compiler sees may be what was there before
         self._batch = self._whole = self._pool = None  # never to be used again
         self._close_level()

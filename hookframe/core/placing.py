@@ -51,11 +51,12 @@ def put(places: Places) -> list[Attachment]:
             else:
                 others += attachments_in(plan, bwd)
     finally:
-        mirror(places)
+        if tracing.begun:
+            mirror(places)
     return others
 
 
-def take(places: Places) -> list[Attachment]:
+def take(places: Places) -> list[Attachment]:  # noqa: PLR0912  # three loops, each as short as it can be
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
@@ -87,13 +88,14 @@ def take(places: Places) -> list[Attachment]:
             else:
                 others += attachments_in(plan, bwd)
     finally:
-        mirror(places)
+        if tracing.begun:
+            mirror(places)
     return others
 
 
 def mirror(places: Places) -> None:
-    """Write what each of these points runs where the compiler looks, if it does."""
-    for group in () if not tracing.begun else (places.forward, places.both, places.listening):
+    """Write what each of these points runs where the compiler looks."""
+    for group in (places.forward, places.both, places.listening):
         for cell, point in zip(group.cells, group.points, strict=True):
             point.__dict__["_traced"] = cell.plan
 
