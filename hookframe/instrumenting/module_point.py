@@ -194,6 +194,9 @@ class ModulePoint(HookPoint):
         """Let the attached functions see, and change, an output; what goes on."""
         self._still_there(module)
         if isinstance(output, torch.Tensor):
+            if self.item is None is self.part:  # nearly always: as in through(), a call of Python less
+                self.clock.count(self)
+                return self(output)
             return self.through(output) if self.item in (None, 0) else output
         key = locate(output) if self.item is None else self.item
         if key is None:
@@ -224,9 +227,10 @@ class ModulePoint(HookPoint):
             self._still_there(module)
 
     def _still_there(self, module: nn.Module) -> None:
-        if self._parent is not None:
-            parent = self._parent[0]()
-            if parent is not None and parent._modules.get(self._parent[1]) is not module:
+        found_in = self._parent
+        if found_in is not None:
+            parent = found_in[0]()
+            if parent is not None and parent._modules.get(found_in[1]) is not module:
                 raise HookPointMoved(
                     f"the module at hook point {self.name!r} was replaced since the hook was attached (by an adapter?), "
                     "and the hook would see what only a part of the new one computes: call hooked.setup() to move it"
