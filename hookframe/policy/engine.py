@@ -135,8 +135,10 @@ class PolicyEngine:
     def _objections(
         self, requests: Sequence[HookRequest], about: ModelFacts, day: date | None, depends: Depends, model: Any
     ) -> list[Objection]:
+        today = day or self._clock()
+
         def decided(request: HookRequest) -> tuple[Match, ...]:
-            return decide(self.policy, "add", RequestFacts(request, about), day or self._clock()).matches
+            return decide(self.policy, "add", RequestFacts(request, about), today).matches
 
         known, found = self._rulings.world(depends), []
         for request, matches in self._rulings.matches(known, requests, decided):

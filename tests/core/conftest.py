@@ -64,6 +64,17 @@ def x() -> torch.Tensor:
     return torch.randn(2, 5, 8)  # [batch, pos, width]
 
 
+@pytest.fixture
+def counter():
+    """A backend that counts what the compiler makes, in a process that has compiled nothing that still counts."""
+    import torch._dynamo
+    from torch._dynamo.testing import CompileCounter
+
+    torch._dynamo.reset()
+    yield CompileCounter()
+    torch._dynamo.reset()
+
+
 def tables(model: nn.Module) -> list[tuple[object, ...]]:
     """Everything that says what is attached to a model: hookframe's lists, and torch's tables on every module."""
     found: list[tuple[object, ...]] = []

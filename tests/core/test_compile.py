@@ -10,15 +10,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  #
 
 
 @pytest.fixture
-def counter():
-    from torch._dynamo.testing import CompileCounter
-
-    torch._dynamo.reset()
-    yield CompileCounter()
-    torch._dynamo.reset()
-
-
-@pytest.fixture
 def compiled(model, counter):
     return torch.compile(model, fullgraph=True, backend=counter)
 

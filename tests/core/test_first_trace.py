@@ -51,15 +51,6 @@ def at(layer):
 
 
 @pytest.fixture
-def counter():
-    from torch._dynamo.testing import CompileCounter
-
-    torch._dynamo.reset()
-    yield CompileCounter()
-    torch._dynamo.reset()
-
-
-@pytest.fixture
 def stack(monkeypatch):
     """A model in a process in which nothing was traced yet."""
     monkeypatch.setattr(tracing, "begun", False)
