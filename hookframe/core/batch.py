@@ -94,7 +94,10 @@ class Batch:
         if self._counted is None:
             both = zip(self.labels, self.attachments, strict=True)
             self._counted = [(label, attachment.terms.direction) for label, attachment in both]
-        fired = map(_fired, self.attachments)
+        if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
+            fired: Iterable[int] = [a.fired or int(a.has_fired) for a in self.attachments]
+        else:
+            fired = map(_fired, self.attachments)
         total = dict(zip(self._counted, fired, strict=True))
         return total if len(total) == len(self._counted) else counts(self.attachments)
 
@@ -117,8 +120,13 @@ class Batch:
         self.places = Places(self.attachments)
         self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
-    def arm(self, asked: Sequence[Asked], scope: Scope | None) -> None:
-        """Put the functions of a new operation in, one for each part that was asked for."""
+    def arm(self, asked: Sequence[Asked], scope: Scope | None, *, counted: bool) -> None:
+        """Put the functions of a new operation in, one for each part that was asked for.
+
+        :param counted: False if nobody has to know how often each of the hooks fires.
+        """
+        if self.places is not None:
+            self.places.chosen = None if counted else self.places.together
         if self.owner is not None:
             self.owner.failed = False
         for part, one in zip(self._parts, asked, strict=True):
@@ -135,6 +143,12 @@ class Batch:
         for part in self._parts:
             if part:
                 part[0].disarm(part)
+        together = None if self.places is None else self.places.chosen
+        if together is None or together.asked:
+            for attachment in self.attachments:
+                attachment.fired = 0
+        if together is not None:
+            together.asked = False
         return True
 
 

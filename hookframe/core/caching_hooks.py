@@ -88,7 +88,6 @@ class _Caching(Attachment):
             for attachment in attachments:
                 attachment.function = RESTING
         for attachment in attachments:
-            attachment.fired = 0
             attachment.last = None
 
     @staticmethod
@@ -108,10 +107,16 @@ class LoneCachingAttachment(_Caching):
     """A caching hook on the activation, of an operation that caches nothing else and whose cache nobody has seen yet.
 
     What tells which values went stale is not kept for each hook then: the cache holds the values themselves, and nearly all
-    of them were new, with version 0.
+    of them were new, with version 0. Where nobody has to know how often each ran, all run as one
+    (:class:`~hookframe.core.together.Together`), which counts nothing.
     """
 
     __slots__ = ()
+
+    @property
+    def has_fired(self) -> bool:
+        """True if it has stored something."""
+        return self.key in self.function.sink.cache
 
     @traced_as(_Caching._traced)
     def fire(self, point: HookPoint, tensor: Any) -> Any:
@@ -136,8 +141,6 @@ class LoneCachingAttachment(_Caching):
     def disarm(attachments: Sequence[Any]) -> None:
         """Let go of the cache."""
         attachments[0].function.store_in(NOWHERE)
-        for attachment in attachments:
-            attachment.fired = 0
 
 
 class GradientCachingAttachment(_Caching, GradientAttachment):

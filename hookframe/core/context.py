@@ -96,7 +96,7 @@ class HookContext(Generic[Root]):
         root = self.root
         controller = root.controller
         self.scope = Scope() if (self.scope_name or controller.default_scope) == "context" else None
-        batch = self._plan()
+        batch = self._plan(controller)
         try:
             self._enter(batch, controller)
         except BaseException:  # an interrupt, perhaps: nobody would leave the context
@@ -153,7 +153,7 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
 
-    def _plan(self) -> Batch:
+    def _plan(self, controller: AdmissionController) -> Batch:
         """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
         self.operation = next_operation()
         own = self.root.__dict__
@@ -172,7 +172,7 @@ class HookContext(Generic[Root]):
         if batch is None:
             batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
             batch.keep(natures or [nature_of(one.function) for one in asked], self.root, tree)
-        batch.arm(asked, self.scope)
+        batch.arm(asked, self.scope, counted=not self.reset or "run_finished" in controller.wanted)
         return batch
 
     def _asked(self) -> Sequence[Asked]:
@@ -238,7 +238,7 @@ class HookContext(Generic[Root]):
         self._close_level()
         if self.clear:
             root.clear_contexts()
-        ran = root.__dict__["_ran"] or any(a.fired for a in attachments) or root.must_have_run(attachments)
+        ran = root.__dict__["_ran"] or any(a.has_fired for a in attachments) or root.must_have_run(attachments)
         root.__dict__["_ran"] = ran or self._ran_before
         return gone, ran
 
@@ -263,7 +263,7 @@ class HookContext(Generic[Root]):
             controller.notify(event)
         if error is None:
             exact = self._batch is not None and self._batch.exact
-            if not exact and attachments and attachments[0].fired and "check_run" not in wanted:
+            if not exact and attachments and attachments[0].has_fired and "check_run" not in wanted:
                 return  # nothing is silent: one of those that a filter chose has fired
             backward_too = self.reset and self.route != "run_with_hooks"
             stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody

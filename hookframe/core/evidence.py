@@ -53,7 +53,7 @@ def silent_hooks(attachments: Sequence[Attachment], *, backward_too: bool) -> li
 
     :param backward_too: False if the backward pass may still come.
     """
-    return [a for a in attachments if not a.fired and a.exact and (backward_too or a.direction == "fwd")]
+    return [a for a in attachments if not a.has_fired and a.exact and (backward_too or a.direction == "fwd")]
 
 
 def all_silent(attachments: Sequence[Attachment], *, backward_too: bool) -> list[Attachment]:
@@ -61,7 +61,7 @@ def all_silent(attachments: Sequence[Attachment], *, backward_too: bool) -> list
 
     :param backward_too: False if the backward pass may still come.
     """
-    if any(attachment.fired for attachment in attachments):
+    if any(attachment.has_fired for attachment in attachments):
         return []
     return [attachment for attachment in attachments if backward_too or attachment.direction == "fwd"]
 
@@ -132,7 +132,7 @@ def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachm
         return known
     order = {name: place for place, name in enumerate(root.hook_dict)}
     own = order.get(silent.label, -1)
-    fired = [order.get(a.label, -1) for a in attachments if a.fired and a.direction == "fwd"]
+    fired = [order.get(a.label, -1) for a in attachments if a.has_fired and a.direction == "fwd"]
     if not fired:
         compiled = "" if _compiler() is None else ", or it ran as code that was compiled before the hook was attached"
         return (

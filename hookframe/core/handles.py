@@ -121,6 +121,11 @@ class Attachment(_Hot):
         self._handle: HookHandle | None = None
 
     @property
+    def has_fired(self) -> bool:
+        """True if it ran at all in this operation."""
+        return self.fired > 0
+
+    @property
     def handle(self) -> HookHandle:
         """What the user holds; made when somebody first asks for it."""
         handle = self._handle
@@ -208,7 +213,6 @@ class Attachment(_Hot):
         terms.user_hook, terms.recomputed = _nothing, False
         for attachment in attachments:
             attachment.function = _nothing
-            attachment.fired = 0
 
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""

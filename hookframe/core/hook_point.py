@@ -28,6 +28,7 @@ from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
 from hookframe.core.steps import Cell, plan_for
+from hookframe.core.together import apart
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
 from hookframe.core.tracing import traced_as, tracing
 from hookframe.errors import InvalidHookFunction
@@ -136,9 +137,11 @@ class HookPoint(RemovablePoint):
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         super().__setattr__(attribute, value)
-        if attribute == "hook_conversion":
-            for attachment in self._attachments() if "_bwd" in self.__dict__ else ():
-                attachment.converts(value)
+        if attribute == "hook_conversion" and "_bwd" in self.__dict__:
+            with _lock:
+                for attachment in self._attachments():
+                    attachment.converts(value)
+                self._store(self._plan)  # by itself from here on, if it shared a step with other points
 
     def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         if not callable(hook):
@@ -227,7 +230,7 @@ class HookPoint(RemovablePoint):
     def _be_copied(self) -> None:
         """Run what the point runs whose dict this one shares, or has a copy of; and it alone from here on."""
         cell, copied = Cell(), self.__dict__["_shared_cell"]
-        cell.plan = copied.plan
+        cell.plan = apart(copied)
         _set_cell(self, cell)
         self.__dict__.update(_shared_cell=cell, _traced=cell.plan)  # it may be the first that is traced
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from hookframe.core.caching_hooks import LoneCachingAttachment
 from hookframe.core.handles import Attachment
 from hookframe.core.steps import Cell, plan_for
+from hookframe.core.together import Together
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -55,17 +57,24 @@ class Places:
     :ivar forward: points that get forward hooks alone.
     :ivar both: points that get backward hooks.
     :ivar listening: points that want to know, whatever they get.
+    :ivar together: one step that all of them can run, if there is one.
+    :ivar chosen: that step, if they run it this time.
     """
 
-    __slots__ = ("both", "forward", "listening")
+    __slots__ = ("both", "chosen", "forward", "listening", "together")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
+        self.together: Together | None = None
+        self.chosen: Together | None = None
         self.forward, self.both, self.listening = Group(), Group(), Group()
         points = [attachment.point for attachment in attachments]
         terms = {id(attachment.terms): attachment.terms for attachment in attachments}.values()
         forward_alone = all(common.direction == "fwd" and common.scope is None for common in terms)
         if forward_alone and len({*map(id, points)}) == len(points) and not any(map(_listens, points)):
             self.forward.fill(points, attachments)  # nearly always
+            lone = [a for a in attachments if isinstance(a, LoneCachingAttachment) and a.plain]
+            if lone and len(lone) == len(attachments):
+                self.together = Together(self.forward.cells, lone)
             return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import threading
+from operator import attrgetter
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from hookframe.core.steps import attachments_in
+from hookframe.core.together import apart
 from hookframe.core.tracing import run_while_traced, tracing
 
 if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.places import Places
+    from hookframe.core.together import Together
 
 __all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "put", "take"]
 
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
 _untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
+_plan = attrgetter("plan")
 
 
-def put(places: Places) -> list[Attachment]:
+def put(places: Places) -> list[Attachment]:  # noqa: PLR0912  # loops, each as short as it can be
     """Say what runs at each point that is idle; the attachments for those that are not.
 
     The loops are as short as they can be, in both, and touch no more than they have to: everything that is cached runs
     through them, when the model has just emptied the processor's caches.
     """
+    if places.chosen is not None:
+        if not tracing.begun:
+            return _put_together(places.chosen)
+        places.chosen = None  # the compiler looks at each point by itself
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
     try:
@@ -56,8 +64,14 @@ def put(places: Places) -> list[Attachment]:
     return others
 
 
-def take(places: Places) -> list[Attachment]:  # noqa: PLR0912  # three loops, each as short as it can be
+def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
+    if places.chosen is not None:
+        try:
+            return _take_together(places.chosen)
+        finally:
+            if tracing.begun:  # since they were put there
+                mirror(places)
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
     try:
@@ -93,11 +107,43 @@ def take(places: Places) -> list[Attachment]:  # noqa: PLR0912  # three loops, e
     return others
 
 
+def _put_together(together: Together) -> list[Attachment]:
+    cells, keys = together.cells, together.keys
+    if [*map(_plan, cells)].count(None) == len(cells):  # nearly always
+        for cell, key in zip(cells, keys, strict=True):
+            cell.key = key  # first: a model that runs in another thread reads both without a lock
+            cell.plan = together
+        return []
+    others: list[Attachment] = []
+    for cell, key, attachment in zip(cells, keys, together.attachments, strict=True):
+        if cell.plan is None:
+            cell.key = key
+            cell.plan = together
+        else:
+            others.append(attachment)
+    return others
+
+
+def _take_together(together: Together) -> list[Attachment]:
+    cells = together.cells
+    if [*map(_plan, cells)].count(together) == len(cells):  # nearly always
+        for cell in cells:
+            cell.plan = None
+        return []
+    others: list[Attachment] = []
+    for cell, attachment in zip(cells, together.attachments, strict=True):
+        if cell.plan is together:
+            cell.plan = None
+        else:
+            others.append(attachment)
+    return others
+
+
 def mirror(places: Places) -> None:
     """Write what each of these points runs where the compiler looks."""
     for group in (places.forward, places.both, places.listening):
         for cell, point in zip(group.cells, group.points, strict=True):
-            point.__dict__["_traced"] = cell.plan
+            point.__dict__["_traced"] = apart(cell)
 
 
 def expect_tracing(point: HookPoint) -> None:

@@ -9,6 +9,7 @@ from hookframe.core.belonging import BelongsToModels
 from hookframe.core.fitting import directions, fits
 from hookframe.core.handles import Attachment, HandleList, HookHandle
 from hookframe.core.steps import Cell, steps_in
+from hookframe.core.together import apart
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookConversion
@@ -44,11 +45,11 @@ class ReadablePoint(BelongsToModels):
 
     @property
     def _plan(self) -> Any:
-        return self._cell.plan
+        return apart(self._cell)
 
     @property
     def _fwd(self) -> tuple[Attachment, ...]:
-        found = (getattr(step, "attachment", None) for step in steps_in(self._cell.plan))
+        found = (getattr(step, "attachment", None) for step in steps_in(self._plan))
         return tuple(attachment for attachment in found if attachment is not None)
 
     @property

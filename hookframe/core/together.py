@@ -1,0 +1,69 @@
+"""One step for all points of an operation that caches activations and does nothing else.
+
+Each point keeps the key for it, so that a call touches what belongs to the point anyway and no hook of its own, which lies
+somewhere else in memory. Whoever asks what a point runs is told of that hook all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from hookframe.core.caching_hooks import LoneCachingAttachment
+
+if TYPE_CHECKING:
+    from hookframe.core.hook_point import HookPoint
+    from hookframe.core.steps import Cell
+
+__all__ = ["Together", "apart"]
+
+_key = attrgetter("key")
+
+
+class Together:
+    """What all points of such an operation run.
+
+    :ivar cells: the points' cells.
+    :ivar keys: what is stored there goes under these.
+    :ivar attachments: what one of them would run by itself.
+    :ivar asked: True if somebody has asked for one of these, which then may have run by itself.
+    """
+
+    __slots__ = ("_of", "asked", "attachments", "cells", "function", "keys")
+
+    def __init__(self, cells: Sequence[Cell], attachments: Sequence[LoneCachingAttachment]) -> None:
+        self.cells = cells
+        self.attachments = attachments
+        self.keys: list[str] = [*map(_key, attachments)]
+        self.function = attachments[0].function
+        self.asked = False
+        self._of: dict[int, LoneCachingAttachment] | None = None
+
+    def at(self, cell: Cell) -> LoneCachingAttachment:
+        """What the point with this cell would run by itself."""
+        self.asked = True
+        if self._of is None:
+            self._of = dict(zip(map(id, self.cells), self.attachments, strict=True))
+        return self._of[id(cell)]
+
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
+        """Store ``tensor``; return it. As :class:`LoneCachingAttachment` does, but that it counts nothing."""
+        function, cell = self.function, point._cell
+        cache = function.at_once
+        try:
+            value = tensor.detach() if tensor.requires_grad else tensor
+            if value._version:
+                function.sink.references[cell.key] = value, value._version
+        except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
+            return self.at(cell).fire(point, tensor)
+        if cache is None:  # another operation has begun since the point looked what it runs
+            return self.at(cell).fire(point, tensor)
+        cache[cell.key] = value
+        return tensor
+
+
+def apart(cell: Cell) -> Any:
+    """What the point with this cell runs, if one does not know of the others."""
+    plan = cell.plan
+    return plan.at(cell) if isinstance(plan, Together) else plan
