@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmarks.stack import NAMES, Block, PlainStack, Weights
 
-__all__ = ["StackByHand"]
+__all__ = ["LatePointByHand", "StackByHand"]
 
 
 class PointByHand(nn.Module):
@@ -45,6 +45,23 @@ class PointByHand(nn.Module):
         assert self.function is not None
         result = self.function(x, self)
         return x if result is None else result
+
+
+class LatePointByHand(nn.Module):
+    """The identity, until it gets a function: the least that compiled code has to look at if it is to heed one that comes later.
+
+    An ``nn.Identity`` is less: torch ignores what is hooked to it once the code is there. The call is its own, as for
+    every point by hand: dynamo looks whether the module has another one, and torch's costs half a microsecond when nothing is
+    compiled.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.__dict__["function"] = None
+
+    def __call__(self, x: torch.Tensor) -> Any:
+        function = self.function
+        return x if function is None else function(x)
 
 
 class StackByHand(PlainStack):

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch._dynamo
 
+from hookframe import HookedRootModule, HookPoint
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # torch's own, while dynamo loads
 
 
@@ -102,3 +104,27 @@ def test_the_default_backend_gives_the_same_values(model, x):
     torch.testing.assert_close(compiled(x), hooked)
     torch.testing.assert_close(cache["blocks.2.hook_resid_post"], hooked)
     torch._dynamo.reset()
+
+
+class CallsByItself(torch.nn.Module):
+    """A module with a call of its own, for a model to come from as well."""
+
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs) + 1
+
+
+def test_a_call_that_another_class_of_the_model_has_is_made_by_compiled_code_too():
+    class Model(HookedRootModule, CallsByItself):
+        def __init__(self):
+            super().__init__()
+            self.point = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            return self.point(x) * 2
+
+    model, x = Model(), torch.ones(2)
+    fast = torch.compile(model, fullgraph=True, backend="eager")
+    assert fast(x).tolist() == model(x).tolist() == [3.0, 3.0]
+    with model.hooks(fwd_hooks=[("point", lambda tensor, hook: tensor + 1)]):
+        assert fast(x).tolist() == [5.0, 5.0]
