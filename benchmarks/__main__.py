@@ -74,6 +74,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the report goes")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)  # now: what is measured takes minutes
     if options.sources:
         write(options.out, read(options.sources))
         return 0
