@@ -95,7 +95,7 @@ class Batch:
             both = zip(self.labels, self.attachments, strict=True)
             self._counted = [(label, attachment.terms.direction) for label, attachment in both]
         if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
-            fired: Iterable[int] = [a.fired or int(a.has_fired) for a in self.attachments]
+            fired: Iterable[int] = [attachment.times for attachment in self.attachments]
         else:
             fired = map(_fired, self.attachments)
         total = dict(zip(self._counted, fired, strict=True))
@@ -125,13 +125,17 @@ class Batch:
 
         :param counted: False if nobody has to know how often each of the hooks fires.
         """
-        if self.places is not None:
-            self.places.chosen = None if counted else self.places.together
         if self.owner is not None:
             self.owner.failed = False
         for part, one in zip(self._parts, asked, strict=True):
             if part:
                 part[0].arm(part, one.function)
+        together = None if self.places is None else self.places.together
+        if self.places is not None and together is not None:
+            together_now = not counted and together.function.at_once is not None
+            self.places.chosen = together if together_now else None
+            if not together_now:
+                self._count_anew()
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].terms.scope = scope
@@ -143,13 +147,17 @@ class Batch:
         for part in self._parts:
             if part:
                 part[0].disarm(part)
-        together = None if self.places is None else self.places.chosen
-        if together is None or together.asked:
-            for attachment in self.attachments:
-                attachment.fired = 0
-        if together is not None:
-            together.asked = False
+        together = None if self.places is None else self.places.together
+        if together is None:
+            self._count_anew()
+        elif together.parted:  # else nothing was counted, or it begins anew when something is
+            together.parted = False
+            self._count_anew()
         return True
+
+    def _count_anew(self) -> None:
+        for attachment in self.attachments:
+            attachment.fired = 0
 
 
 def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route) -> list[HookRequest]:

@@ -115,8 +115,8 @@ class LoneCachingAttachment(_Caching):
 
     @property
     def has_fired(self) -> bool:
-        """True if it has stored something."""
-        return self.key in self.function.sink.cache
+        """True if what it has stored is there; by the exact key, where a cache answers to short names too."""
+        return dict.__contains__(self.function.sink.cache, self.key)
 
     @traced_as(_Caching._traced)
     def fire(self, point: HookPoint, tensor: Any) -> Any:

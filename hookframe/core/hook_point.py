@@ -138,10 +138,9 @@ class HookPoint(RemovablePoint):
     def __setattr__(self, attribute: str, value: Any) -> None:
         super().__setattr__(attribute, value)
         if attribute == "hook_conversion" and "_bwd" in self.__dict__:
-            with _lock:
-                for attachment in self._attachments():
-                    attachment.converts(value)
-                self._store(self._plan)  # by itself from here on, if it shared a step with other points
+            for attachment in self._attachments():
+                attachment.converts(value)
+            self.stand_alone()
 
     def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         if not callable(hook):

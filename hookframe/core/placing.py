@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from hookframe.core.handles import Attachment
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.places import Places
+    from hookframe.core.point_reading import ReadablePoint
     from hookframe.core.together import Together
 
-__all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "put", "take"]
+__all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "part", "put", "take"]
 
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
@@ -111,7 +112,9 @@ def _put_together(together: Together) -> list[Attachment]:
     cells, keys = together.cells, together.keys
     if [*map(_plan, cells)].count(None) == len(cells):  # nearly always
         for cell, key in zip(cells, keys, strict=True):
-            cell.key = key  # first: a model that runs in another thread reads both without a lock
+            cell.key = (
+                key  # first: who runs the model in another thread reads the key, then sees that the step is still there
+            )
             cell.plan = together
         return []
     others: list[Attachment] = []
@@ -121,6 +124,7 @@ def _put_together(together: Together) -> list[Attachment]:
             cell.plan = together
         else:
             others.append(attachment)
+    together.parted = True
     return others
 
 
@@ -136,6 +140,7 @@ def _take_together(together: Together) -> list[Attachment]:
             cell.plan = None
         else:
             others.append(attachment)
+    together.parted = True
     return others
 
 
@@ -144,6 +149,15 @@ def mirror(places: Places) -> None:
     for group in (places.forward, places.both, places.listening):
         for cell, point in zip(group.cells, group.points, strict=True):
             point.__dict__["_traced"] = apart(cell)
+
+
+def part(point: ReadablePoint) -> None:
+    """Let ``point`` run steps of its own, if it shared one with others."""
+    with lock:
+        cell = point.__dict__["_shared_cell"]
+        cell.plan = apart(cell)
+        if tracing.begun:
+            point.__dict__["_traced"] = cell.plan
 
 
 def expect_tracing(point: HookPoint) -> None:

@@ -143,6 +143,7 @@ class RunningVerbs(NamedModel):
             tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
 
 
+_TORCHS = (nn.Module.__call__, nn.Module._call_impl)
 _tracing_state: Callable[[], object] = (
     torch._C._get_tracing_state
 )  # as torch's own modules ask, each time one is called
@@ -160,5 +161,5 @@ def _runs_inside_another() -> bool:
 
 @run_while_traced
 def _calls_torch(kind: type[RunningVerbs]) -> bool:
-    """True if no other class of such a model has a call of its own between the one above and torch's."""
-    return super(RunningVerbs, kind).__call__ is nn.Module.__call__
+    """True if what the call above goes on to is torch's, which nobody has overridden or exchanged."""
+    return (super(RunningVerbs, kind).__call__, kind._call_impl) == _TORCHS

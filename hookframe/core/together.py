@@ -27,39 +27,41 @@ class Together:
     :ivar cells: the points' cells.
     :ivar keys: what is stored there goes under these.
     :ivar attachments: what one of them would run by itself.
-    :ivar asked: True if somebody has asked for one of these, which then may have run by itself.
+    :ivar parted: True if one of these may have run by itself, and counted.
     """
 
-    __slots__ = ("_of", "asked", "attachments", "cells", "function", "keys")
+    __slots__ = ("_of", "attachments", "cells", "function", "keys", "parted")
 
     def __init__(self, cells: Sequence[Cell], attachments: Sequence[LoneCachingAttachment]) -> None:
         self.cells = cells
         self.attachments = attachments
         self.keys: list[str] = [*map(_key, attachments)]
         self.function = attachments[0].function
-        self.asked = False
+        self.parted = False
         self._of: dict[int, LoneCachingAttachment] | None = None
 
     def at(self, cell: Cell) -> LoneCachingAttachment:
         """What the point with this cell would run by itself."""
-        self.asked = True
+        self.parted = True
         if self._of is None:
             self._of = dict(zip(map(id, self.cells), self.attachments, strict=True))
         return self._of[id(cell)]
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
-        """Store ``tensor``; return it. As :class:`LoneCachingAttachment` does, but that it counts nothing."""
+        """Store ``tensor``; return it. What is not as nearly always is left to what the point would run by itself."""
         function, cell = self.function, point._cell
-        cache = function.at_once
+        cache, key = function.at_once, cell.key
+        if (
+            cell.plan is not self or cache is None
+        ):  # since the point looked, the operation has ended, or another has begun
+            return self.at(cell).fire(point, tensor)
         try:
             value = tensor.detach() if tensor.requires_grad else tensor
             if value._version:
-                function.sink.references[cell.key] = value, value._version
+                function.sink.references[key] = value, value._version
         except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
             return self.at(cell).fire(point, tensor)
-        if cache is None:  # another operation has begun since the point looked what it runs
-            return self.at(cell).fire(point, tensor)
-        cache[cell.key] = value
+        cache[key] = value
         return tensor
 
 

@@ -98,5 +98,5 @@ def _found(attachment: Attachment) -> FoundHook:
         function=located(attachment.user_hook),
         direction=attachment.direction,
         permanent=attachment.handle.is_permanent,
-        fired=attachment.fired,
+        fired=attachment.times,
     )

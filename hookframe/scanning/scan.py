@@ -106,7 +106,7 @@ class _Admitted:
             function=located(attachment.user_hook),
             direction=attachment.direction,
             permanent=self.handle.is_permanent,
-            fired=attachment.fired,
+            fired=attachment.times,
             remarks=tuple(self.remarks),
         )
 
@@ -164,7 +164,7 @@ def _remarks_of(objection: Objection) -> Iterator[Remark]:
 def _look_at_silence(model: nn.Module, admitted: Sequence[_Admitted]) -> None:
     attachments = [each.attachment for each in admitted]
     for each in admitted:
-        if not each.attachment.fired:
+        if not each.attachment.has_fired:
             why = explain_silence(model, each.attachment, attachments) if _has_order(model) else "the model was not run"
             each.remarks.append(Remark(Trait.NEVER_FIRED, why))
 

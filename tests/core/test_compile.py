@@ -128,3 +128,42 @@ def test_a_call_that_another_class_of_the_model_has_is_made_by_compiled_code_too
     assert fast(x).tolist() == model(x).tolist() == [3.0, 3.0]
     with model.hooks(fwd_hooks=[("point", lambda tensor, hook: tensor + 1)]):
         assert fast(x).tolist() == [5.0, 5.0]
+
+
+def test_what_torch_calls_may_be_overridden_or_exchanged(monkeypatch):
+    class Model(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.point = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            return self.point(x) * 2
+
+    class Changed(Model):
+        def _call_impl(self, *args, **kwargs):
+            return super()._call_impl(*args, **kwargs) + 1
+
+    x = torch.ones(2)
+    torch._dynamo.reset()
+    assert torch.compile(Changed(), backend="eager")(x).tolist() == [3.0, 3.0]
+    plain = torch.nn.Module.__call__
+    monkeypatch.setattr(torch.nn.Module, "__call__", lambda self, *args, **kwargs: plain(self, *args, **kwargs) + 10)
+    torch._dynamo.reset()
+    model = Model()
+    compiled = torch.compile(model, backend="eager")(x)  # its own call is one of these too
+    assert compiled.tolist() == (model(x) + 10).tolist() == [22.0, 22.0]
+
+
+def test_a_conversion_may_be_set_in_a_compiled_forward(counter):
+    class Model(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.point = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            self.point.hook_conversion = None
+            return self.point(x) * 2
+
+    assert torch.compile(Model(), fullgraph=True, backend=counter)(torch.ones(2)).tolist() == [2.0, 2.0]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,7 @@ from hookframe import HookedRootModule, HookPoint
 from hookframe.core.caching_hooks import LoneCachingAttachment
 from hookframe.core.together import Together
 from hookframe.core.tracing import tracing
-from hookframe.errors import ActivationTypeError, ReplicaCacheError
+from hookframe.errors import ActivationTypeError, HookDidNotFireWarning, ReplicaCacheError
 
 
 class Model(HookedRootModule):
@@ -242,3 +243,78 @@ def test_the_compiler_comes_across_the_first_point_in_the_midst() -> None:
     """)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "right\n", done.stderr
+
+
+def test_counts_begin_at_nothing_after_runs_that_nobody_counted() -> None:
+    model, plugin = Model(), Counting()
+    model.add_perma_hook("a", lambda tensor, hook: None)
+    for _ in range(3):
+        model.run_with_cache(ONES)  # a is not idle: its caching hook runs by itself
+    with hookframe.use_plugins(plugin):
+        model.run_with_cache(ONES)
+    assert plugin.counts == [{("a", "fwd"): 1, ("b", "fwd"): 1, ("c", "fwd"): 1}]
+
+
+@pytest.mark.parametrize("options", [{"clone": "always"}, {"clone": "auto"}, {"pos_slice": 0}, {"device": "meta"}])
+def test_values_that_own_their_memory_keep_no_activation_alive(options: dict[str, Any]) -> None:
+    class Passing(HookedRootModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = HookPoint(), HookPoint()
+            self.gone = False
+            self.setup()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            value = x + 1
+            value += 1  # its version is no longer 0
+            activation = weakref.ref(value)
+            y = self.a(value).sum()
+            del value
+            self.gone = activation() is None
+            return self.b(x * y)
+
+    model = Passing()
+    model.run_with_cache(torch.ones(1, 2, 3), **options)
+    assert model.gone
+
+
+def test_a_point_whose_name_is_the_end_of_another_s_is_known_to_be_silent() -> None:
+    class Named(HookedRootModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.hook_embed = HookPoint(), HookPoint()
+            self.setup()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.hook_embed(x)
+
+    with pytest.warns(HookDidNotFireWarning, match="'embed' never fired"):
+        Named().run_with_cache(ONES, names_filter=["embed", "hook_embed"])
+
+
+def test_a_scan_in_the_midst_knows_what_has_stored_already() -> None:
+    model, found = Model(), []
+    model.between = lambda: found.extend((hook.place, hook.fired) for hook in hookframe.scan(model).hooks)
+    model.run_with_cache(ONES)
+    assert found == [("a", 1), ("b", 0), ("c", 0)]
+
+
+def test_a_call_that_is_under_way_when_its_operation_ends_stores_nothing_in_its_cache() -> None:
+    model, outer_keys, late = Model(), [], []
+
+    class Outer(HookedRootModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = model
+            self.setup()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.inside(x)
+
+    outer = Outer()
+    model.between = lambda: late.append(model.b.cell.plan)
+    _, cache = model.run_with_cache(ONES)
+    model.between = lambda: late[0].fire(model.b, ONES * 7)
+    outer_keys = [*outer.run_with_cache(ONES)[1]]
+    assert outer_keys == ["inside.a", "inside.b", "inside.c"]
+    assert values(cache) == ALL
