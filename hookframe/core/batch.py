@@ -132,9 +132,9 @@ class Batch:
                 part[0].arm(part, one.function)
         together = None if self.places is None else self.places.together
         if self.places is not None and together is not None:
-            together_now = not counted and together.function.at_once is not None
-            self.places.chosen = together if together_now else None
-            if not together_now:
+            apart = counted or together.function.at_once is None
+            self.places.chosen = None if apart else together
+            if apart:
                 self._count_anew()
         if scope is not None:
             for part in filter(None, self._parts):
@@ -148,11 +148,10 @@ class Batch:
             if part:
                 part[0].disarm(part)
         together = None if self.places is None else self.places.together
-        if together is None:
+        if together is None or together.parted:  # else nothing was counted, or it begins anew when something is
             self._count_anew()
-        elif together.parted:  # else nothing was counted, or it begins anew when something is
-            together.parted = False
-            self._count_anew()
+            if together is not None:
+                together.parted = False
         return True
 
     def _count_anew(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from operator import attrgetter
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -23,7 +22,6 @@ __all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "part", "put", "
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
 _untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
-_plan = attrgetter("plan")
 
 
 def put(places: Places) -> list[Attachment]:  # noqa: PLR0912  # loops, each as short as it can be
@@ -35,7 +33,8 @@ def put(places: Places) -> list[Attachment]:  # noqa: PLR0912  # loops, each as 
     if places.chosen is not None:
         if not tracing.begun:
             return _put_together(places.chosen)
-        places.chosen = None  # the compiler looks at each point by itself
+        places.chosen.parted = True  # the compiler looks at each point by itself
+        places.chosen = None
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
     try:
@@ -109,39 +108,24 @@ def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
 
 
 def _put_together(together: Together) -> list[Attachment]:
-    cells, keys = together.cells, together.keys
-    if [*map(_plan, cells)].count(None) == len(cells):  # nearly always
-        for cell, key in zip(cells, keys, strict=True):
-            cell.key = (
-                key  # first: who runs the model in another thread reads the key, then sees that the step is still there
-            )
-            cell.plan = together
-        return []
-    others: list[Attachment] = []
-    for cell, key, attachment in zip(cells, keys, together.attachments, strict=True):
+    left = []
+    for cell, key in zip(together.cells, together.keys, strict=True):
         if cell.plan is None:
-            cell.key = key
+            cell.key = key  # first: another thread that runs the model reads it, then sees that the step is still there
             cell.plan = together
         else:
-            others.append(attachment)
-    together.parted = True
-    return others
+            left.append(cell)
+    return [*map(together.at, left)]
 
 
 def _take_together(together: Together) -> list[Attachment]:
-    cells = together.cells
-    if [*map(_plan, cells)].count(together) == len(cells):  # nearly always
-        for cell in cells:
-            cell.plan = None
-        return []
-    others: list[Attachment] = []
-    for cell, attachment in zip(cells, together.attachments, strict=True):
+    left = []
+    for cell in together.cells:
         if cell.plan is together:
             cell.plan = None
         else:
-            others.append(attachment)
-    together.parted = True
-    return others
+            left.append(cell)
+    return [*map(together.at, left)]
 
 
 def mirror(places: Places) -> None:

@@ -51,9 +51,8 @@ class Together:
         """Store ``tensor``; return it. What is not as nearly always is left to what the point would run by itself."""
         function, cell = self.function, point._cell
         cache, key = function.at_once, cell.key
-        if (
-            cell.plan is not self or cache is None
-        ):  # since the point looked, the operation has ended, or another has begun
+        if cell.plan is not self or cache is None:
+            # since the point looked, the operation has ended, or another has begun
             return self.at(cell).fire(point, tensor)
         try:
             value = tensor.detach() if tensor.requires_grad else tensor

@@ -106,6 +106,18 @@ def test_the_default_backend_gives_the_same_values(model, x):
     torch._dynamo.reset()
 
 
+class Doubling(HookedRootModule):
+    """A model with one point."""
+
+    def __init__(self):
+        super().__init__()
+        self.point = HookPoint()
+        self.setup()
+
+    def forward(self, x):
+        return self.point(x) * 2
+
+
 class CallsByItself(torch.nn.Module):
     """A module with a call of its own, for a model to come from as well."""
 
@@ -114,14 +126,8 @@ class CallsByItself(torch.nn.Module):
 
 
 def test_a_call_that_another_class_of_the_model_has_is_made_by_compiled_code_too():
-    class Model(HookedRootModule, CallsByItself):
-        def __init__(self):
-            super().__init__()
-            self.point = HookPoint()
-            self.setup()
-
-        def forward(self, x):
-            return self.point(x) * 2
+    class Model(Doubling, CallsByItself):
+        pass
 
     model, x = Model(), torch.ones(2)
     fast = torch.compile(model, fullgraph=True, backend="eager")
@@ -131,16 +137,7 @@ def test_a_call_that_another_class_of_the_model_has_is_made_by_compiled_code_too
 
 
 def test_what_torch_calls_may_be_overridden_or_exchanged(monkeypatch):
-    class Model(HookedRootModule):
-        def __init__(self):
-            super().__init__()
-            self.point = HookPoint()
-            self.setup()
-
-        def forward(self, x):
-            return self.point(x) * 2
-
-    class Changed(Model):
+    class Changed(Doubling):
         def _call_impl(self, *args, **kwargs):
             return super()._call_impl(*args, **kwargs) + 1
 
@@ -150,20 +147,15 @@ def test_what_torch_calls_may_be_overridden_or_exchanged(monkeypatch):
     plain = torch.nn.Module.__call__
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda self, *args, **kwargs: plain(self, *args, **kwargs) + 10)
     torch._dynamo.reset()
-    model = Model()
+    model = Doubling()
     compiled = torch.compile(model, backend="eager")(x)  # its own call is one of these too
     assert compiled.tolist() == (model(x) + 10).tolist() == [22.0, 22.0]
 
 
 def test_a_conversion_may_be_set_in_a_compiled_forward(counter):
-    class Model(HookedRootModule):
-        def __init__(self):
-            super().__init__()
-            self.point = HookPoint()
-            self.setup()
-
+    class Model(Doubling):
         def forward(self, x):
             self.point.hook_conversion = None
-            return self.point(x) * 2
+            return super().forward(x)
 
     assert torch.compile(Model(), fullgraph=True, backend=counter)(torch.ones(2)).tolist() == [2.0, 2.0]

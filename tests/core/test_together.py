@@ -300,7 +300,7 @@ def test_a_scan_in_the_midst_knows_what_has_stored_already() -> None:
 
 
 def test_a_call_that_is_under_way_when_its_operation_ends_stores_nothing_in_its_cache() -> None:
-    model, outer_keys, late = Model(), [], []
+    model, late = Model(), []
 
     class Outer(HookedRootModule):
         def __init__(self) -> None:
@@ -315,6 +315,5 @@ def test_a_call_that_is_under_way_when_its_operation_ends_stores_nothing_in_its_
     model.between = lambda: late.append(model.b.cell.plan)
     _, cache = model.run_with_cache(ONES)
     model.between = lambda: late[0].fire(model.b, ONES * 7)
-    outer_keys = [*outer.run_with_cache(ONES)[1]]
-    assert outer_keys == ["inside.a", "inside.b", "inside.c"]
+    assert [*outer.run_with_cache(ONES)[1]] == ["inside.a", "inside.b", "inside.c"]
     assert values(cache) == ALL
