@@ -140,20 +140,19 @@ def _ask_models(attachments: list[Attachment], root: NamedModel | None) -> tuple
 def _wrap(kept: Sequence[Attachment], requests: LazyRequests, controller: AdmissionController) -> None:
     for attachment, request in zip(kept, requests, strict=True):
         if attachment.wrappable:
-            attachment.function = controller.wrap(request, attachment.function)
+            attachment.put_around(controller.wrap(request, attachment.called))
 
 
 def _dress(kept: Sequence[Attachment]) -> None:
     """Put what the attachments' options ask for around their functions."""
     for attachment in kept:
         if attachment.read_only and not attachment.caches:
-            attachment.function = ReadOnly(attachment.function, attachment.user_hook)
+            attachment.put_around(ReadOnly(attachment.called, attachment.user_hook))
         elif attachment.rules is not None and (attachment.rules.costly or attachment.aliases):
-            attachment.function = ReturnGuard(attachment.function, attachment.rules, attachment.user_hook)
+            attachment.put_around(ReturnGuard(attachment.called, attachment.rules, attachment.user_hook))
         if attachment.aliases:
-            attachment.function = UnderAliases(
-                attachment.function, attachment.aliases, gradients=attachment.direction == "bwd"
-            )
+            backward = attachment.direction == "bwd"
+            attachment.put_around(UnderAliases(attachment.called, attachment.aliases, gradients=backward))
 
 
 def _report_skipped(skipped: dict[str, str], route: Route, level: int) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
+from hookframe.core.caching_hooks import LoneCachingAttachment
 from hookframe.core.evidence import counts
 from hookframe.core.handles import Attachment
 from hookframe.core.places import Places
@@ -52,11 +53,12 @@ class Batch:
     :ivar shared: True if one of the points belongs to other models as well, which have a say too.
     :ivar exact: True if one of the points was asked for by its name.
     :ivar caching: True if there are caching hooks alone.
+    :ivar lone: True if these are all that the operation does, on activations; their counts begin anew when that begins.
     """
 
     __slots__ = (
-        "_counted", "_infos", "_labels", "_parts", "_started", "attachments", "caching", "dressed", "exact", "owner", "places",
-        "requests", "shared",
+        "_counted", "_infos", "_labels", "_parts", "_started", "attachments", "caching", "dressed", "exact", "lone", "owner",
+        "places", "requests", "shared",
     )  # fmt: skip
 
     def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, owner: Owner | None = None) -> None:
@@ -68,6 +70,7 @@ class Batch:
         self.exact = any(attachment.exact for attachment in self.attachments)
         self.dressed = any(a.dressed for a in {id(a.terms): a for a in self.attachments}.values())
         self.caching = all(map(_caches, self.attachments))
+        self.lone = bool(self.attachments) and isinstance(self.attachments[0], LoneCachingAttachment)
         self.places: Places | None = None
         self.shared = True
         self._labels: tuple[str, ...] | None = None
@@ -130,12 +133,15 @@ class Batch:
         for part, one in zip(self._parts, asked, strict=True):
             if part:
                 part[0].arm(part, one.function)
-        together = None if self.places is None else self.places.together
-        if self.places is not None and together is not None:
-            apart = counted or together.function.at_once is None
+        if self.places is not None and self.lone:
+            together = self.places.together
+            apart = counted or together is None or together.function.at_once is None
             self.places.chosen = None if apart else together
-            if apart:
-                self._count_anew()
+            if together is None or apart or together.parted:
+                for attachment in self.attachments:
+                    attachment.fired = 0
+            if together is not None:
+                together.parted = False
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].terms.scope = scope
@@ -147,16 +153,7 @@ class Batch:
         for part in self._parts:
             if part:
                 part[0].disarm(part)
-        together = None if self.places is None else self.places.together
-        if together is None or together.parted:  # else nothing was counted, or it begins anew when something is
-            self._count_anew()
-            if together is not None:
-                together.parted = False
         return True
-
-    def _count_anew(self) -> None:
-        for attachment in self.attachments:
-            attachment.fired = 0
 
 
 def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route) -> list[HookRequest]:

@@ -30,7 +30,7 @@ def sinks_of(functions: Iterable[HookFunction]) -> list[CacheSink]:
 
 
 def _feeding(sink: CacheSink, attachments: Sequence[Attachment]) -> list[CachingAttachment]:
-    return [a for a in attachments if a.caches and a.function.sink is sink]  # type: ignore[attr-defined,misc]
+    return [a for a in attachments if a.caches and a.function.sink is sink]  # type: ignore[misc]
 
 
 def tell_started(

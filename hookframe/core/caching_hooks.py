@@ -73,13 +73,13 @@ class _Caching(Attachment):
         if own.private and function.private:
             own.store_in(function.sink, function.late)
             return
-        attachments[0].terms.user_hook = function
+        Attachment.arm(attachments, function)
         for attachment in attachments:
             attachment.function = function
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
-        """Let go of the cache and of what was stored."""
+        """Let go of the cache and of what was stored, and count anew."""
         own: CachingFunction = attachments[0].function
         if own.private:
             own.store_in(NOWHERE)
@@ -89,6 +89,7 @@ class _Caching(Attachment):
                 attachment.function = RESTING
         for attachment in attachments:
             attachment.last = None
+            attachment.fired = 0
 
     @staticmethod
     def stale(attachments: Sequence[Any]) -> list[str]:
@@ -139,7 +140,7 @@ class LoneCachingAttachment(_Caching):
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
-        """Let go of the cache."""
+        """Let go of the cache. What was counted is left: it begins anew when it is to be counted."""
         attachments[0].function.store_in(NOWHERE)
 
 

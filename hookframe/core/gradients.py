@@ -90,7 +90,7 @@ class GradientAttachment(Attachment):
             seen = gradient if conversion is None else conversion.convert(gradient)
             if scale != 1.0 and not self.caches:
                 seen = ScaledGradient.of(seen, scale)
-            result = self.function(seen, hook=self.view or point)
+            result = self.called(seen, hook=self.view or point)
             if isinstance(result, tuple) and len(result) == 1:
                 result = result[0]
             if result is None:

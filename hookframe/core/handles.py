@@ -72,7 +72,8 @@ class Attachment(_Hot):
     The subclasses say how a tensor passes through (:meth:`fire`).
 
     :ivar terms: what it has in common with the function's attachments at other points.
-    :ivar function: what is called; the user's function unless a plugin or an option wrapped it.
+    :ivar function: what is called in place of the user's function, if a plugin or an option has put something around it; a caching hook has
+        its function there.
     :ivar plain: True if the function gets the tensor and the point as they are.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
@@ -107,7 +108,7 @@ class Attachment(_Hot):
         """
         self.point = point
         self.terms = terms
-        self.function = terms.user_hook
+        self.function: Any = terms.user_hook if self.caches else None
         self.name = name
         self.exact = exact
         self.view: Any = None
@@ -119,6 +120,17 @@ class Attachment(_Hot):
         self.last: Any = None
         self.version = 0
         self._handle: HookHandle | None = None
+
+    @property
+    def called(self) -> HookFunction:
+        """What is called: the user's function, or what was put around it."""
+        function: HookFunction | None = self.function
+        return self.terms.user_hook if function is None else function
+
+    def put_around(self, wrapper: HookFunction) -> None:
+        """Call ``wrapper`` from here on; it calls what was called so far."""
+        self.function = wrapper
+        self.terms.wrapped = True
 
     @property
     def has_fired(self) -> bool:
@@ -168,13 +180,17 @@ class Attachment(_Hot):
     @traced_as(_traced)
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""
-        self.fired += 1
+        before = self.fired
+        self.fired = before + 1
         try:
             if not self.plain:
                 return self._fire_converted(point, tensor)
-            result = self.function(tensor, hook=point)
+            function = self.function
+            if function is None:
+                function = self.terms.user_hook
+            result = function(tensor, hook=point)
             if result is None:
-                if self.fired > 1:
+                if before:
                     look_for_recomputing(self)
                 return tensor
             self._accept(tensor, result, point)
@@ -186,7 +202,7 @@ class Attachment(_Hot):
     def _fire_converted(self, point: HookPoint, tensor: Any) -> Any:
         conversion, shown = point.hook_conversion, self.view or point
         seen = tensor if conversion is None else conversion.convert(tensor)
-        result = self.function(seen, hook=shown)
+        result = self.called(seen, hook=shown)
         if result is None:
             return tensor
         self._accept(seen, result, shown)
@@ -208,16 +224,18 @@ class Attachment(_Hot):
     def arm(attachments: Sequence[Any], function: HookFunction) -> None:
         """Put ``function`` into attachments of this kind, on one set of terms, for an operation that begins."""
         attachments[0].terms.user_hook = function
-        for attachment in attachments:
-            attachment.function = function
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
-        """Take the functions out again: nobody uses the attachments for a while."""
+        """Take the function out again, and what is around it, and count anew: nobody uses them for a while."""
         terms: Terms = attachments[0].terms
         terms.user_hook, terms.recomputed = _nothing, False
         for attachment in attachments:
-            attachment.function = _nothing
+            attachment.fired = 0
+        if terms.wrapped:
+            terms.wrapped = False
+            for attachment in attachments:
+                attachment.function = None
 
     def note(self, error: BaseException) -> None:
         """Remember that the function raised, and say on the exception where it happened."""

@@ -33,12 +33,13 @@ class Terms:
     :ivar rules: what has to hold of a tensor that the function returns; None if that is its own affair.
     :ivar owner: the operation that it belongs to, if any.
     :ivar recomputed: True once it was said that the function runs again in a backward pass.
+    :ivar wrapped: True if something is around it at one of the points.
     :ivar scope: who sees it: None for everybody.
     """
 
     __slots__ = (
         "aliases", "direction", "level", "owner", "permanent", "prepend", "read_only", "recomputed", "rules", "scope",
-        "user_hook",
+        "user_hook", "wrapped",
     )  # fmt: skip
 
     def __init__(
@@ -66,3 +67,4 @@ class Terms:
         self.owner = owner
         self.scope = scope
         self.recomputed = False
+        self.wrapped = False
