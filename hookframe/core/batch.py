@@ -6,7 +6,7 @@ functions come from; the functions themselves are put in when an operation begin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Batch", "kind_of"]
 
 
-_caches, _fired = attrgetter("caches"), attrgetter("fired")
 _terms: Callable[[Attachment], Terms] = attrgetter("terms")
 
 
@@ -67,15 +66,16 @@ class Batch:
         self.owner = owner
         self.attachments = [attachment for part in parts for attachment in part]
         self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
-        self.exact = any(attachment.exact for attachment in self.attachments)
-        self.dressed = any(a.dressed for a in {id(a.terms): a for a in self.attachments}.values())
-        self.caching = all(map(_caches, self.attachments))
+        self.exact = True in {attachment.exact for attachment in self.attachments}
+        self.dressed = any(a.dressed for a in {a.terms: a for a in self.attachments}.values())
+        kinds: set[type[Attachment]] = {*map(type, self.attachments)}
+        self.caching = all(kind.caches for kind in kinds)
         self.lone = bool(self.attachments) and isinstance(self.attachments[0], LoneCachingAttachment)
         self.places: Places | None = None
         self.shared = True
         self._labels: tuple[str, ...] | None = None
         self._started: tuple[str, ...] | None = None
-        self._counted: list[tuple[str, Direction]] | None = None
+        self._counted: tuple[list[int], dict[tuple[str, Direction], int]] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -92,17 +92,20 @@ class Batch:
             self._started = tuple([label for label, attachment in both if attachment.terms.direction == "fwd"])
         return self._started
 
-    def counts(self) -> Mapping[tuple[str, Direction], int]:
+    def counts(self) -> dict[tuple[str, Direction], int]:
         """How often the hooks at each point and direction fired, all at one point together."""
-        if self._counted is None:
-            both = zip(self.labels, self.attachments, strict=True)
-            self._counted = [(label, attachment.terms.direction) for label, attachment in both]
         if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
-            fired: Iterable[int] = [attachment.times for attachment in self.attachments]
+            fired = [attachment.times for attachment in self.attachments]
         else:
-            fired = map(_fired, self.attachments)
-        total = dict(zip(self._counted, fired, strict=True))
-        return total if len(total) == len(self._counted) else counts(self.attachments)
+            fired = [attachment.fired for attachment in self.attachments]
+        if self._counted is None or self._counted[0] != fired:  # nearly always it is what it was the last time
+            self._counted = fired, self._counts_of(fired)
+        return self._counted[1].copy()
+
+    def _counts_of(self, fired: Sequence[int]) -> dict[tuple[str, Direction], int]:
+        every = zip(self.labels, self.attachments, fired, strict=True)
+        total = {(label, attachment.terms.direction): times for label, attachment, times in every}
+        return total if len(total) == len(fired) else counts(self.attachments)
 
     @classmethod
     def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -39,7 +39,7 @@ _GATES = {  # last part of a point's name → the config flag without which it n
 }
 
 
-def counts(attachments: Sequence[Attachment]) -> Mapping[tuple[str, Direction], int]:
+def counts(attachments: Sequence[Attachment]) -> dict[tuple[str, Direction], int]:
     """How often the hooks at each point and direction fired, all of an operation's together."""
     total: dict[tuple[str, Direction], int] = {}
     for attachment in attachments:

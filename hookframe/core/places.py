@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hookframe.core.caching_hooks import LoneCachingAttachment
 from hookframe.core.handles import Attachment
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
 
 __all__ = ["Group", "Places"]
-
-_cell, _listens = attrgetter("_cell"), attrgetter("listens")
 
 
 class Group:
@@ -43,12 +40,12 @@ class Group:
         self.points.append(point)
         self.bwd.append(bwd)
 
-    def fill(self, points: list[HookPoint], attachments: Sequence[Attachment]) -> None:
+    def fill(self, points: list[HookPoint], cells: list[Cell], attachments: Sequence[Attachment]) -> None:
         """Have these, each of which runs one forward hook alone."""
-        self.cells.extend(map(_cell, points))
-        self.plans.extend(attachments)
-        self.points.extend(points)
-        self.bwd.extend([()] * len(points))
+        self.cells = cells
+        self.plans = [*attachments]
+        self.points = points
+        self.bwd = [()] * len(points)
 
 
 class Places:
@@ -68,13 +65,14 @@ class Places:
         self.chosen: Together | None = None
         self.forward, self.both, self.listening = Group(), Group(), Group()
         points = [attachment.point for attachment in attachments]
-        terms = {id(attachment.terms): attachment.terms for attachment in attachments}.values()
+        cells = [point._cell for point in points]
+        terms = {attachment.terms for attachment in attachments}
+        kinds: set[type[HookPoint]] = {*map(type, points)}
         forward_alone = all(common.direction == "fwd" and common.scope is None for common in terms)
-        if forward_alone and len({*map(id, points)}) == len(points) and not any(map(_listens, points)):
-            self.forward.fill(points, attachments)  # nearly always
-            lone = [a for a in attachments if isinstance(a, LoneCachingAttachment) and a.plain]
-            if lone and len(lone) == len(attachments):
-                self.together = Together(self.forward.cells, lone)
+        if forward_alone and len({*cells}) == len(cells) and not any(kind.listens for kind in kinds):
+            self.forward.fill(points, cells, attachments)  # nearly always
+            if {*map(type, attachments)} == {LoneCachingAttachment} and {a.plain for a in attachments} == {True}:
+                self.together = Together(cells, cast("Sequence[LoneCachingAttachment]", attachments))
             return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:

@@ -7,7 +7,6 @@ somewhere else in memory. Whoever asks what a point runs is told of that hook al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from hookframe.core.caching_hooks import LoneCachingAttachment
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from hookframe.core.steps import Cell
 
 __all__ = ["Together", "apart"]
-
-_key = attrgetter("key")
 
 
 class Together:
@@ -35,7 +32,7 @@ class Together:
     def __init__(self, cells: Sequence[Cell], attachments: Sequence[LoneCachingAttachment]) -> None:
         self.cells = cells
         self.attachments = attachments
-        self.keys: list[str] = [*map(_key, attachments)]
+        self.keys = [attachment.key for attachment in attachments]
         self.function = attachments[0].function
         self.parted = False
         self._of: dict[int, LoneCachingAttachment] | None = None
