@@ -94,10 +94,13 @@ class Batch:
 
     def counts(self) -> dict[tuple[str, Direction], int]:
         """How often the hooks at each point and direction fired, all at one point together."""
-        if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
-            fired = [attachment.times for attachment in self.attachments]
-        else:
+        together = None if self.places is None else self.places.chosen
+        if together is None:
             fired = [attachment.fired for attachment in self.attachments]
+        elif together.counting:
+            fired = together.counted
+        else:  # nobody wanted to know when it began
+            fired = [attachment.times for attachment in self.attachments]
         if self._counted is None or self._counted[0] != fired:  # nearly always it is what it was the last time
             self._counted = fired, self._counts_of(fired)
         return self._counted[1].copy()
@@ -126,10 +129,11 @@ class Batch:
         self.places = Places(self.attachments)
         self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
-    def arm(self, asked: Sequence[Asked], scope: Scope | None, *, counted: bool) -> None:
+    def arm(self, asked: Sequence[Asked], scope: Scope | None, *, counted: bool, stays: bool) -> None:
         """Put the functions of a new operation in, one for each part that was asked for.
 
-        :param counted: False if nobody has to know how often each of the hooks fires.
+        :param counted: True if somebody wants to know how often each of the hooks fires.
+        :param stays: True if the hooks are left at their points when it ends.
         """
         if self.owner is not None:
             self.owner.failed = False
@@ -138,13 +142,13 @@ class Batch:
                 part[0].arm(part, one.function)
         if self.places is not None and self.lone:
             together = self.places.together
-            apart = counted or together is None or together.function.at_once is None
+            apart = stays or together is None or together.function.at_once is None
             self.places.chosen = None if apart else together
             if together is None or apart or together.parted:
                 for attachment in self.attachments:
                     attachment.fired = 0
             if together is not None:
-                together.parted = False
+                together.parted, together.counting = apart, counted
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].terms.scope = scope

@@ -108,8 +108,8 @@ class LoneCachingAttachment(_Caching):
     """A caching hook on the activation, of an operation that caches nothing else and whose cache nobody has seen yet.
 
     What tells which values went stale is not kept for each hook then: the cache holds the values themselves, and nearly all
-    of them were new, with version 0. Where nobody has to know how often each ran, all run as one
-    (:class:`~hookframe.core.together.Together`), which counts nothing.
+    of them were new, with version 0. As a rule all of them run as one (:class:`~hookframe.core.together.Together`), which
+    counts for each point.
     """
 
     __slots__ = ()

@@ -172,7 +172,7 @@ class HookContext(Generic[Root]):
         if batch is None:
             batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
             batch.keep(natures or [nature_of(one.function) for one in asked], self.root, tree)
-        batch.arm(asked, self.scope, counted=not self.reset or "run_finished" in controller.wanted)
+        batch.arm(asked, self.scope, counted="run_finished" in controller.wanted, stays=not self.reset)
         return batch
 
     def _asked(self) -> Sequence[Asked]:

@@ -22,6 +22,7 @@ from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.placing import begin_tracing, expect_tracing
 from hookframe.core.placing import lock as _lock
 from hookframe.core.placing import put as _put
+from hookframe.core.placing import store as _store
 from hookframe.core.placing import take as _take
 from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
@@ -30,7 +31,7 @@ from hookframe.core.removing import detach_all
 from hookframe.core.steps import Cell, plan_for
 from hookframe.core.together import apart
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
-from hookframe.core.tracing import traced_as, tracing
+from hookframe.core.tracing import traced_as
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
@@ -172,15 +173,10 @@ class HookPoint(RemovablePoint):
         turns = self.listens and (self._plan is None) is not (plan is None)
         if turns and plan is not None:
             self.becomes("active")  # first: if it raises, nothing was attached
-        self._store(plan)
+        _store(self, plan)
         self.__dict__["_bwd"] = bwd  # not setattr: torch's costs microseconds
         if turns and plan is None:
             self.becomes("idle")
-
-    def _store(self, plan: Any) -> None:
-        self._cell.plan = plan
-        if tracing.begun:
-            self.__dict__["_traced"] = plan
 
     def _add(self, attachment: Attachment) -> None:
         fwd, bwd = self._fwd, self._bwd
@@ -207,7 +203,7 @@ class HookPoint(RemovablePoint):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
         if carried and rooted:
-            self._store(NotAdmitted(carried))  # until the model, complete by then, admits them
+            _store(self, NotAdmitted(carried))  # until the model, complete by then, admits them
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
 

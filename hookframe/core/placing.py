@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from hookframe.core.steps import attachments_in
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookframe.core.point_reading import ReadablePoint
     from hookframe.core.together import Together
 
-__all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "part", "put", "take"]
+__all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "part", "put", "store", "take"]
 
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
@@ -112,6 +112,7 @@ def _put_together(together: Together) -> list[Attachment]:
     for cell, key in zip(together.cells, together.keys, strict=True):
         if cell.plan is None:
             cell.key = key  # first: another thread that runs the model reads it, then sees that the step is still there
+            cell.fired = 0
             cell.plan = together
         else:
             left.append(cell)
@@ -125,6 +126,8 @@ def _take_together(together: Together) -> list[Attachment]:
             cell.plan = None
         else:
             left.append(cell)
+    if together.counting:
+        together.count(left)
     return [*map(together.at, left)]
 
 
@@ -138,10 +141,14 @@ def mirror(places: Places) -> None:
 def part(point: ReadablePoint) -> None:
     """Let ``point`` run steps of its own, if it shared one with others."""
     with lock:
-        cell = point.__dict__["_shared_cell"]
-        cell.plan = apart(cell)
-        if tracing.begun:
-            point.__dict__["_traced"] = cell.plan
+        store(point, apart(point._cell))
+
+
+def store(point: ReadablePoint, plan: Any) -> None:
+    """Say what one point runs, there and where the compiler looks."""
+    point._cell.plan = plan
+    if tracing.begun:
+        point.__dict__["_traced"] = plan
 
 
 def expect_tracing(point: HookPoint) -> None:

@@ -180,19 +180,92 @@ class Counting:
     """An observer."""
 
     def __init__(self) -> None:
-        self.counts: list[dict[Any, int]] = []
+        self.counts: list[Any] = []
 
     @hookframe.hookimpl
     def hookframe_run_finished(self, event: Any) -> None:
-        self.counts.append(dict(event.counts))
+        self.counts.append(event.counts)
+
+
+def counted(*times: int) -> dict[tuple[str, str], int]:
+    return {(point, "fwd"): number for point, number in zip("abc", times, strict=True)}
 
 
 def test_whoever_wants_counts_gets_them() -> None:
+    model, plugin, steps = Model(), Counting(), set()
+
+    def again() -> None:
+        steps.add(type(model.b.cell.plan))
+        model.a(ONES)
+
+    model.between = again
+    with hookframe.use_plugins(plugin):
+        for _ in range(2):
+            model.run_with_cache(ONES)
+        model.between = lambda: None
+        model.run_with_cache(ONES)
+    assert steps == {Together}
+    assert plugin.counts == [counted(2, 1, 1)] * 2 + [counted(1, 1, 1)]
+
+
+def test_what_one_run_counted_can_be_changed_without_a_trace_in_the_next() -> None:
     model, plugin = Model(), Counting()
-    model.between = lambda: model.a(ONES)
     with hookframe.use_plugins(plugin):
         model.run_with_cache(ONES)
-    assert plugin.counts == [{("a", "fwd"): 2, ("b", "fwd"): 1, ("c", "fwd"): 1}]
+        plugin.counts[0].clear()
+        model.run_with_cache(ONES)
+    assert plugin.counts == [{}, counted(1, 1, 1)]
+
+
+def test_counting_goes_on_where_somebody_has_looked_at_what_a_point_runs() -> None:
+    model, plugin = Model(), Counting()
+
+    def look() -> None:
+        assert [len(point.fwd_hooks) for point in model.hook_dict.values()] == [1, 1, 1]
+        model.a(ONES)
+
+    model.between = look
+    with hookframe.use_plugins(plugin):
+        for _ in range(2):
+            model.run_with_cache(ONES)
+    assert plugin.counts == [counted(2, 1, 1)] * 2
+
+
+def test_a_hook_that_comes_in_the_midst_changes_no_count() -> None:
+    model, plugin = Model(), Counting()
+
+    def add() -> None:
+        model.a.add_hook(lambda tensor, hook: None)
+        model.a(ONES)
+
+    model.between = add
+    with hookframe.use_plugins(plugin):
+        model.run_with_cache(ONES)
+    assert plugin.counts == [counted(2, 1, 1)]
+
+
+def test_what_an_operation_inside_counts_is_its_own() -> None:
+    model, plugin = Model(), Counting()
+
+    def another() -> None:
+        model.between = lambda: model.a(ONES)
+        model.reset_hooks()
+        model.run_with_cache(ONES)
+
+    model.between = another
+    with hookframe.use_plugins(plugin):
+        model.run_with_cache(ONES)
+    assert plugin.counts == [counted(2, 1, 1), counted(1, 0, 0)]
+
+
+def test_counts_after_hooks_that_stayed_begin_at_nothing() -> None:
+    model, plugin = Model(), Counting()
+    model.run_with_cache(ONES, reset_hooks_end=False)
+    model.reset_hooks()
+    with hookframe.use_plugins(plugin):
+        model.run_with_cache(ONES, clone="always")
+        model.run_with_cache(ONES)
+    assert plugin.counts == [counted(1, 1, 1)] * 2
 
 
 def test_whoever_begins_to_want_counts_in_the_midst_is_told_what_ran() -> None:
@@ -205,7 +278,7 @@ def test_whoever_begins_to_want_counts_in_the_midst_is_told_what_ran() -> None:
 
         model.between = arrive
         model.run_with_cache(ONES)
-    assert plugin.counts == [{("a", "fwd"): 1, ("b", "fwd"): 0, ("c", "fwd"): 1}]
+    assert plugin.counts == [counted(1, 0, 1)]
 
 
 def test_hooks_that_stay_are_hooks_of_their_own() -> None:
@@ -252,7 +325,7 @@ def test_counts_begin_at_nothing_after_runs_that_nobody_counted() -> None:
         model.run_with_cache(ONES)  # a is not idle: its caching hook runs by itself
     with hookframe.use_plugins(plugin):
         model.run_with_cache(ONES)
-    assert plugin.counts == [{("a", "fwd"): 1, ("b", "fwd"): 1, ("c", "fwd"): 1}]
+    assert plugin.counts == [counted(1, 1, 1)]
 
 
 @pytest.mark.parametrize("options", [{"clone": "always"}, {"clone": "auto"}, {"pos_slice": 0}, {"device": "meta"}])
