@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -45,14 +45,16 @@ def policy_of(rules: int) -> Any:
     return PolicyEngine(merge([read_layer("\n".join(text).encode(), LayerKind.PROJECT, "benchmark.toml")]))
 
 
-def platform(directory: Path, validators: int, rules: int) -> PluginManager:
+@contextmanager
+def platform(validators: int, rules: int) -> Iterator[PluginManager]:
     """So many validators, a policy, and a journal."""
     from hookframe.audit.plugin import JournalPlugin
 
     manager = PluginManager(*(Abstains() for _ in range(validators)))
     manager.register(policy_of(rules))
-    manager.register(JournalPlugin(directory))
-    return manager
+    with tempfile.TemporaryDirectory() as directory, closing(JournalPlugin(directory)) as journal:
+        manager.register(journal)
+        yield manager
 
 
 def rows(rounds: int) -> Iterator[Row]:
@@ -101,8 +103,8 @@ def whole_outfit(rounds: int, layers: int = 12, width: int = 64, heads: int = 4)
     weights = weights_of(layers, width, heads)
     hooked, bare = stack_of(HookedRootModule, HookPoint, weights), Bare(weights)
     x = torch.randn(1, 8, width)
-    with tempfile.TemporaryDirectory() as directory, torch.no_grad():
-        hooked.admission_controller = platform(Path(directory), 5, 100)
+    with platform(5, 100) as manager, torch.no_grad():
+        hooked.admission_controller = manager
 
         def anew() -> None:
             hooked.kept_tree.forget_plans()
