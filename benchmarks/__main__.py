@@ -1,7 +1,7 @@
 """Measure, and write the report: ``python -m benchmarks``.
 
 ``--smoke`` runs every row once, at a size that shows nothing but that it runs. ``--json FILE`` keeps what was measured, and
-``--from FILE …`` makes the report from what was kept, on whatever machines.
+``--from FILE …`` makes the report from what was kept, on whatever machines; of several runs on one, from those in the middle.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.row import Row, show
+from benchmarks.row import Row, middle, show
 
 __all__ = ["Measured", "here", "read", "write"]
 
@@ -48,13 +48,16 @@ def _processor() -> str:
 
 
 def read(paths: Iterable[Path]) -> list[Measured]:
-    """What earlier runs wrote, on this machine or on others."""
-    found: list[Measured] = []
+    """What earlier runs wrote, on this machine or on others; of several on one, each row from the run in the middle."""
+    found: dict[str, tuple[dict[str, str], dict[tuple[str, ...], list[Row]]]] = {}
     for path in paths:
         data = json.loads(path.read_text(encoding="utf-8"))
-        rows = [Row(**{k: v for k, v in row.items() if k != "reached"}) for row in data["rows"]]
-        found.append((data["where"], rows))
-    return found
+        where: dict[str, str] = data["where"]
+        _, rows = found.setdefault(where.get("GPU", where["machine"]), (where, {}))
+        for plain in data["rows"]:
+            row = Row(**{k: v for k, v in plain.items() if k != "reached"})
+            rows.setdefault((row.what, row.threads, *row.seconds), []).append(row)
+    return [(where, [middle(runs) for runs in rows.values()]) for where, rows in found.values()]
 
 
 def write_json(path: Path, where: dict[str, str], rows: Sequence[Row]) -> None:
@@ -81,8 +84,9 @@ def write(directory: Path, measured: Sequence[Measured]) -> None:
 _HEAD = """# What a hook costs
 
 Ratios, measured in one process on the same weights, interleaved in a shuffled order, median of many rounds. *inline* is
-`cache[name] = x.detach()` written into the model by hand, *bare* the model without any hook point. A target is what
-hookframe may take at most; ✓ says that it was reached. Made by `python -m benchmarks`.
+`cache[name] = x.detach()` written into the model by hand, *bare* the model without any hook point. Where a row was measured
+in several processes, the one in the middle is shown, and how far apart they were. A target is what hookframe may take at
+most; ✓ says that it was reached. Made by `python -m benchmarks`.
 
 ![Ratio to the bare model](report.svg)"""
 
@@ -90,7 +94,7 @@ hookframe may take at most; ✓ says that it was reached. Made by `python -m ben
 def _line(row: Row) -> str:
     ours = show(row.seconds["hookframe"] / row.per, row.unit)
     others = [
-        f"{name} {show(value / row.per, row.unit)} (**{row.ratio(name):.2f}x**)"
+        f"{name} {show(value / row.per, row.unit)} (**{row.ratio(name):.2f}x**{_range(row, name)})"
         for name, value in row.seconds.items()
         if name != "hookframe"
     ]
@@ -99,6 +103,11 @@ def _line(row: Row) -> str:
     note = f"; {row.note}" if row.note else ""
     per = " a point" if row.per > 1 else ""
     return f"| {row.number} | {what}{note} | {ours}{per} | {', '.join(others)} | {row.targets} | {reached} |"
+
+
+def _range(row: Row, name: str) -> str:
+    least, most = row.ranges.get(name, (0.0, 0.0))
+    return f", {least:.2f} to {most:.2f}" if f"{least:.2f}" != f"{most:.2f}" else ""
 
 
 def plot(path: Path, measured: Sequence[Measured]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-__all__ = ["NEAR", "Row", "show"]
+__all__ = ["NEAR", "Row", "middle", "show"]
 
 NEAR = 1.05
 """So many times as long as a floor counts as near it."""
@@ -25,6 +26,7 @@ class Row:
     :ivar absolute: so many seconds hookframe may take at most, None for no such limit.
     :ivar unit: ``"s"`` or ``"bytes"``.
     :ivar per: what the figures are divided by, for a time for each point.
+    :ivar ranges: system → the least and the most of the ratio to it, where it was measured in several processes.
     """
 
     number: str
@@ -38,6 +40,7 @@ class Row:
     per: int = 1
     threads: str = "1"
     note: str = ""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def ratio(self, other: str) -> float:
         """How many times as long as ``other`` hookframe takes."""
@@ -54,6 +57,13 @@ class Row:
         return all(known) if known else None
 
     @property
+    def decisive(self) -> float:
+        """What tells a better run from a worse one: the ratio to the floor, else to the first that there is a limit for."""
+        others = [name for name in (self.floor, *self.limits, *self.seconds) if name in self.seconds]
+        other = next((name for name in others if name != "hookframe"), None)
+        return self.seconds["hookframe"] if other is None or self.absolute is not None else self.ratio(other)
+
+    @property
     def targets(self) -> str:
         """The targets in words."""
         parts = [f"≤ {limit:g}x {other}" for other, limit in self.limits.items()]
@@ -66,6 +76,15 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for a file."""
         return asdict(self) | {"reached": self.reached}
+
+
+def middle(runs: Sequence[Row]) -> Row:
+    """Of the same row, measured in several processes, the one in the middle (the worse one of two), and how far apart they are."""
+    ordered = sorted(runs, key=lambda row: row.decisive)
+    found = ordered[len(ordered) // 2]
+    ratios = {name: [row.ratio(name) for row in runs if name in row.seconds] for name in found.seconds}
+    spread = {name: (min(each), max(each)) for name, each in ratios.items() if name != "hookframe" and len(each) > 1}
+    return replace(found, ranges=spread)
 
 
 def show(value: float, unit: str) -> str:
