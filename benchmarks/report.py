@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -48,15 +49,22 @@ def _processor() -> str:
 
 
 def read(paths: Iterable[Path]) -> list[Measured]:
-    """What earlier runs wrote, on this machine or on others; of several on one, each row from the run in the middle."""
-    found: dict[str, tuple[dict[str, str], dict[tuple[str, ...], list[Row]]]] = {}
+    """What earlier runs wrote, on this machine or on others.
+
+    Of several on one day and machine with the same versions, each row is that of the run in the middle. A row is another where
+    it was measured against others, as without a peer.
+    """
+    found: dict[tuple[str, ...], tuple[dict[str, str], dict[tuple[object, ...], list[Row]]]] = {}
     for path in paths:
         data = json.loads(path.read_text(encoding="utf-8"))
         where: dict[str, str] = data["where"]
-        _, rows = found.setdefault(where.get("GPU", where["machine"]), (where, {}))
+        _, rows = found.setdefault((*where, *where.values()), (where, {}))
+        alike: Counter[tuple[object, ...]] = Counter()
         for plain in data["rows"]:
             row = Row(**{k: v for k, v in plain.items() if k != "reached"})
-            rows.setdefault((row.what, row.threads, *row.seconds), []).append(row)
+            key = (row.number, row.what, row.threads, row.unit, *row.seconds)
+            rows.setdefault((alike[key], *key), []).append(row)
+            alike[key] += 1
     return [(where, [middle(runs) for runs in rows.values()]) for where, rows in found.values()]
 
 

@@ -58,10 +58,14 @@ class Row:
 
     @property
     def decisive(self) -> float:
-        """What tells a better run from a worse one: the ratio to the floor, else to the first that there is a limit for."""
-        others = [name for name in (self.floor, *self.limits, *self.seconds) if name in self.seconds]
-        other = next((name for name in others if name != "hookframe"), None)
-        return self.seconds["hookframe"] if other is None or self.absolute is not None else self.ratio(other)
+        """What tells a better run from a worse one: the ratio to the floor, else to the first with a limit, else to the first.
+
+        Where there is only an absolute limit, or nobody to compare with, the time itself.
+        """
+        limited = [name for name in (self.floor, *self.limits) if name in self.seconds]
+        others = [] if self.absolute is not None else [name for name in self.seconds if name != "hookframe"]
+        other = next(iter([*limited, *others]), None)
+        return self.seconds["hookframe"] if other is None else self.ratio(other)
 
     @property
     def targets(self) -> str:

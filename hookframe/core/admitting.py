@@ -146,7 +146,9 @@ def _wrap(kept: Sequence[Attachment], requests: LazyRequests, controller: Admiss
 def _dress(kept: Sequence[Attachment]) -> None:
     """Put what the attachments' options ask for around their functions."""
     for attachment in kept:
-        if attachment.read_only and not attachment.caches:
+        if attachment.caches:  # reads, and stores under each of its aliases
+            continue
+        if attachment.read_only:
             attachment.put_around(ReadOnly(attachment.called, attachment.user_hook))
         elif attachment.rules is not None and (attachment.rules.costly or attachment.aliases):
             attachment.put_around(ReturnGuard(attachment.called, attachment.rules, attachment.user_hook))

@@ -94,13 +94,10 @@ class Batch:
 
     def counts(self) -> dict[tuple[str, Direction], int]:
         """How often the hooks at each point and direction fired, all at one point together."""
-        together = None if self.places is None else self.places.chosen
-        if together is None:
-            fired = [attachment.fired for attachment in self.attachments]
-        elif together.counting:
-            fired = together.counted
-        else:  # nobody wanted to know when it began
+        if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
             fired = [attachment.times for attachment in self.attachments]
+        else:
+            fired = [attachment.fired for attachment in self.attachments]
         if self._counted is None or self._counted[0] != fired:  # nearly always it is what it was the last time
             self._counted = fired, self._counts_of(fired)
         return self._counted[1].copy()
@@ -141,17 +138,24 @@ class Batch:
             if part:
                 part[0].arm(part, one.function)
         if self.places is not None and self.lone:
-            together = self.places.together
-            apart = stays or together is None or together.function.at_once is None
-            self.places.chosen = None if apart else together
-            if together is None or apart or together.parted:
-                for attachment in self.attachments:
-                    attachment.fired = 0
-            if together is not None:
-                together.parted, together.counting = apart, counted
+            self._choose(self.places, apart=counted or stays)
+        if stays:
+            for attachment in self.attachments:  # some may have been taken off one by one the last time
+                attachment.run = attachment.run or 1
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].terms.scope = scope
+
+    def _choose(self, places: Places, *, apart: bool) -> None:
+        """Let the points run one step if they can, unless they have to run apart; in any case nothing is counted yet."""
+        together = places.together
+        chosen = None if apart or together is None or together.function.at_once is None else together
+        places.chosen = chosen
+        if chosen is None or chosen.parted:  # else nothing was counted
+            for attachment in self.attachments:
+                attachment.fired = 0
+        if together is not None:
+            together.parted = chosen is None
 
     def rest(self) -> bool:
         """Let go of the functions and of all that was seen; False if somebody may still hold on to an attachment."""

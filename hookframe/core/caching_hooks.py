@@ -62,9 +62,18 @@ class _Caching(Attachment):
 
     def _store(self, point: HookPoint, tensor: Any) -> Any:
         self.last = None
-        conversion = point.hook_conversion
-        self.function.sink.store(self.key, point, tensor if conversion is None else conversion.convert(tensor))
+        conversion, function = point.hook_conversion, self.function
+        value = tensor if conversion is None else conversion.convert(tensor)
+        aliases = self.terms.aliases
+        if not aliases:
+            function.sink.store(self.key, point, value)
+        for alias in aliases:
+            function.sink.store(f"{alias}{function.suffix}", point, value)
         return tensor
+
+    def converts(self, conversion: object | None) -> None:
+        """As for any hook; what has aliases is stored under each of them."""
+        self.plain = conversion is None and not self.terms.aliases
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: Any) -> None:
@@ -108,8 +117,8 @@ class LoneCachingAttachment(_Caching):
     """A caching hook on the activation, of an operation that caches nothing else and whose cache nobody has seen yet.
 
     What tells which values went stale is not kept for each hook then: the cache holds the values themselves, and nearly all
-    of them were new, with version 0. As a rule all of them run as one (:class:`~hookframe.core.together.Together`), which
-    counts for each point.
+    of them were new, with version 0. Where nobody has to know how often each ran, all run as one
+    (:class:`~hookframe.core.together.Together`), which counts nothing.
     """
 
     __slots__ = ()
@@ -140,7 +149,7 @@ class LoneCachingAttachment(_Caching):
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
-        """Let go of the cache. What was counted is left: it begins anew when it is to be counted."""
+        """Let go of the cache. What was counted is left until the next operation begins."""
         attachments[0].function.store_in(NOWHERE)
 
 

@@ -72,8 +72,8 @@ class Attachment(_Hot):
     The subclasses say how a tensor passes through (:meth:`fire`).
 
     :ivar terms: what it has in common with the function's attachments at other points.
-    :ivar function: what is called in place of the user's function, if a plugin or an option has put something around it; a caching hook has
-        its function there.
+    :ivar function: what is called in place of the user's function, if a plugin or an option has put something around it; a
+        caching hook has its function there.
     :ivar plain: True if the function gets the tensor and the point as they are.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
@@ -160,8 +160,8 @@ class Attachment(_Hot):
     @property
     def dressed(self) -> bool:
         """True if something goes around the function, such as a check that it only reads."""
-        return (
-            bool(self.aliases) or (self.read_only and not self.caches) or (self.rules is not None and self.rules.costly)
+        return not self.caches and (
+            bool(self.aliases) or self.read_only or (self.rules is not None and self.rules.costly)
         )
 
     @property

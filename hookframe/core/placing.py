@@ -112,7 +112,6 @@ def _put_together(together: Together) -> list[Attachment]:
     for cell, key in zip(together.cells, together.keys, strict=True):
         if cell.plan is None:
             cell.key = key  # first: another thread that runs the model reads it, then sees that the step is still there
-            cell.fired = 0
             cell.plan = together
         else:
             left.append(cell)
@@ -126,8 +125,6 @@ def _take_together(together: Together) -> list[Attachment]:
             cell.plan = None
         else:
             left.append(cell)
-    if together.counting:
-        together.count(left)
     return [*map(together.at, left)]
 
 

@@ -22,16 +22,14 @@ class Cell:
     Apart from the point, which is a torch module: to set anything there takes a hundred nanoseconds at the least.
 
     :ivar key: what the point stores under if it runs a step that it shares with others; what was used last, else.
-    :ivar fired: how often that step ran there.
     """
 
-    __slots__ = ("fired", "key", "plan")
+    __slots__ = ("key", "plan")
 
     key: str
 
     def __init__(self) -> None:
         self.plan: Any = None
-        self.fired = 0
 
 
 class Several:

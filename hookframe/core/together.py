@@ -25,42 +25,24 @@ class Together:
     :ivar keys: what is stored there goes under these.
     :ivar attachments: what one of them would run by itself.
     :ivar parted: True if one of these may have run by itself, and counted.
-    :ivar counting: True if somebody wants to know how often each of them fired.
-    :ivar counted: how often each did in the operation that is over, if somebody wanted to know.
     """
 
-    __slots__ = ("_of", "attachments", "cells", "counted", "counting", "function", "keys", "parted")
+    __slots__ = ("_of", "attachments", "cells", "function", "keys", "parted")
 
     def __init__(self, cells: Sequence[Cell], attachments: Sequence[LoneCachingAttachment]) -> None:
         self.cells = cells
         self.attachments = attachments
         self.keys = [attachment.key for attachment in attachments]
         self.function = attachments[0].function
-        self.parted = self.counting = False
-        self.counted: list[int] = []
+        self.parted = False
         self._of: dict[int, LoneCachingAttachment] | None = None
 
     def at(self, cell: Cell) -> LoneCachingAttachment:
-        """What the point with this cell would run by itself; it goes on counting from where the point is."""
+        """What the point with this cell would run by itself."""
         self.parted = True
         if self._of is None:
             self._of = dict(zip(map(id, self.cells), self.attachments, strict=True))
-        attachment = self._of[id(cell)]
-        if cell.plan is self:
-            attachment.fired += cell.fired
-            cell.fired = 0
-        return attachment
-
-    def count(self, left: Sequence[Cell]) -> None:
-        """Count, right after the points were left.
-
-        :param left: those of their cells that were not this operation's any more; what they count is another's.
-        """
-        self.counted = [cell.fired for cell in self.cells]
-        if self.parted:
-            others = {*left}
-            whole = zip(self.cells, self.attachments, self.counted, strict=True)
-            self.counted = [a.fired + (0 if cell in others else times) for cell, a, times in whole]
+        return self._of[id(cell)]
 
     def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it. What is not as nearly always is left to what the point would run by itself."""
@@ -76,7 +58,6 @@ class Together:
         except (AttributeError, RuntimeError):  # not a tensor; or one of inference mode, which has no version
             return self.at(cell).fire(point, tensor)
         cache[key] = value
-        cell.fired += 1
         return tensor
 
 

@@ -57,6 +57,13 @@ def test_a_block_in_which_it_ran_warns(model, x):
         model(x)
 
 
+def test_a_hook_that_stays_is_missed_also_where_an_earlier_one_was_taken_off_alone(model, x):
+    model.hook_dict[SILENT].add_perma_hook(hook)  # so the point is not idle
+    for stays in (False, True):
+        with pytest.warns(HookDidNotFireWarning, match="never fired"):
+            model.run_with_hooks(x, fwd_hooks=[(SILENT, hook)], reset_hooks_end=not stays)
+
+
 def test_an_error_is_not_buried_under_warnings(model, x):
     def fail(tensor, hook):
         raise LookupError("the user's own")

@@ -207,3 +207,16 @@ def test_values_beside_compiled_code_are_judged():
     assert cache.stale == ("hook_a",)
     assert cache["inner.hook_c"].tolist() == [4, 4, 4]
     torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("incl_bwd", [False, True])
+def test_a_caching_hook_with_aliases_stores_under_each(incl_bwd):
+    model = Steps()
+    cache, fwd, bwd = model.get_caching_hooks("hook_a", incl_bwd=incl_bwd)
+    for direction, hooks in (("fwd", fwd), ("bwd", bwd)):
+        for _, hook in hooks:
+            model.hook_a.add_hook(hook, direction, alias_names=["first", "second"])
+    model(torch.ones(2, requires_grad=True)).sum().backward()
+    names = ["first", "second", *(["first_grad", "second_grad"] if incl_bwd else [])]
+    assert [*cache] == names
+    assert all(torch.equal(cache[name.replace("second", "first")], cache[name]) for name in names)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import threading
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -192,19 +193,13 @@ def counted(*times: int) -> dict[tuple[str, str], int]:
 
 
 def test_whoever_wants_counts_gets_them() -> None:
-    model, plugin, steps = Model(), Counting(), set()
-
-    def again() -> None:
-        steps.add(type(model.b.cell.plan))
-        model.a(ONES)
-
-    model.between = again
+    model, plugin = Model(), Counting()
+    model.between = lambda: model.a(ONES)
     with hookframe.use_plugins(plugin):
         for _ in range(2):
             model.run_with_cache(ONES)
         model.between = lambda: None
         model.run_with_cache(ONES)
-    assert steps == {Together}
     assert plugin.counts == [counted(2, 1, 1)] * 2 + [counted(1, 1, 1)]
 
 
@@ -258,14 +253,55 @@ def test_what_an_operation_inside_counts_is_its_own() -> None:
     assert plugin.counts == [counted(2, 1, 1), counted(1, 0, 0)]
 
 
-def test_counts_after_hooks_that_stayed_begin_at_nothing() -> None:
+def test_counts_begin_at_nothing_after_runs_with_and_without_the_shared_step() -> None:
     model, plugin = Model(), Counting()
-    model.run_with_cache(ONES, reset_hooks_end=False)
-    model.reset_hooks()
+    with hookframe.use_plugins(plugin):
+        model.run_with_cache(ONES)
+    model.between = model.a.has_hooks  # somebody looks at what a point runs
+    model.run_with_cache(ONES)
+    model.run_with_cache(ONES, clone="always")
     with hookframe.use_plugins(plugin):
         model.run_with_cache(ONES, clone="always")
         model.run_with_cache(ONES)
-    assert plugin.counts == [counted(1, 1, 1)] * 2
+    assert plugin.counts == [counted(1, 1, 1)] * 3
+
+
+def test_whoever_arrives_in_the_midst_is_told_nothing_of_an_earlier_run() -> None:
+    model, plugin = Model(), Counting()
+    model.between = lambda: model.a(ONES)
+    model.run_with_cache(ONES, clone="always")  # each hook by itself, a's twice
+    with ExitStack() as stack:
+        model.between = lambda: stack.enter_context(hookframe.use_plugins(plugin))
+        model.run_with_cache(ONES)
+    assert plugin.counts == [counted(1, 1, 1)]
+
+
+def test_counts_of_the_hooks_of_one_thread_begin_at_nothing() -> None:
+    model, plugin = Model(), Counting()
+    with hookframe.use_plugins(plugin):
+        for _ in range(3):
+            model.run_with_cache(ONES, scope="context")
+    assert plugin.counts == [counted(1, 1, 1)] * 3
+
+
+def test_counts_hold_while_another_thread_attaches_and_detaches() -> None:
+    model, plugin, over = Model(), Counting(), threading.Event()
+
+    def change() -> None:
+        while not over.is_set():
+            for point in model.hook_dict.values():
+                point.add_hook(lambda tensor, hook: None).remove()
+
+    thread = threading.Thread(target=change)
+    with hookframe.use_plugins(plugin):
+        thread.start()
+        try:
+            for _ in range(200):
+                model.run_with_cache(ONES)
+        finally:
+            over.set()
+            thread.join()
+    assert plugin.counts == [counted(1, 1, 1)] * 200
 
 
 def test_whoever_begins_to_want_counts_in_the_midst_is_told_what_ran() -> None:
