@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookframe.core.batch_pool import BatchPool
-from hookframe.core.names import select
-from hookframe.core.selection import Selected, Selection, SweptName
+from hookframe.core.names import Written, select
+from hookframe.core.selection import Selection, SweptName
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -31,7 +31,7 @@ class KeptPoints:
     def __init__(self, points: Mapping[str, HookPoint], modules: Mapping[str, Any]) -> None:
         self.points = points
         self._modules = modules
-        self._exact = {name: Selected(name, point, True) for name, point in points.items()}
+        self._exact = Written(points)
         self._size = len(points)
         self._everything = Selection(select(None, points))
         self._kept: dict[Any, Selection] = {}

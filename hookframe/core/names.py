@@ -18,14 +18,33 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.types import NamesFilter
 
-__all__ = ["Selected", "SweptName", "select", "unknown_point"]
+__all__ = ["Selected", "SweptName", "Written", "select", "unknown_point"]
+
+
+class Written:
+    """What is found for the names that a user writes, as long as a model has the same points."""
+
+    __slots__ = ("_found", "_places")
+
+    def __init__(self, points: Mapping[str, HookPoint]) -> None:
+        self._found = [Selected(name, point, True) for name, point in points.items()]
+        self._places = {name: place for place, name in enumerate(points)}
+
+    def selected(self, names: Collection[str]) -> list[Selected] | None:
+        """The points of these names, in the model's order; None if one of them is no point's."""
+        try:
+            places = {*map(self._places.__getitem__, names)}
+        except KeyError:
+            return None
+        found = self._found
+        return [found[place] for place in sorted(places)]
 
 
 def select(
     names_filter: NamesFilter,
     points: Mapping[str, HookPoint],
     modules: Mapping[str, Any] | None = None,
-    exact: Mapping[str, Selected] | None = None,
+    exact: Written | None = None,
 ) -> list[Selected]:
     """The points that ``names_filter`` means, in the order of ``points``, each point once.
 
@@ -34,7 +53,7 @@ def select(
 
     :param points: name → hook point.
     :param modules: name → module, for a better error when a name is no hook point's.
-    :param exact: name → what is found for a name that a user wrote, if that is known.
+    :param exact: what is found for names that a user wrote, if that is known.
     :raises UnknownHookPoint: if a name is not there, or a glob matches none; with the nearest names that are.
     :raises NotAHookPoint: if a name is that of another kind of module.
     :raises InvalidNamesFilter: if it is none of a name, names, globs, a predicate and None.
@@ -49,8 +68,12 @@ def select(
     if callable(names_filter):
         wanted: Callable[[str], bool] = names_filter
         return _once([Selected(name, point, False) for name, point in points.items() if wanted(name)])
-    if isinstance(names_filter, Collection) and all(issubclass(kind, str) for kind in set(map(type, names_filter))):
-        return _named(names_filter, points, modules, exact)
+    if isinstance(names_filter, Collection):
+        kinds = {*map(type, names_filter)}
+        if all(issubclass(kind, str) for kind in kinds):
+            known = None if SweptName in kinds else exact
+            found = None if known is None else known.selected(names_filter)
+            return _named(names_filter, points, modules) if found is None else found
     raise InvalidNamesFilter(
         f"names_filter {describe(names_filter)} is none of a name, a glob, a list of these, a predicate on names, and None"
     )
@@ -60,14 +83,11 @@ def _named(
     names: Collection[str],
     points: Mapping[str, HookPoint],
     modules: Mapping[str, Any] | None,
-    exact: Mapping[str, Selected] | None,
 ) -> list[Selected]:
-    swept = {name for name in names if isinstance(name, SweptName)} if SweptName in set(map(type, names)) else set()
+    swept = {name for name in names if isinstance(name, SweptName)}
     wanted = set(names)
     if not wanted <= points.keys():
         return _mixed(names, points, modules)
-    if exact is not None and not swept:
-        return [exact[name] for name in points if name in wanted]
     return [Selected(name, point, name not in swept) for name, point in points.items() if name in wanted]
 
 
