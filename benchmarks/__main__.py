@@ -1,5 +1,6 @@
 """Measure, and write the report: ``python -m benchmarks``.
 
+Each group of rows runs in a process of its own, so that none finds what another left in memory.
 ``--smoke`` runs every row once, at a size that shows nothing but that it runs. ``--json FILE`` keeps what was measured, and
 ``--from FILE …`` makes the report from what was kept, on whatever machines; of several runs on one, from those in the middle.
 """
@@ -7,7 +8,9 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -62,6 +65,16 @@ def measure(names: list[str], rounds: int, *, smoke: bool, threads: list[int]) -
                 yield found
 
 
+def apart(name: str, rounds: int) -> list[Row]:
+    """The rows of one group, measured in a process of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "rows.json"
+        options = ["--only", name, "--rounds", str(rounds), "--json", str(file), "--out", directory]
+        warnings = [f"-W{option}" for option in sys.warnoptions]
+        subprocess.run([sys.executable, *warnings, "-m", "benchmarks", *options], check=True)  # noqa: S603  # this package
+        return [row for _, found in read([file]) for row in found]
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="What a hook costs, as ratios.")
@@ -78,10 +91,14 @@ def main() -> int:
     if options.sources:
         write(options.out, read(options.sources))
         return 0
-    default = torch.get_num_threads()
-    threads = [1] if options.smoke or default == 1 else [1, default]
-    with hookframe.use_plugins():
-        rows = list(measure(options.only, 2 if options.smoke else options.rounds, smoke=options.smoke, threads=threads))
+    if len(options.only) > 1 and not options.smoke:
+        rows = [row for name in options.only for row in apart(name, options.rounds)]
+    else:
+        default = torch.get_num_threads()
+        threads = [1] if options.smoke or default == 1 else [1, default]
+        rounds = 2 if options.smoke else options.rounds
+        with hookframe.use_plugins():
+            rows = list(measure(options.only, rounds, smoke=options.smoke, threads=threads))
     if options.json:
         write_json(options.json, here(), rows)
     if not options.smoke:

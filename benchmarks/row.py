@@ -49,23 +49,27 @@ class Row:
     @property
     def reached(self) -> bool | None:
         """True if every target is; None if there is none that could be measured."""
-        known = [self.ratio(other) <= limit for other, limit in self.limits.items() if other in self.seconds]
+        return None if self._taken is None else self._taken <= 1
+
+    @property
+    def _taken(self) -> float | None:
+        """How much it takes of the limit that is nearest, or of what is near the floor, if that is less."""
+        parts = [self.ratio(other) / limit for other, limit in self.limits.items() if other in self.seconds]
         if self.absolute is not None:
-            known.append(self.seconds["hookframe"] / self.per <= self.absolute)
-        if self.floor in self.seconds and self.ratio(self.floor) <= self.near:
-            return True
-        return all(known) if known else None
+            parts.append(self.seconds["hookframe"] / self.per / self.absolute)
+        near = [self.ratio(self.floor) / self.near] if self.floor in self.seconds else []
+        return min([max(parts), *near]) if parts else next(iter(near), None)
 
     @property
     def decisive(self) -> float:
-        """What tells a better run from a worse one: the ratio to the floor, else to the first with a limit, else to the first.
+        """What tells a better run from a worse one: how much of the target it takes, 1 at most where that is reached.
 
-        Where there is only an absolute limit, or nobody to compare with, the time itself.
+        Where there is no target, the ratio to the first other; where there is nobody to compare with, the time itself.
         """
-        limited = [name for name in (self.floor, *self.limits) if name in self.seconds]
-        others = [] if self.absolute is not None else [name for name in self.seconds if name != "hookframe"]
-        other = next(iter([*limited, *others]), None)
-        return self.seconds["hookframe"] if other is None else self.ratio(other)
+        taken = self._taken
+        if taken is None:
+            return next((self.ratio(name) for name in self.seconds if name != "hookframe"), self.seconds["hookframe"])
+        return taken
 
     @property
     def targets(self) -> str:
