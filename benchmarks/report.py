@@ -93,7 +93,7 @@ _HEAD = """# What a hook costs
 
 Ratios, measured in one process on the same weights, interleaved in a shuffled order, median of many rounds. *inline* is
 `cache[name] = x.detach()` written into the model by hand, *bare* the model without any hook point. Where a row was measured
-in several processes, the one in the middle is shown, and how far apart they were. A target is what hookframe may take at
+in several processes, the one in the middle is shown (of an even number the worse), and how far apart they were. A target is what hookframe may take at
 most; ✓ says that it was reached. Made by `python -m benchmarks`.
 
 ![Ratio to the bare model](report.svg)"""

@@ -20,8 +20,8 @@ class Row:
     :ivar what: the work.
     :ivar seconds: system → seconds, or bytes for memory. ``"hookframe"`` is always there.
     :ivar limits: system → how many times as long as it hookframe may take.
-    :ivar floor: the system that does the same work by hand, so that a target below it cannot be reached; coming near it
-        counts as reaching the target then.
+    :ivar floor: the system that does the same work by hand; where that misses a target itself, coming near it counts as
+        reaching it.
     :ivar near: how many times as long as the floor is near it.
     :ivar absolute: so many seconds hookframe may take at most, None for no such limit.
     :ivar unit: ``"s"`` or ``"bytes"``.
@@ -53,12 +53,20 @@ class Row:
 
     @property
     def _taken(self) -> float | None:
-        """How much it takes of the limit that is nearest, or of what is near the floor, if that is less."""
+        """How much it takes of the limit that is nearest; of what is near the floor, if the floor misses a limit itself."""
         parts = [self.ratio(other) / limit for other, limit in self.limits.items() if other in self.seconds]
         if self.absolute is not None:
             parts.append(self.seconds["hookframe"] / self.per / self.absolute)
-        near = [self.ratio(self.floor) / self.near] if self.floor in self.seconds else []
-        return min([max(parts), *near]) if parts else next(iter(near), None)
+        if not parts:
+            return None
+        if self.floor in self.seconds and self._is_below(self.floor):
+            return min(max(parts), self.ratio(self.floor) / self.near)
+        return max(parts)
+
+    def _is_below(self, floor: str) -> bool:
+        """True if a target lies below the floor: it misses it itself."""
+        known = [(other, limit) for other, limit in self.limits.items() if other in self.seconds]
+        return any(self.seconds[floor] / self.seconds[other] > limit for other, limit in known)
 
     @property
     def decisive(self) -> float:
@@ -76,7 +84,7 @@ class Row:
         """The targets in words."""
         parts = [f"≤ {limit:g}x {other}" for other, limit in self.limits.items()]
         if self.floor is not None:
-            parts[-1] += f", or {self.near:g}x {self.floor}"
+            parts[-1] += f" (or {self.near:g}x {self.floor}, if that misses it)"
         if self.absolute is not None:
             parts.append(f"≤ {show(self.absolute, self.unit)}")
         return ", ".join(parts)
@@ -92,7 +100,8 @@ def middle(runs: Sequence[Row]) -> Row:
     found = ordered[len(ordered) // 2]
     ratios = {name: [row.ratio(name) for row in runs if name in row.seconds] for name in found.seconds}
     spread = {name: (min(each), max(each)) for name, each in ratios.items() if name != "hookframe" and len(each) > 1}
-    return replace(found, ranges=spread)
+    notes = "; ".join(dict.fromkeys(row.note for row in ordered if row.note))  # what was wrong once is said
+    return replace(found, ranges=spread, note=notes)
 
 
 def show(value: float, unit: str) -> str:

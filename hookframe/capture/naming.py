@@ -9,6 +9,6 @@ from hookframe.core.names import Selected, SweptName
 __all__ = ["names_of"]
 
 
-def names_of(selected: Collection[Selected]) -> list[str]:
+def names_of(selected: Collection[Selected]) -> tuple[str, ...]:
     """The names of points for the verbs of the model, which remember whether a person wrote them."""
-    return [point.name if point.exact else SweptName(point.name) for point in selected]
+    return tuple([point.name if point.exact else SweptName(point.name) for point in selected])

@@ -71,9 +71,10 @@ class CacheSink:
         self.references: dict[str, tuple[torch.Tensor, int]] = {}
         self.unversioned: dict[str, None] = {}
 
-    def store(self, key: str, point: HookPoint, value: Any) -> None:
+    def store(self, key: str, point: HookPoint, value: Any, *, known_as: str | None = None) -> None:
         """Store ``value``, an activation or gradient at ``point``, under ``key``.
 
+        :param known_as: what tells its dimensions, if not the key: that may be an alias.
         :raises ActivationTypeError: if it is no tensor.
         """
         try:
@@ -83,7 +84,7 @@ class CacheSink:
             raise _not_a_tensor(key, value) from None
         owned = False
         if not self.as_is:
-            value, owned = self._shape(key, point, value)
+            value, owned = self._shape(known_as or key, point, value)
         if not owned:
             value = self._keep_value(key, value)
         self.cache[key] = value

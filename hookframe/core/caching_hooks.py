@@ -68,7 +68,7 @@ class _Caching(Attachment):
         if not aliases:
             function.sink.store(self.key, point, value)
         for alias in aliases:
-            function.sink.store(f"{alias}{function.suffix}", point, value)
+            function.sink.store(f"{alias}{function.suffix}", point, value, known_as=self.key)
         return tensor
 
     def converts(self, conversion: object | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookframe.core.batch_pool import BatchPool
@@ -74,17 +74,15 @@ class KeptPoints:
         for last, selection in self._last:
             if last == names:
                 return selection
+        if SweptName in {*map(type, names)}:  # equal to what is written, and another thing
+            return self._selected(names)
         selection = self._collected(names)
         self._last = ((names.copy(), selection), *self._last[:3])
         return selection
 
     def _collected(self, names_filter: Sequence[str]) -> Selection:
-        try:
-            names = tuple(names_filter)
-            if names and type(names[0]) is str is type(names[-1]):
-                return self._remembered(names, names_filter)
-        except TypeError:  # no collection, or not one of names
-            pass
+        if isinstance(names_filter, Collection) and {*map(type, names_filter)} == {str}:
+            return self._remembered(tuple(names_filter), names_filter)
         return self._selected(names_filter)
 
     def _named(self, name: str) -> Selection:

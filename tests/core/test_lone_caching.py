@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 import torch
 import torch._dynamo
@@ -220,3 +222,48 @@ def test_a_caching_hook_with_aliases_stores_under_each(incl_bwd):
     names = ["first", "second", *(["first_grad", "second_grad"] if incl_bwd else [])]
     assert [*cache] == names
     assert all(torch.equal(cache[name.replace("second", "first")], cache[name]) for name in names)
+
+
+def test_an_alias_does_not_say_which_dimension_is_the_position():
+    class Heads(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.hook_q = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            return self.hook_q(x)
+
+    model = Heads()
+    cache, fwd, _ = model.get_caching_hooks(pos_slice=-1)
+    model.hook_q.add_hook(fwd[0][1], alias_names=["first", "my.hook_q"])
+    model(torch.rand(2, 3, 4, 5))
+    assert {name: tuple(value.shape) for name, value in cache.items()} == {
+        "first": (2, 1, 4, 5),
+        "my.hook_q": (2, 1, 4, 5),
+    }
+
+
+def test_a_cache_takes_at_most_a_kibibyte_a_point_beside_its_tensors():
+    class Many(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.points = torch.nn.ModuleList([HookPoint() for _ in range(1000)])
+            self.setup()
+
+        def forward(self, x):
+            for point in self.points:
+                x = point(x)
+            return x
+
+    model, x = Many(), torch.ones(2)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        cache = model.run_with_cache(x)[1]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len({value.untyped_storage().data_ptr() for value in cache.values()}) == 1  # the model's own, and no copy
+    assert (peak - before) / len(cache) <= 1024

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hookframe
-from hookframe import HookedRootModule, HookPoint, UnknownHookPoint
+from hookframe import HookedRootModule, HookPoint, InvalidNamesFilter, UnknownHookPoint
+from hookframe.capture.naming import names_of
 
 X = torch.ones(1, 2, 8)
 POSTS = [f"blocks.{i}.hook_resid_post" for i in range(3)]
@@ -177,3 +178,17 @@ def test_a_predicate_that_accepts_nothing_is_logged_alone_and_a_glob_is_a_mistak
     assert [record.message for record in caplog.records if "that the predicate accepts" in record.message]
     with pytest.raises(hookframe.UnknownHookPoint, match="no hook point that matches"):
         model.run_with_cache(x, names_filter="nowhere.*")
+
+
+def test_names_written_and_swept_up_in_one_list_are_not_taken_for_written_ones(model):
+    written, mixed = POSTS, [POSTS[0], "[b]locks.1.hook_resid_post", POSTS[2]]
+    for names, exact in ((written, True), (mixed, False), (written, True)):
+        found = {one.name: one.exact for one in model.selection(names)}
+        assert [*found.values()] == [True, exact, True]
+        assert {one.name: one.exact for one in model.selection(names_of(model.selection(names)))} == found
+
+
+def test_a_generator_is_no_filter_whatever_was_asked_before(model):
+    model.selection(("hook_embed",))
+    with pytest.raises(InvalidNamesFilter):
+        model.selection(name for name in ("hook_embed",))
