@@ -1,8 +1,9 @@
 """Measure, and write the report: ``python -m benchmarks``.
 
 Each group of rows runs in a process of its own, so that none finds what another left in memory.
-``--smoke`` runs the rows, at a size that shows nothing but that they run, without those that take minutes. ``--json FILE`` keeps what was measured, and
-``--from FILE …`` makes the report from what was kept, on whatever machines; of several runs on one, from those in the middle.
+``--smoke`` runs the rows, at a size that shows nothing but that they run, without those that take minutes.
+``--json FILE`` keeps what was measured, and ``--from FILE …`` makes the report from what was kept, on whatever machines;
+of several runs on one, from those in the middle.
 """
 
 from __future__ import annotations

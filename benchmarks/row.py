@@ -54,19 +54,16 @@ class Row:
     @property
     def _taken(self) -> float | None:
         """How much it takes of the limit that is nearest; of what is near the floor, if the floor misses a limit itself."""
-        parts = [self.ratio(other) / limit for other, limit in self.limits.items() if other in self.seconds]
+        limits = {other: limit for other, limit in self.limits.items() if other in self.seconds}
+        parts = [self.ratio(other) / limit for other, limit in limits.items()]
         if self.absolute is not None:
             parts.append(self.seconds["hookframe"] / self.per / self.absolute)
         if not parts:
             return None
-        if self.floor in self.seconds and self._is_below(self.floor):
-            return min(max(parts), self.ratio(self.floor) / self.near)
+        floor = self.floor
+        if floor in self.seconds and any(self.seconds[floor] / self.seconds[o] > limit for o, limit in limits.items()):
+            return min(max(parts), self.ratio(floor) / self.near)
         return max(parts)
-
-    def _is_below(self, floor: str) -> bool:
-        """True if a target lies below the floor: it misses it itself."""
-        known = [(other, limit) for other, limit in self.limits.items() if other in self.seconds]
-        return any(self.seconds[floor] / self.seconds[other] > limit for other, limit in known)
 
     @property
     def decisive(self) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hookframe.core.names import Selected, SweptName
+from hookframe.core.names import Selected
 
 __all__ = ["names_of"]
 
 
 def names_of(selected: Collection[Selected]) -> tuple[str, ...]:
     """The names of points for the verbs of the model, which remember whether a person wrote them."""
-    return tuple([point.name if point.exact else SweptName(point.name) for point in selected])
+    return tuple([point.asked for point in selected])

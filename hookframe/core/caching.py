@@ -23,7 +23,7 @@ from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.planning import plan_attachments
 from hookframe.core.scope import ScopeName
-from hookframe.core.selection import Selected, Selection, SweptName
+from hookframe.core.selection import Selection
 from hookframe.core.slicing import Slice, SliceInput
 from hookframe.core.two_way_caching import LateGuards
 from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
@@ -68,7 +68,7 @@ class CachingVerbs(NamedModel):
         options = _options(device, remove_batch_dim, pos_slice, clone)
         sink = _prepare(self, selection, options, gradients=incl_bwd, cache=cache, route="hooks")
         hooks: dict[Direction, list[HookSpecification]] = {
-            direction: [(_named(selected), function) for selected in selection]
+            direction: [(selected.asked, function) for selected in selection]
             for direction, function in _functions(sink, incl_bwd)
         }
         return sink.cache, hooks["fwd"], hooks.get("bwd", [])
@@ -275,7 +275,3 @@ def _check_batch_of_one(model_args: tuple[Any, ...]) -> None:
             f"remove_batch_dim needs a batch of 1, and the input has batch size {first.shape[0]} "
             f"(shape {list(first.shape)}): run the inputs one by one, or keep the dimension"
         )
-
-
-def _named(selected: Selected) -> str:
-    return selected.name if selected.exact else SweptName(selected.name)

@@ -27,6 +27,11 @@ class Selected(NamedTuple):
     point: HookPoint
     exact: bool
 
+    @property
+    def asked(self) -> str:
+        """The name for the verbs of the model, which remember whether a user wrote it."""
+        return self.name if self.exact else SweptName(self.name)
+
 
 class Selection:
     """The hook points that a filter means, in the model's order; compared by identity.
