@@ -56,18 +56,26 @@ class ActivationCache(dict[str, torch.Tensor]):
     point has several names, any of them will do. ``in`` says whether a look-up answers, and ``get`` gives its default where it
     does not.
 
-    :ivar skipped: name → reason, for points that a filter swept up and that were left out.
     :ivar stale: keys whose tensor was changed in place after it was cached.
     """
 
-    skipped: dict[str, str]
     stale: tuple[str, ...] = ()
+    _skipped: dict[str, str] | None = (
+        None  # made when somebody asks: nearly always it is empty, and every run has a cache
+    )
     _model: weakref.ref[Any] | None = None
     _saved: Any = None  # what the manifest says of the model, for a cache that was loaded
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.skipped = {}
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Name → reason, for points that a filter swept up and that were left out."""
+        if self._skipped is None:
+            self._skipped = {}
+        return self._skipped
+
+    @skipped.setter
+    def skipped(self, reasons: dict[str, str]) -> None:
+        self._skipped = reasons
 
     if TYPE_CHECKING:  # at run time dict's own, which calls __missing__ for what is no key
 

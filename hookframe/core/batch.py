@@ -6,11 +6,11 @@ functions come from; the functions themselves are put in when an operation begin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
@@ -22,24 +22,18 @@ from hookframe.core.planning import Nature, nature_of, plan_attachments
 from hookframe.core.terms import Owner, Terms
 
 if TYPE_CHECKING:
+    from hookframe.core.asking import Asked
+    from hookframe.core.cache_sink import CacheSink
     from hookframe.core.kept_points import KeptPoints
     from hookframe.core.named_model import NamedModel
     from hookframe.core.scope import Scope
-    from hookframe.core.selection import Selection
+    from hookframe.core.two_way_caching import LateGuards
     from hookframe.core.types import HookFunction
 
-__all__ = ["Asked", "Batch", "kind_of"]
+__all__ = ["Batch"]
 
 
 _terms: Callable[[Attachment], Terms] = attrgetter("terms")
-
-
-class Asked(NamedTuple):
-    """One function for the points of one selection."""
-
-    direction: Direction
-    selection: Selection
-    function: HookFunction
 
 
 class Batch:
@@ -61,7 +55,7 @@ class Batch:
     )  # fmt: skip
 
     def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, owner: Owner | None = None) -> None:
-        self._parts = parts
+        self._parts: Sequence[Sequence[Any]] = parts
         self._infos: list[FunctionInfo] = []
         self.owner = owner
         self.attachments = [attachment for part in parts for attachment in part]
@@ -92,6 +86,13 @@ class Batch:
             self._started = tuple([label for label, attachment in both if attachment.terms.direction == "fwd"])
         return self._started
 
+    def has_fired(self, sinks: Sequence[CacheSink]) -> bool:
+        """True if a look at one of them, or at the cache of a lone one, says that no hook is silent; False says nothing."""
+        attachments = self.attachments
+        if not self.exact or len(attachments) < 2:  # of those that a filter chose, one is enough
+            return not attachments or attachments[0].has_fired
+        return self.lone and len(sinks[0].cache) == len(attachments)
+
     def counts(self) -> dict[tuple[str, Direction], int]:
         """How often the hooks at each point and direction fired, all at one point together."""
         if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
@@ -121,41 +122,50 @@ class Batch:
         return cls(parts, route, owner)
 
     def keep(self, natures: Iterable[Nature], root: NamedModel, points: KeptPoints) -> None:
-        """Prepare for being used again, by operations on ``points`` of ``root`` whose functions are of these natures."""
+        """Prepare for being used again, by operations on ``points`` of ``root`` whose functions are of these natures.
+
+        :param natures: none if the functions stay.
+        """
         self._infos[:] = [nature.info for nature in natures]
         self.places = Places(self.attachments)
         self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
-    def arm(self, asked: Sequence[Asked], scope: Scope | None, *, counted: bool, stays: bool) -> None:
-        """Put the functions of a new operation in, one for each part that was asked for.
+    def arm(self, asked: Sequence[Asked]) -> None:
+        """Put the functions of a new operation in, one for each part that was asked for."""
+        for part, one in zip(self._parts, asked, strict=True):
+            if part:
+                part[0].arm(part, one.function)
+
+    def store_in(self, sink: CacheSink, late: LateGuards | None) -> None:
+        """Let caching hooks that no user can have store what a new operation sees."""
+        for part in self._parts:
+            if part:
+                part[0].feed(part, sink, late)
+
+    def begin(self, scope: Scope | None, *, counted: bool, stays: bool) -> None:
+        """Begin anew, for an operation whose functions have been put in.
 
         :param counted: True if somebody wants to know how often each of the hooks fires.
         :param stays: True if the hooks are left at their points when it ends.
         """
         if self.owner is not None:
             self.owner.failed = False
-        for part, one in zip(self._parts, asked, strict=True):
-            if part:
-                part[0].arm(part, one.function)
-        if self.places is not None and self.lone:
-            self._choose(self.places, apart=counted or stays)
+        places = self.places
+        if places is not None and self.lone:
+            together = places.together
+            apart = counted or stays or together is None or together.function.at_once is None
+            places.chosen = None if apart else together  # one step, if they can run it, and do not have to run apart
+            if together is None or together.parted or apart:  # else nothing was counted
+                for attachment in self.attachments:
+                    attachment.fired = 0
+            if together is not None:
+                together.parted = apart
         if stays:
             for attachment in self.attachments:  # some may have been taken off one by one the last time
                 attachment.run = attachment.run or 1
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].terms.scope = scope
-
-    def _choose(self, places: Places, *, apart: bool) -> None:
-        """Let the points run one step if they can, unless they have to run apart; in any case nothing is counted yet."""
-        together = places.together
-        chosen = None if apart or together is None or together.function.at_once is None else together
-        places.chosen = chosen
-        if chosen is None or chosen.parted:  # else nothing was counted
-            for attachment in self.attachments:
-                attachment.fired = 0
-        if together is not None:
-            together.parted = chosen is None
 
     def rest(self) -> bool:
         """Let go of the functions and of all that was seen; False if somebody may still hold on to an attachment."""
@@ -191,25 +201,5 @@ def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInf
 def _info(function: HookFunction, found: dict[int, FunctionInfo]) -> FunctionInfo:
     info = found.get(id(function))
     if info is None:
-        info = found[id(function)] = FunctionInfo.of(function)
+        info = found[id(function)] = nature_of(function).info
     return info
-
-
-def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequence[Nature]]:
-    """What makes two operations alike, and what each of the functions is.
-
-    Two functions with the same source, of which one may have been made anew, are alike; a selection is like itself alone.
-    """
-    if len(asked) == 1:
-        direction, selection, function = asked[0]
-        nature = nature_of(function)
-        return (facts, direction, selection, nature), (nature,)
-    found: dict[int, Nature] = {}
-    for _, _, function in asked:
-        if id(function) not in found:
-            found[id(function)] = nature_of(function)
-    natures = [found[id(function)] for _, _, function in asked]
-    numbers = {nature: number for number, nature in enumerate(dict.fromkeys(found.values()))}
-    number = {key: numbers[nature] for key, nature in found.items()}
-    parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])
-    return (facts, parts, tuple(numbers)), natures

@@ -17,6 +17,7 @@ from hookframe.core.warning_place import warn_user
 from hookframe.errors import StaleActivationWarning
 
 if TYPE_CHECKING:
+    from hookframe.admission.controller import AdmissionController
     from hookframe.core.batch import Batch
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookFunction
@@ -66,6 +67,7 @@ def tell_started(
 
 def report_caches(
     root: NamedModel,
+    controller: AdmissionController,
     sinks: Sequence[CacheSink],
     attachments: Sequence[Attachment],
     skipped: Mapping[str, str],
@@ -79,14 +81,13 @@ def report_caches(
     :param batch: as for :func:`tell_started`.
     :returns: the bytes cached, 0 if nobody wants to know.
     """
-    controller, total = root.controller, 0
-    wanted = controller.wanted
+    wanted, total = controller.wanted, 0
     only = batch is not None and batch.caching and len(sinks) == 1
     for sink in sinks:
         stale: Sequence[str] = sink.stale()
         if not sink.lone:
             stale = (*stale, *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
-        if isinstance(sink.cache, ActivationCache):
+        if isinstance(sink.cache, ActivationCache) and (stale or sink.cache.stale):
             sink.cache.stale = tuple(stale)
         if stale and warn:
             warn_user(_stale_text(stale), StaleActivationWarning)

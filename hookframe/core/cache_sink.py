@@ -127,23 +127,20 @@ class CacheSink:
     def stale(self) -> list[str]:
         """Keys whose stored tensor was changed in place since; empty when all values are those at fire time."""
         if self.lone:
-            return self._changed()
+            try:
+                if not any(map(_version, self.cache.values())):
+                    return []
+            except RuntimeError:  # tensors made in inference mode have no version
+                pass
+            return [key for key, value in self.cache.items() if self._has_changed(key, value)]
         return [
             key
             for key, (tensor, version) in self.references.items()
             if tensor._version != version and self.cache.get(key) is tensor
         ]
 
-    def _changed(self) -> list[str]:
-        """Those of a lone sink: what is not among the references had version 0."""
-        try:
-            if not any(map(_version, self.cache.values())):
-                return []
-        except RuntimeError:  # tensors made in inference mode have no version
-            pass
-        return [key for key, value in self.cache.items() if self._has_changed(key, value)]
-
     def _has_changed(self, key: str, value: torch.Tensor) -> bool:
+        """For a lone sink: what is not among the references had version 0."""
         if key in self.unversioned or value.is_inference():
             return False
         tensor, version = self.references.get(key, (value, 0))
@@ -188,11 +185,19 @@ class CachingFunction:
 
     __slots__ = ("alone", "at_once", "late", "private", "sink", "suffix")
 
-    def __init__(self, sink: CacheSink, suffix: str = "", *, private: bool = False, alone: bool = False) -> None:
+    def __init__(
+        self,
+        sink: CacheSink,
+        suffix: str = "",
+        *,
+        private: bool = False,
+        alone: bool = False,
+        late: LateGuards | None = None,
+    ) -> None:
         self.suffix = suffix
         self.private = private or alone
         self.alone = alone
-        self.store_in(sink)
+        self.store_in(sink, late)
 
     def store_in(self, sink: CacheSink, late: LateGuards | None = None) -> None:
         """Store in ``sink`` from here on."""

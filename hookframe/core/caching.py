@@ -11,10 +11,8 @@ import torch
 from hookframe.admission.request import CacheRequest, Direction, Route
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import next_operation, review_or_raise
-from hookframe.core.batch import Asked
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import AS_IS, CacheOptions, CacheSink, CachingFunction
-from hookframe.core.context import HookContext
 from hookframe.core.describing import describe
 from hookframe.core.devices import device_in_force, device_named, review_device
 from hookframe.core.hook_point import attach
@@ -22,6 +20,7 @@ from hookframe.core.host_copies import HostCopier
 from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.planning import plan_attachments
+from hookframe.core.run_context import RunContext
 from hookframe.core.scope import ScopeName
 from hookframe.core.selection import Selection
 from hookframe.core.slicing import Slice, SliceInput
@@ -150,13 +149,8 @@ class CachingVerbs(NamedModel):
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
             sink.copier = HostCopier()  # nobody sees the cache before this returns
         sink.lone = not incl_bwd and sink.as_is and sink.clone == "never"
-        known = [Asked("fwd", selection, CachingFunction(sink, private=True, alone=not incl_bwd))]
-        late: LateGuards | None = None
-        if incl_bwd:
-            backward = CachingFunction(sink, "_grad", private=True)
-            backward.late = late = LateGuards()
-            known.append(Asked("bwd", selection, backward))
-        context = HookContext(
+        late = LateGuards() if incl_bwd else None
+        context = RunContext(
             self,
             (),
             (),
@@ -164,13 +158,16 @@ class CachingVerbs(NamedModel):
             clear_contexts=clear_contexts,
             route="run_with_cache",
             scope=scope,
-            known=known,
+            selection=selection,
             sinks=(sink,),
+            late=late,
         )
         try:
-            with context:
-                output = self.run_at_once(model_args, model_kwargs)
-                if late is not None:
+            if late is None:
+                output = context.run(model_args, model_kwargs)
+            else:
+                with context:
+                    output = self.run_at_once(model_args, model_kwargs)
                     late.look()
                     _loss(output).backward()
         finally:

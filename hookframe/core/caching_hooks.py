@@ -14,7 +14,9 @@ from hookframe.errors import ReplicaCacheError
 if TYPE_CHECKING:
     import torch
 
+    from hookframe.core.cache_sink import CacheSink
     from hookframe.core.hook_point import HookPoint
+    from hookframe.core.two_way_caching import LateGuards
 
 __all__ = ["CachingAttachment", "GradientCachingAttachment", "LoneCachingAttachment"]
 
@@ -35,12 +37,12 @@ class _Caching(Attachment):
     wrappable = False
     function: CachingFunction
 
-    def _traced(self, point: HookPoint, tensor: Any) -> Any:
+    def _traced(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
         self.fired = 1
         return self._store(point, tensor)
 
     @traced_as(_traced)
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
+    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
         """Store ``tensor``; return it.
 
         :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
@@ -77,14 +79,15 @@ class _Caching(Attachment):
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: Any) -> None:
-        """Let them store with ``function``."""
-        own: CachingFunction = attachments[0].function
-        if own.private and function.private:
-            own.store_in(function.sink, function.late)
-            return
+        """Let them store with ``function``, which a user gave."""
         Attachment.arm(attachments, function)
         for attachment in attachments:
             attachment.function = function
+
+    @staticmethod
+    def feed(attachments: Sequence[Any], sink: CacheSink, late: LateGuards | None) -> None:
+        """Let them store in ``sink``, with the function that they have, which is no user's."""
+        attachments[0].function.store_in(sink, late)
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
@@ -129,7 +132,7 @@ class LoneCachingAttachment(_Caching):
         return dict.__contains__(self.function.sink.cache, self.key)
 
     @traced_as(_Caching._traced)
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
+    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
         """As for any caching hook."""
         self.fired += 1
         if point is not self.point:
@@ -162,6 +165,12 @@ class GradientCachingAttachment(_Caching, GradientAttachment):
     def arm(attachments: Sequence[Any], function: Any) -> None:
         """Let them store with ``function``; the graphs of operations that are over call them no more."""
         _Caching.arm(attachments, function)
+        begin_run(attachments)
+
+    @staticmethod
+    def feed(attachments: Sequence[Any], sink: CacheSink, late: LateGuards | None) -> None:
+        """As :meth:`arm`, with the function that they have."""
+        _Caching.feed(attachments, sink, late)
         begin_run(attachments)
 
 

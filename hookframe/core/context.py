@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Hashable, Iterable, Sequence
-from types import TracebackType
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hookframe.admission.events import ContextEntered, ContextExited, RunFinished
 from hookframe.admission.request import Route, RunRequest
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
-from hookframe.core.batch import Asked, Batch, kind_of
+from hookframe.core.asking import Asked, asked_to_cache, caching_kind, kind_of, listed
+from hookframe.core.batch import Batch
 from hookframe.core.batch_pool import BatchPool
 from hookframe.core.cache_report import report_caches, sinks_of, tell_started
 from hookframe.core.cache_sink import CacheSink
@@ -19,27 +19,27 @@ from hookframe.core.describing import describe
 from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
 from hookframe.core.failures import tell_failures
 from hookframe.core.handles import Attachment
-from hookframe.core.hook_point import attach, take_off
-from hookframe.core.placing import mirror
-from hookframe.core.planning import nature_of
-from hookframe.core.removing import detach_all, tell_removed
+from hookframe.core.hook_point import attach
+from hookframe.core.placing import levels, mirror
+from hookframe.core.removing import detach_all, take_off, tell_removed
 from hookframe.core.scope import Scope, ScopeName
 from hookframe.core.tracing import tracing
 from hookframe.core.unmanaged import unmanaged_modules
-from hookframe.errors import HookframeError, InvalidHookFunction
+from hookframe.errors import HookframeError
 
 if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
     from hookframe.admission.request import Direction
     from hookframe.core.kept_points import KeptPoints
     from hookframe.core.named_model import NamedModel
+    from hookframe.core.planning import Nature
+    from hookframe.core.selection import Selection
+    from hookframe.core.two_way_caching import LateGuards
     from hookframe.core.types import HookSpecification
 
 __all__ = ["HookContext"]
 
 Root = TypeVar("Root", bound="NamedModel")
-
-_levels = threading.Lock()  # held while a count of open contexts changes: threads enter contexts on one model
 
 
 class HookContext(Generic[Root]):
@@ -55,6 +55,12 @@ class HookContext(Generic[Root]):
     _whole: Batch | None = None  # the batch, if all of it was attached
     _kind: Hashable = None
     _pool: BatchPool | None = None
+    _ready: Batch | None = None  # what is planned already
+    _asked: Sequence[Asked] = ()
+    _natures: Sequence[Nature] = ()
+    specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = ()
+    attachments: Sequence[Attachment] = ()
+    skipped: Mapping[str, str] = MappingProxyType({})
     _entered = False
     _counted = False
     _ran_before = False
@@ -69,25 +75,24 @@ class HookContext(Generic[Root]):
         clear_contexts: bool,
         route: Route,
         scope: ScopeName | None = None,
-        known: Sequence[Asked] = (),
+        selection: Selection | None = None,
         sinks: Sequence[CacheSink] = (),
+        late: LateGuards | None = None,
     ) -> None:
         if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
-        self.specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = ()
-        if not known:
+        if selection is None:
             self.specifications = (
-                ("fwd", _listed(fwd_hooks, "fwd_hooks")),
-                ("bwd", _listed(bwd_hooks, "bwd_hooks")),
+                ("fwd", listed(fwd_hooks, "fwd_hooks")),
+                ("bwd", listed(bwd_hooks, "bwd_hooks")),
             )
-        self.known = known  # caching hooks whose points are known already; then there are no others
+        self.selection = selection  # the points of caching hooks that feed one sink; then there are no other hooks
+        self.late = late
         self.reset = reset_hooks_end
         self.clear = clear_contexts
         self.route: Route = route
         self.scope_name = scope
-        self.attachments: list[Attachment] = []
-        self.skipped: dict[str, str] = {}
         self.sinks = sinks
 
     def __enter__(self) -> Root:
@@ -115,7 +120,7 @@ class HookContext(Generic[Root]):
                 if isinstance(sink.cache, ActivationCache):
                     sink.cache.skipped.update(self.skipped)
         self._entered = True
-        with _levels:
+        with levels:
             root.__dict__["context_level"] += 1  # not setattr: torch's costs microseconds
             self._counted = True
         if self.scope is not None:
@@ -136,7 +141,7 @@ class HookContext(Generic[Root]):
         self._entered = False
         if self.scope is not None:
             self.scope.close()
-        with _levels:
+        with levels:
             if self._counted:
                 self._counted = False
                 self.root.__dict__["context_level"] -= 1
@@ -154,41 +159,55 @@ class HookContext(Generic[Root]):
             controller.notify(event)
 
     def _plan(self, controller: AdmissionController) -> Batch:
-        """Plan what is asked for; if an operation of the same kind is over, with what was planned for that."""
-        self.operation = next_operation()
-        own = self.root.__dict__
-        self.level = own["context_level"] + 1
-        asked = self.known or self._asked()
-        tree: KeptPoints | None = own.get("_tree")
-        if tree is None or tree.points is not own["hook_dict"]:
-            return Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-        if self.known:
-            self._kind = (self.route, self.level, self.scope is None, self.known[0].selection, len(self.known))
-            natures = None
-        else:
-            self._kind, natures = kind_of(asked, self.route, self.level, self.scope is not None)
-        self._pool = tree.batches
-        batch = self._pool.take(self._kind)
-        if batch is None:
-            batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
-            batch.keep(natures or [nature_of(one.function) for one in asked], self.root, tree)
-        batch.arm(asked, self.scope, counted="run_finished" in controller.wanted, stays=not self.reset)
+        batch, self._ready = self._ready or self._take() or self._planned(), None
+        batch.begin(self.scope, counted="run_finished" in controller.wanted, stays=not self.reset)
         return batch
 
-    def _asked(self) -> Sequence[Asked]:
+    def _take(self) -> Batch | None:
+        """What was planned for an operation of the same kind that is over, with the functions of this one; None if nothing was."""
+        self.operation = next_operation()
+        own, selection = self.root.__dict__, self.selection
+        self.level = own["context_level"] + 1
+        tree: KeptPoints | None = own.get("_tree")
+        self._pool = pool = tree.batches if tree is not None and tree.points is own["hook_dict"] else None
+        scoped = self.scope is not None
+        if selection is None:
+            asked = self._asked = self._ask()
+            self._kind, self._natures = kind_of(asked, self.route, self.level, scoped)
+        else:
+            asked = ()
+            self._kind = caching_kind(self.route, self.level, selection, scoped=scoped, gradients=self.late is not None)
+        batch = None if pool is None else pool.take(self._kind)
+        if batch is None:
+            return None
+        if selection is None:
+            batch.arm(asked)
+        else:
+            batch.store_in(self.sinks[0], self.late)
+        return batch
+
+    def _planned(self) -> Batch:
+        asked = self._asked if self.selection is None else asked_to_cache(self.selection, self.sinks[0], self.late)
+        batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+        tree: KeptPoints | None = self.root.__dict__.get("_tree")
+        if tree is not None and tree.batches is self._pool:
+            batch.keep(self._natures, self.root, tree)
+        return batch
+
+    def _ask(self) -> Sequence[Asked]:
         hooks = [(d, names, hook) for d, specifications in self.specifications for names, hook in specifications]
         meant = self.root.selections([names for _, names, _ in hooks])
         self.sinks = sinks_of([hook for _, _, hook in hooks])
         return [Asked(d, selection, hook) for (d, _, hook), selection in zip(hooks, meant, strict=True)]
 
-    def _give_back(self) -> None:
+    def _give_back(self, batch: Batch | None) -> None:
         """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
-        batch, pool = self._whole, self._pool
+        pool = self._pool
         self._batch = self._whole = self._pool = None
         if batch is None or pool is None or not self.reset:
             return
-        self.attachments = []
-        tree = self.root.__dict__.get("_tree")
+        self.attachments = ()
+        tree: KeptPoints | None = self.root.__dict__.get("_tree")
         if tree is not None and tree.batches is pool and batch.rest():
             pool.give_back(self._kind, batch)
 
@@ -197,13 +216,17 @@ class HookContext(Generic[Root]):
     ) -> None:
         if not self._entered:
             return
-        root, attachments = self.root, self.attachments
+        attachments = self.attachments
         try:
             gone, ran = self._leave()
         except BaseException:  # an interrupt
             self._abandon(attachments if self.reset else ())
             raise
-        controller = root.controller
+        self._tell(gone, ran, error)
+        self._give_back(self._whole)
+
+    def _tell(self, gone: Sequence[Attachment], ran: bool, error: BaseException | None) -> None:
+        root, attachments, controller = self.root, self.attachments, self.root.controller
         wanted = controller.wanted
         if "hooks_removed" in wanted:
             whole = self._whole if len(gone) == len(attachments) else None
@@ -217,12 +240,11 @@ class HookContext(Generic[Root]):
                 route=self.route,
                 level=self.level,
                 removed=len(gone),
-                error=None if kind is None else kind.__name__,
+                error=None if error is None else type(error).__name__,
             )
             controller.notify(event)
         if ran:
             self._report_run(error, gone, controller)
-        self._give_back()
 
     def _leave(self) -> tuple[list[Attachment], bool]:
         """Take the hooks off and close the level, before anybody is told; says which went, and if the model ran."""
@@ -249,7 +271,7 @@ class HookContext(Generic[Root]):
         whole, wanted, cached = self._whole, controller.wanted, 0
         if self.sinks:
             cached = report_caches(
-                self.root, self.sinks, attachments, self.skipped, self.operation, error is None, whole
+                self.root, controller, self.sinks, attachments, self.skipped, self.operation, error is None, whole
             )
         if "run_finished" in wanted:
             event = RunFinished(
@@ -261,10 +283,8 @@ class HookContext(Generic[Root]):
                 error=None if error is None else type(error).__name__,
             )
             controller.notify(event)
-        if error is None:
+        if error is None and ("check_run" in wanted or whole is None or not whole.has_fired(self.sinks)):
             exact = self._batch is not None and self._batch.exact
-            if not exact and attachments and attachments[0].has_fired and "check_run" not in wanted:
-                return  # nothing is silent: one of those that a filter chose has fired
             backward_too = self.reset and self.route != "run_with_hooks"
             stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
             silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
@@ -284,13 +304,3 @@ class HookContext(Generic[Root]):
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"
-
-
-def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
-    listed = list(hooks)
-    for item in listed:
-        if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise InvalidHookFunction(
-                f"{what} holds {describe(item)}: each item is a pair of a name (or a predicate on names) and a function"
-            )
-    return listed

@@ -23,7 +23,6 @@ from hookframe.core.placing import begin_tracing, expect_tracing
 from hookframe.core.placing import lock as _lock
 from hookframe.core.placing import put as _put
 from hookframe.core.placing import store as _store
-from hookframe.core.placing import take as _take
 from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookFunction
 
-__all__ = ["HookPoint", "attach", "take_off"]
+__all__ = ["HookPoint", "attach", "attach_again"]
 
 _TRANSIENT = ("_shared_cell", "_traced", "_bwd", "_roots")
 
@@ -82,10 +81,11 @@ class HookPoint(RemovablePoint):
 
     def __call__(self, x: Any) -> Any:
         """Pass ``x`` through the attached functions; ``x`` itself if there are none."""
-        plan = self._cell.plan
+        cell = self._cell
+        plan = cell.plan
         if plan is None:
             return x
-        return plan.fire(self, x)
+        return plan.fire(self, x, cell)
 
     def call_module(self, x: Any) -> Any:
         """Run what torch runs: its own hooks, and a subclass's ``forward``."""
@@ -290,13 +290,14 @@ def attach(
     return admitted
 
 
-def take_off(batch: Batch) -> list[Attachment]:
-    """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
-    if batch.places is None:
-        return detach_all(batch.attachments)
+def attach_again(batch: Batch, *, root: NamedModel, controller: AdmissionController) -> bool:
+    """Attach a batch that was there before, about which nobody has to be asked but a controller that admits everything.
+
+    :returns: False if it objects after all: nothing was attached then, and the whole admission is for :func:`attach`.
+    """
+    if batch.places is None or controller.review_hooks(batch.requests, root).objections:
+        return False
     with _lock:
-        others = _take(batch.places)
-    if not others:
-        return batch.attachments
-    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
-    return [attachment for attachment in batch.attachments if id(attachment) not in left]
+        for attachment in _put(batch.places):
+            attachment.point._add(attachment)
+    return True

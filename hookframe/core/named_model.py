@@ -190,7 +190,14 @@ class NamedModel(AdmittedMoves):
 
     def asks_about(self, batch: Batch) -> bool:
         """True if this model, or another to which one of the points belongs, has to be asked about each hook of ``batch``."""
-        return batch.shared or type(self).ask_own_check is not NamedModel.ask_own_check or self.overrides_check
+        kind = type(self)
+        overrides = kind.check_hooks_to_add is not NamedModel.check_hooks_to_add
+        return (
+            batch.shared
+            or overrides
+            or kind.ask_own_check is not NamedModel.ask_own_check
+            or "check_hooks_to_add" in self.__dict__
+        )
 
     def check_hooks_to_add(
         self,

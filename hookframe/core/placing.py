@@ -15,25 +15,36 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.places import Places
     from hookframe.core.point_reading import ReadablePoint
-    from hookframe.core.together import Together
 
-__all__ = ["begin_tracing", "expect_tracing", "lock", "mirror", "part", "put", "store", "take"]
+__all__ = ["begin_tracing", "expect_tracing", "levels", "lock", "mirror", "part", "put", "store", "take"]
 
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
+levels = threading.Lock()
+"""Held while a count of open contexts changes: threads enter contexts on one model."""
 _untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
 
 
-def put(places: Places) -> list[Attachment]:  # noqa: PLR0912  # loops, each as short as it can be
+def put(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # loops, each as short as it can be
     """Say what runs at each point that is idle; the attachments for those that are not.
 
     The loops are as short as they can be, in both, and touch no more than they have to: everything that is cached runs
     through them, when the model has just emptied the processor's caches.
     """
-    if places.chosen is not None:
-        if not tracing.begun:
-            return _put_together(places.chosen)
-        places.chosen.parted = True  # the compiler looks at each point by itself
+    together = places.chosen
+    if together is not None and not tracing.begun:
+        left = []
+        for cell, key in zip(together.cells, together.keys, strict=True):
+            if cell.plan is None:
+                cell.key = (
+                    key  # first: another thread that runs the model reads it, then sees that the step is still there
+                )
+                cell.plan = together
+            else:
+                left.append(cell)
+        return [*map(together.at, left)]
+    if together is not None:
+        together.parted = True  # the compiler looks at each point by itself
         places.chosen = None
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
@@ -66,9 +77,16 @@ def put(places: Places) -> list[Attachment]:  # noqa: PLR0912  # loops, each as 
 
 def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
-    if places.chosen is not None:
+    together = places.chosen
+    if together is not None:
+        left = []
         try:
-            return _take_together(places.chosen)
+            for cell in together.cells:
+                if cell.plan is together:
+                    cell.plan = None
+                else:
+                    left.append(cell)
+            return [*map(together.at, left)]
         finally:
             if tracing.begun:  # since they were put there
                 mirror(places)
@@ -105,27 +123,6 @@ def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
         if tracing.begun:
             mirror(places)
     return others
-
-
-def _put_together(together: Together) -> list[Attachment]:
-    left = []
-    for cell, key in zip(together.cells, together.keys, strict=True):
-        if cell.plan is None:
-            cell.key = key  # first: another thread that runs the model reads it, then sees that the step is still there
-            cell.plan = together
-        else:
-            left.append(cell)
-    return [*map(together.at, left)]
-
-
-def _take_together(together: Together) -> list[Attachment]:
-    left = []
-    for cell in together.cells:
-        if cell.plan is together:
-            cell.plan = None
-        else:
-            left.append(cell)
-    return [*map(together.at, left)]
 
 
 def mirror(places: Places) -> None:

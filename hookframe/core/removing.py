@@ -10,17 +10,30 @@ from hookframe.admission.events import HooksRemoved
 from hookframe.admission.request import ResetRequest, Route
 from hookframe.core.admitting import model_name, review_or_raise
 from hookframe.core.handles import Attachment
+from hookframe.core.placing import lock, take
 
 if TYPE_CHECKING:
     from hookframe.core.batch import Batch
     from hookframe.core.named_model import NamedModel
 
-__all__ = ["detach_all", "review_removal", "tell_removed"]
+__all__ = ["detach_all", "review_removal", "take_off", "tell_removed"]
 
 
 def detach_all(attachments: Iterable[Attachment]) -> list[Attachment]:
     """Take attachments off their points; return those that were still there. Tells nobody."""
     return [attachment for attachment in attachments if attachment.point.detach(attachment)]
+
+
+def take_off(batch: Batch) -> list[Attachment]:
+    """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
+    if batch.places is None:
+        return detach_all(batch.attachments)
+    with lock:
+        others = take(batch.places)
+    if not others:
+        return batch.attachments
+    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
+    return [attachment for attachment in batch.attachments if id(attachment) not in left]
 
 
 def tell_removed(

@@ -19,6 +19,7 @@ from hookframe.core.failures import tell_failures
 from hookframe.core.kept_points import KeptPoints
 from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
+from hookframe.core.run_context import RunContext
 from hookframe.core.scope import ScopeName
 from hookframe.core.tracing import run_while_traced
 
@@ -86,7 +87,7 @@ class RunningVerbs(NamedModel):
         """
         if model_kwargs:
             review_keywords(self, "run_with_hooks", model_kwargs)
-        context = HookContext(
+        context = RunContext(
             self,
             fwd_hooks,
             bwd_hooks,
@@ -100,8 +101,7 @@ class RunningVerbs(NamedModel):
                 "run_with_hooks removes the backward hooks at its end, before a backward pass outside can reach them: "
                 "pass reset_hooks_end=False, or call backward() inside 'with model.hooks(...)'"
             )
-        with context:
-            return self.run_at_once(model_args, model_kwargs)
+        return context.run(model_args, model_kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, as any torch module."""

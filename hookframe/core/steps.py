@@ -21,6 +21,8 @@ class Cell:
 
     Apart from the point, which is a torch module: to set anything there takes a hundred nanoseconds at the least.
 
+    What has ``fire`` may be called with the cell as well, which one step for many points needs.
+
     :ivar key: what the point stores under if it runs a step that it shares with others; what was used last, else.
     """
 
@@ -40,7 +42,7 @@ class Several:
     def __init__(self, steps: tuple[Any, ...]) -> None:
         self.steps = steps
 
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
+    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
         """Run them."""
         for step in self.steps:
             tensor = step.fire(point, tensor)
@@ -77,7 +79,7 @@ class _ModuleCall:
 
     __slots__ = ()
 
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
+    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
         """Run it."""
         return point.call_module(tensor)
 

@@ -44,9 +44,14 @@ class Together:
             self._of = dict(zip(map(id, self.cells), self.attachments, strict=True))
         return self._of[id(cell)]
 
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
-        """Store ``tensor``; return it. What is not as nearly always is left to what the point would run by itself."""
-        function, cell = self.function, point._cell
+    def fire(self, point: HookPoint, tensor: Any, cell: Cell | None = None) -> Any:
+        """Store ``tensor``; return it. What is not as nearly always is left to what the point would run by itself.
+
+        :param cell: the point's, from whoever knows it.
+        """
+        function = self.function
+        if cell is None:
+            cell = point._cell
         cache, key = function.at_once, cell.key
         if cell.plan is not self or cache is None:
             # since the point looked, the operation has ended, or another has begun

@@ -16,7 +16,7 @@ from hookframe.admission.events import Event
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
 from hookframe.errors import HookDenied, JournalError, NestedAdmission
-from hookframe.hookspecs import VALIDATORS
+from hookframe.hookspecs import PROVIDERS, VALIDATORS
 from hookframe.host.event_names import spec_for
 from hookframe.host.holding import HeldPlugins
 from hookframe.host.loading import load_installed
@@ -43,6 +43,7 @@ class PluginManager(HeldPlugins):
     :param plugins: modules or objects with implementations, registered in order.
     :param options: plugin name → the options that it is configured with.
     :param treatments: plugin name → how the operator wants it treated.
+    :ivar admits_all: True while nobody is asked about hooks, and nobody told of anything.
     :ivar default_scope: who sees the hooks of a context that does not say it itself; the policy may say ``"context"``.
     """
 
@@ -56,6 +57,7 @@ class PluginManager(HeldPlugins):
         self._refusals: tuple[PluginRecord, ...] = ()
         self._demands = False  # there is something to refuse, or there may be
         self._quiet = True  # nobody is asked about hooks, or told what was decided
+        self.admits_all = True
         self.default_scope: ScopeName = "all"
         super().__init__(*plugins, options=options, treatments=treatments)
 
@@ -126,6 +128,8 @@ class PluginManager(HeldPlugins):
     def _settle(self) -> None:
         self._demands = bool(self._refusals or self._rules.require)
         self._quiet = not self._demands and self._implemented.isdisjoint(("check_hooks_to_add", "decision_made"))
+        heard = self._implemented.difference(PROVIDERS) or "wrap_hook" in self._implemented
+        self.admits_all = self._quiet and not heard
 
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""

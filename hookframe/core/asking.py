@@ -1,0 +1,78 @@
+"""What an operation asks for, before it is planned, and what makes two operations alike."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from hookframe.admission.request import Direction, Route
+from hookframe.core.cache_sink import CachingFunction
+from hookframe.core.describing import describe
+from hookframe.core.planning import Nature, nature_of
+from hookframe.errors import InvalidHookFunction
+
+if TYPE_CHECKING:
+    from hookframe.core.cache_sink import CacheSink
+    from hookframe.core.selection import Selection
+    from hookframe.core.two_way_caching import LateGuards
+    from hookframe.core.types import HookFunction, HookSpecification
+
+__all__ = ["Asked", "asked_to_cache", "caching_kind", "kind_of", "listed"]
+
+
+class Asked(NamedTuple):
+    """One function for the points of one selection."""
+
+    direction: Direction
+    selection: Selection
+    function: HookFunction
+
+
+def asked_to_cache(selection: Selection, sink: CacheSink, late: LateGuards | None) -> list[Asked]:
+    """Caching hooks that no user can have: for activations, and for gradients if there are ``late`` guards for these."""
+    asked = [Asked("fwd", selection, CachingFunction(sink, private=True, alone=late is None))]
+    if late is not None:
+        asked.append(Asked("bwd", selection, CachingFunction(sink, "_grad", private=True, late=late)))
+    return asked
+
+
+def listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
+    """The hooks that a user gave, each a pair of names and a function.
+
+    :param what: the parameter that they were given as.
+    :raises InvalidHookFunction: if one is something else.
+    """
+    listed = list(hooks)
+    for item in listed:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise InvalidHookFunction(
+                f"{what} holds {describe(item)}: each item is a pair of a name (or a predicate on names) and a function"
+            )
+    return listed
+
+
+def caching_kind(
+    route: Route, level: int, selection: Selection, *, scoped: bool = False, gradients: bool = False
+) -> Hashable:
+    """What makes two operations alike that cache what ``selection`` means, and do nothing else."""
+    return route, level, scoped, selection, gradients
+
+
+def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequence[Nature]]:
+    """What makes two operations alike, and what each of the functions is.
+
+    Two functions with the same source, of which one may have been made anew, are alike; a selection is like itself alone.
+    """
+    if len(asked) == 1:
+        direction, selection, function = asked[0]
+        nature = nature_of(function)
+        return (facts, direction, selection, nature), (nature,)
+    found: dict[int, Nature] = {}
+    for _, _, function in asked:
+        if id(function) not in found:
+            found[id(function)] = nature_of(function)
+    natures = [found[id(function)] for _, _, function in asked]
+    numbers = {nature: number for number, nature in enumerate(dict.fromkeys(found.values()))}
+    number = {key: numbers[nature] for key, nature in found.items()}
+    parts = tuple([(direction, selection, number[id(function)]) for direction, selection, function in asked])
+    return (facts, parts, tuple(numbers)), natures
