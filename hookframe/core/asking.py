@@ -13,11 +13,12 @@ from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
     from hookframe.core.cache_sink import CacheSink
+    from hookframe.core.named_model import NamedModel
     from hookframe.core.selection import Selection
     from hookframe.core.two_way_caching import LateGuards
-    from hookframe.core.types import HookFunction, HookSpecification
+    from hookframe.core.types import HookFunction, HookSpecification, NamesFilter
 
-__all__ = ["Asked", "asked_to_cache", "caching_kind", "kind_of", "listed"]
+__all__ = ["Asked", "ask", "asked_to_cache", "caching_kind", "kind_of", "specifications_of"]
 
 
 class Asked(NamedTuple):
@@ -28,6 +29,19 @@ class Asked(NamedTuple):
     function: HookFunction
 
 
+def ask(root: NamedModel, specifications: Iterable[tuple[Direction, Iterable[HookSpecification]]]) -> list[Asked]:
+    """What is asked for by pairs of names and a function."""
+    directions: list[Direction] = []
+    filters: list[NamesFilter] = []
+    functions: list[HookFunction] = []
+    for direction, pairs in specifications:
+        for names, function in pairs:
+            directions.append(direction)
+            filters.append(names)
+            functions.append(function)
+    return [*map(Asked, directions, root.selections(filters), functions)]
+
+
 def asked_to_cache(selection: Selection, sink: CacheSink, late: LateGuards | None) -> list[Asked]:
     """Caching hooks that no user can have: for activations, and for gradients if there are ``late`` guards for these."""
     asked = [Asked("fwd", selection, CachingFunction(sink, private=True, alone=late is None))]
@@ -36,12 +50,17 @@ def asked_to_cache(selection: Selection, sink: CacheSink, late: LateGuards | Non
     return asked
 
 
-def listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
-    """The hooks that a user gave, each a pair of names and a function.
+def specifications_of(
+    fwd_hooks: Iterable[HookSpecification], bwd_hooks: Iterable[HookSpecification]
+) -> tuple[tuple[Direction, list[HookSpecification]], ...]:
+    """The hooks that a user gave, by direction.
 
-    :param what: the parameter that they were given as.
-    :raises InvalidHookFunction: if one is something else.
+    :raises InvalidHookFunction: if one is no pair of names and a function.
     """
+    return ("fwd", _listed(fwd_hooks, "fwd_hooks")), ("bwd", _listed(bwd_hooks, "bwd_hooks"))
+
+
+def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecification]:
     listed = list(hooks)
     for item in listed:
         if not isinstance(item, (tuple, list)) or len(item) != 2:

@@ -138,6 +138,9 @@ class Batch:
 
     def store_in(self, sink: CacheSink, late: LateGuards | None) -> None:
         """Let caching hooks that no user can have store what a new operation sees."""
+        if self.lone:
+            self.attachments[0].function.store_in(sink)  # all have the same one
+            return
         for part in self._parts:
             if part:
                 part[0].feed(part, sink, late)

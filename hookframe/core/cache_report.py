@@ -18,16 +18,20 @@ from hookframe.errors import StaleActivationWarning
 
 if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
+    from hookframe.core.asking import Asked
     from hookframe.core.batch import Batch
     from hookframe.core.named_model import NamedModel
-    from hookframe.core.types import HookFunction
 
 __all__ = ["report_caches", "sinks_of", "tell_started"]
 
 
-def sinks_of(functions: Iterable[HookFunction]) -> list[CacheSink]:
-    """The sinks that the caching functions among ``functions`` feed, each once."""
-    return list({id(f.sink): f.sink for f in functions if isinstance(f, CachingFunction)}.values())
+def sinks_of(asked: Iterable[Asked]) -> list[CacheSink]:
+    """The sinks that the caching functions among what is asked for feed, each once."""
+    sinks: dict[int, CacheSink] = {}
+    for _, _, function in asked:
+        if isinstance(function, CachingFunction):
+            sinks[id(function.sink)] = function.sink
+    return [*sinks.values()]
 
 
 def _feeding(sink: CacheSink, attachments: Sequence[Attachment]) -> list[CachingAttachment]:

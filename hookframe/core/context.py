@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Hashable, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
 
-from hookframe.admission.events import ContextEntered, ContextExited, RunFinished
-from hookframe.admission.request import Route, RunRequest
+from hookframe.admission.request import Route
 from hookframe.core.activation_cache import ActivationCache
-from hookframe.core.admitting import Admitted, model_name, next_operation, review_or_raise
-from hookframe.core.asking import Asked, asked_to_cache, caching_kind, kind_of, listed
+from hookframe.core.admitting import Admitted, next_operation
+from hookframe.core.asking import Asked, ask, asked_to_cache, caching_kind, kind_of, specifications_of
 from hookframe.core.batch import Batch
 from hookframe.core.batch_pool import BatchPool
-from hookframe.core.cache_report import report_caches, sinks_of, tell_started
+from hookframe.core.cache_report import sinks_of
 from hookframe.core.cache_sink import CacheSink
 from hookframe.core.describing import describe
-from hookframe.core.evidence import all_silent, counts, silent_hooks, warn_of_silence
-from hookframe.core.failures import tell_failures
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
 from hookframe.core.placing import levels, mirror
-from hookframe.core.removing import detach_all, take_off, tell_removed
+from hookframe.core.removing import detach_all, take_off
 from hookframe.core.scope import Scope, ScopeName
+from hookframe.core.telling import Root, TellingContext
 from hookframe.core.tracing import tracing
-from hookframe.core.unmanaged import unmanaged_modules
 from hookframe.errors import HookframeError
 
 if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
     from hookframe.admission.request import Direction
     from hookframe.core.kept_points import KeptPoints
-    from hookframe.core.named_model import NamedModel
     from hookframe.core.planning import Nature
     from hookframe.core.selection import Selection
     from hookframe.core.two_way_caching import LateGuards
@@ -39,28 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = ["HookContext"]
 
-Root = TypeVar("Root", bound="NamedModel")
 
-
-class HookContext(Generic[Root]):
+class HookContext(TellingContext[Root]):
     """What ``model.hooks(...)`` returns: a context manager that yields the model.
 
     It can be entered again after it was left; contexts may be left in any order.
     """
 
     scope: Scope | None = None
-    operation = 0
-    level = 0
-    _batch: Batch | None = None
-    _whole: Batch | None = None  # the batch, if all of it was attached
     _kind: Hashable = None
     _pool: BatchPool | None = None
-    _ready: Batch | None = None  # what is planned already
-    _asked: Sequence[Asked] = ()
     _natures: Sequence[Nature] = ()
     specifications: tuple[tuple[Direction, list[HookSpecification]], ...] = ()
-    attachments: Sequence[Attachment] = ()
-    skipped: Mapping[str, str] = MappingProxyType({})
     _entered = False
     _counted = False
     _ran_before = False
@@ -78,15 +64,14 @@ class HookContext(Generic[Root]):
         selection: Selection | None = None,
         sinks: Sequence[CacheSink] = (),
         late: LateGuards | None = None,
+        asked: Sequence[Asked] = (),
     ) -> None:
         if scope not in ("all", "context", None):
             raise ValueError(f"scope={describe(scope)} is unknown: use 'all' or 'context'")
         self.root = root
-        if selection is None:
-            self.specifications = (
-                ("fwd", listed(fwd_hooks, "fwd_hooks")),
-                ("bwd", listed(bwd_hooks, "bwd_hooks")),
-            )
+        if selection is None and not asked:
+            self.specifications = specifications_of(fwd_hooks, bwd_hooks)
+        self._asked = asked  # what that means, if somebody knows it already
         self.selection = selection  # the points of caching hooks that feed one sink; then there are no other hooks
         self.late = late
         self.reset = reset_hooks_end
@@ -146,20 +131,8 @@ class HookContext(Generic[Root]):
                 self._counted = False
                 self.root.__dict__["context_level"] -= 1
 
-    def _tell_entered(self, controller: AdmissionController) -> None:
-        tell_started(self.root, self.sinks, self.attachments, self.operation, self.route, self._whole)
-        if controller.wants("context_entered"):
-            event = ContextEntered(
-                model=model_name(self.root),
-                operation=self.operation,
-                route=self.route,
-                level=self.level,
-                hooks=len(self.attachments),
-            )
-            controller.notify(event)
-
     def _plan(self, controller: AdmissionController) -> Batch:
-        batch, self._ready = self._ready or self._take() or self._planned(), None
+        batch = self._take() or self._planned()
         batch.begin(self.scope, counted="run_finished" in controller.wanted, stays=not self.reset)
         return batch
 
@@ -172,10 +145,12 @@ class HookContext(Generic[Root]):
         self._pool = pool = tree.batches if tree is not None and tree.points is own["hook_dict"] else None
         scoped = self.scope is not None
         if selection is None:
-            asked = self._asked = self._ask()
+            asked = self._asked if self._asked and not self.specifications else ask(self.root, self.specifications)
+            self._asked = asked
+            self.sinks = sinks_of(asked)
             self._kind, self._natures = kind_of(asked, self.route, self.level, scoped)
         else:
-            asked = ()
+            asked = []
             self._kind = caching_kind(self.route, self.level, selection, scoped=scoped, gradients=self.late is not None)
         batch = None if pool is None else pool.take(self._kind)
         if batch is None:
@@ -193,12 +168,6 @@ class HookContext(Generic[Root]):
         if tree is not None and tree.batches is self._pool:
             batch.keep(self._natures, self.root, tree)
         return batch
-
-    def _ask(self) -> Sequence[Asked]:
-        hooks = [(d, names, hook) for d, specifications in self.specifications for names, hook in specifications]
-        meant = self.root.selections([names for _, names, _ in hooks])
-        self.sinks = sinks_of([hook for _, _, hook in hooks])
-        return [Asked(d, selection, hook) for (d, _, hook), selection in zip(hooks, meant, strict=True)]
 
     def _give_back(self, batch: Batch | None) -> None:
         """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
@@ -225,26 +194,22 @@ class HookContext(Generic[Root]):
         self._tell(gone, ran, error)
         self._give_back(self._whole)
 
-    def _tell(self, gone: Sequence[Attachment], ran: bool, error: BaseException | None) -> None:
-        root, attachments, controller = self.root, self.attachments, self.root.controller
-        wanted = controller.wanted
-        if "hooks_removed" in wanted:
-            whole = self._whole if len(gone) == len(attachments) else None
-            tell_removed(gone, root, controller, self.route, whole)
-        if self._batch is None or self._batch.owner is None or self._batch.owner.failed:
-            tell_failures(root, attachments)
-        if "context_exited" in wanted:
-            event = ContextExited(
-                model=model_name(root),
-                operation=self.operation,
-                route=self.route,
-                level=self.level,
-                removed=len(gone),
-                error=None if error is None else type(error).__name__,
-            )
-            controller.notify(event)
-        if ran:
-            self._report_run(error, gone, controller)
+    def leave(self, batch: Batch, error: BaseException, *, counted: bool, ran_before: bool) -> None:
+        """Leave as if this context had been entered with ``batch``, of which some may be attached."""
+        self._adopt(batch)
+        self._entered, self._counted, self._ran_before = True, counted, ran_before
+        self.__exit__(type(error), error, error.__traceback__)
+        batch.rest()
+
+    def tell(self, batch: Batch, gone: Sequence[Attachment], ran: bool) -> None:
+        """Tell as if this context, left by now, had been entered with ``batch``."""
+        self._adopt(batch)
+        self._tell(gone, ran, None)
+
+    def _adopt(self, batch: Batch) -> None:
+        self.operation, self.level = next_operation(), self.root.context_level + 1
+        self.attachments = batch.attachments
+        self._batch = self._whole = batch
 
     def _leave(self) -> tuple[list[Attachment], bool]:
         """Take the hooks off and close the level, before anybody is told; says which went, and if the model ran."""
@@ -263,44 +228,6 @@ class HookContext(Generic[Root]):
         ran = root.__dict__["_ran"] or any(a.has_fired for a in attachments) or root.must_have_run(attachments)
         root.__dict__["_ran"] = ran or self._ran_before
         return gone, ran
-
-    def _report_run(
-        self, error: BaseException | None, gone: Sequence[Attachment], controller: AdmissionController
-    ) -> None:
-        attachments = self.attachments
-        whole, wanted, cached = self._whole, controller.wanted, 0
-        if self.sinks:
-            cached = report_caches(
-                self.root, controller, self.sinks, attachments, self.skipped, self.operation, error is None, whole
-            )
-        if "run_finished" in wanted:
-            event = RunFinished(
-                model=model_name(self.root),
-                operation=self.operation,
-                route=self.route,
-                counts=counts(attachments) if whole is None else whole.counts(),
-                bytes_cached=cached,
-                error=None if error is None else type(error).__name__,
-            )
-            controller.notify(event)
-        if error is None and ("check_run" in wanted or whole is None or not whole.has_fired(self.sinks)):
-            exact = self._batch is not None and self._batch.exact
-            backward_too = self.reset and self.route != "run_with_hooks"
-            stayed = gone if self.reset else [a for a in attachments if a.run]  # others were removed by somebody
-            silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
-            if "check_run" in wanted:
-                self._review_run(silent, cached, controller)
-            if silent:
-                warn_of_silence(self.root, silent, attachments)
-
-    def _review_run(self, silent: Sequence[Attachment], cached: int, controller: AdmissionController) -> None:
-        request = RunRequest(
-            never_fired=tuple(dict.fromkeys(attachment.label for attachment in silent)),
-            bytes_cached=cached,
-            unmanaged=unmanaged_modules(self.root),
-            route=self.route,
-        )
-        review_or_raise(controller.review_run(request, self.root))
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,17 +13,20 @@ from torch import nn
 from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
+from hookframe.core.again import is_open, run_again
+from hookframe.core.asking import ask, kind_of, specifications_of
+from hookframe.core.cache_report import sinks_of
 from hookframe.core.context import HookContext
 from hookframe.core.exporting import review_export
 from hookframe.core.failures import tell_failures
 from hookframe.core.kept_points import KeptPoints
 from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
-from hookframe.core.run_context import RunContext
 from hookframe.core.scope import ScopeName
 from hookframe.core.tracing import run_while_traced
 
 if TYPE_CHECKING:
+    from hookframe.core.asking import Asked
     from hookframe.core.types import HookSpecification
 
 __all__ = ["RunningVerbs"]
@@ -87,21 +90,33 @@ class RunningVerbs(NamedModel):
         """
         if model_kwargs:
             review_keywords(self, "run_with_hooks", model_kwargs)
-        context = RunContext(
-            self,
-            fwd_hooks,
-            bwd_hooks,
-            reset_hooks_end=reset_hooks_end,
-            clear_contexts=clear_contexts,
-            route="run_with_hooks",
-            scope=scope,
-        )
-        if reset_hooks_end and context.specifications[1][1]:
+        specifications = specifications_of(fwd_hooks, bwd_hooks)
+        if reset_hooks_end and specifications[1][1]:
             logger.warning(
                 "run_with_hooks removes the backward hooks at its end, before a backward pass outside can reach them: "
                 "pass reset_hooks_end=False, or call backward() inside 'with model.hooks(...)'"
             )
-        return context.run(model_args, model_kwargs)
+        controller = self.controller
+        asked: Sequence[Asked] = ()
+        if reset_hooks_end and scope is None and not clear_contexts and is_open(controller):
+            asked = ask(self, specifications)
+            if asked and not sinks_of(asked):
+                kind, _ = kind_of(asked, "run_with_hooks", self.__dict__["context_level"] + 1, False)
+                done = run_again(self, controller, "run_with_hooks", kind, asked, (), model_args, model_kwargs)
+                if done is not None:
+                    return done[0]
+        context = HookContext(
+            self,
+            specifications[0][1],
+            specifications[1][1],
+            reset_hooks_end=reset_hooks_end,
+            clear_contexts=clear_contexts,
+            route="run_with_hooks",
+            scope=scope,
+            asked=asked,
+        )
+        with context:
+            return self.run_at_once(model_args, model_kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, as any torch module."""
