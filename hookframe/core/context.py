@@ -196,18 +196,19 @@ class HookContext(TellingContext[Root]):
 
     def leave(self, batch: Batch, error: BaseException, *, counted: bool, ran_before: bool) -> None:
         """Leave as if this context had been entered with ``batch``, of which some may be attached."""
-        self._adopt(batch)
-        self._entered, self._counted, self._ran_before = True, counted, ran_before
+        self._adopt(batch, counted=counted)
+        self._entered, self._ran_before = True, ran_before
         self.__exit__(type(error), error, error.__traceback__)
         batch.rest()
 
     def tell(self, batch: Batch, gone: Sequence[Attachment], ran: bool) -> None:
         """Tell as if this context, left by now, had been entered with ``batch``."""
-        self._adopt(batch)
+        self._adopt(batch, counted=False)
         self._tell(gone, ran, None)
 
-    def _adopt(self, batch: Batch) -> None:
-        self.operation, self.level = next_operation(), self.root.context_level + 1
+    def _adopt(self, batch: Batch, *, counted: bool) -> None:
+        self.operation, self._counted = next_operation(), counted
+        self.level = self.root.context_level + (not counted)
         self.attachments = batch.attachments
         self._batch = self._whole = batch
 
