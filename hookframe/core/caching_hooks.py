@@ -37,12 +37,12 @@ class _Caching(Attachment):
     wrappable = False
     function: CachingFunction
 
-    def _traced(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def _traced(self, point: HookPoint, tensor: Any) -> Any:
         self.fired = 1
         return self._store(point, tensor)
 
     @traced_as(_traced)
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return it.
 
         :raises ReplicaCacheError: if the point is a replica of the one that the hook was attached to.
@@ -132,7 +132,7 @@ class LoneCachingAttachment(_Caching):
         return dict.__contains__(self.function.sink.cache, self.key)
 
     @traced_as(_Caching._traced)
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """As for any caching hook."""
         self.fired += 1
         if point is not self.point:

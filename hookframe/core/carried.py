@@ -92,7 +92,7 @@ class NotAdmitted:
     def __init__(self, carried: list[CarriedHook | CarriedTorchHook]) -> None:
         self.carried = carried
 
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Refuse to run as if there were no hooks.
 
         :raises HooksNotAdmitted: always.

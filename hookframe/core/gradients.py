@@ -79,7 +79,7 @@ class GradientAttachment(Attachment):
         Attachment.arm(attachments, function)
         begin_run(attachments)
 
-    def fire(self, point: HookPoint, gradient: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, gradient: Any) -> Any:
         """Run the function on ``gradient``, of the shape of the point's output; return what goes on.
 
         :raises HookReturnError: if the function returned something that cannot take the gradient's place.
@@ -110,7 +110,7 @@ class _GradientTap:
 
     __slots__ = ()
 
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor

@@ -169,7 +169,7 @@ class Attachment(_Hot):
         """The point's name for messages."""
         return self.name or self.point.name or "?"
 
-    def _traced(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def _traced(self, point: HookPoint, tensor: Any) -> Any:
         self.fired = 1  # counting would make dynamo compile anew for each number
         try:
             return self._fire_converted(point, tensor)  # or not converted, if there is nothing to do it
@@ -178,7 +178,7 @@ class Attachment(_Hot):
             raise
 
     @traced_as(_traced)
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the function on ``tensor`` at ``point``; return what goes on."""
         before = self.fired
         self.fired = before + 1

@@ -17,6 +17,7 @@ from hookframe.admission.request import Direction, Route
 from hookframe.core.admitting import Admitted, admit, next_operation
 from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
+from hookframe.core.cells import Cell, SharedCell
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.placing import begin_tracing, expect_tracing
@@ -27,7 +28,7 @@ from hookframe.core.planning import plan_attachment
 from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
-from hookframe.core.steps import Cell, plan_for
+from hookframe.core.steps import plan_for
 from hookframe.core.together import apart
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
 from hookframe.core.tracing import traced_as
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HookPoint", "attach", "attach_again"]
 
-_TRANSIENT = ("_shared_cell", "_traced", "_bwd", "_roots")
+_TRANSIENT = ("_shared_cell", "_own_id", "_traced", "_bwd", "_roots")
 
 
 class HookPoint(RemovablePoint):
@@ -73,19 +74,18 @@ class HookPoint(RemovablePoint):
 
     def _start_empty(self) -> None:
         points_made.number += 1
-        cell = Cell()
+        cell = SharedCell(1)
         _set_cell(self, cell)
-        self.__dict__.update(_roots=(), _shared_cell=cell)
+        self.__dict__.update(_roots=(), _shared_cell=cell, _own_id=id(self))
         expect_tracing(self)
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
         """Pass ``x`` through the attached functions; ``x`` itself if there are none."""
-        cell = self._cell
-        plan = cell.plan
+        plan = self._cell.plan
         if plan is None:
             return x
-        return plan.fire(self, x, cell)
+        return plan.fire(self, x)
 
     def call_module(self, x: Any) -> Any:
         """Run what torch runs: its own hooks, and a subclass's ``forward``."""
@@ -224,10 +224,10 @@ class HookPoint(RemovablePoint):
 
     def _be_copied(self) -> None:
         """Run what the point runs whose dict this one shares, or has a copy of; and it alone from here on."""
-        cell, copied = Cell(), self.__dict__["_shared_cell"]
-        cell.plan = apart(copied)
+        cell, own = Cell(), self.__dict__
+        cell.plan = apart(own["_shared_cell"], own["_own_id"])
         _set_cell(self, cell)
-        self.__dict__.update(_shared_cell=cell, _traced=cell.plan)  # it may be the first that is traced
+        own.update(_shared_cell=cell, _own_id=id(self), _traced=cell.plan)  # it may be the first that is traced
 
     @property
     def cell(self) -> Cell:

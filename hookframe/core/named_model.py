@@ -19,6 +19,7 @@ from hookframe.core.hook_point import HookPoint, attach
 from hookframe.core.kept_points import KeptPoints
 from hookframe.core.kept_tree import KeptTree
 from hookframe.core.names import select
+from hookframe.core.placing import share
 from hookframe.core.removing import detach_all
 from hookframe.core.selection import Selected, Selection
 from hookframe.errors import HookDenied, NotSetUp
@@ -82,8 +83,10 @@ class NamedModel(AdmittedMoves):
         ]
         tree.give_names()
         self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
-        for point in self.hook_points():
+        points = self.hook_points()
+        for point in points:
             point.belong_to(self)
+        share(points)
         if nameless:
             self._admit_nameless(list(dict.fromkeys(nameless)))
         self._admit_carried()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hookframe.core.caching_hooks import LoneCachingAttachment
+from hookframe.core.cells import Cell, SharedCell
 from hookframe.core.handles import Attachment
-from hookframe.core.steps import Cell, plan_for
+from hookframe.core.placing import own
+from hookframe.core.steps import plan_for
 from hookframe.core.together import Together
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Group:
 
     def add(self, point: HookPoint, plan: Any, bwd: tuple[Attachment, ...]) -> None:
         """Have one more."""
-        self.cells.append(point.cell)
+        self.cells.append(own(point))
         self.plans.append(plan)
         self.points.append(point)
         self.bwd.append(bwd)
@@ -65,14 +68,16 @@ class Places:
         self.chosen: Together | None = None
         self.forward, self.both, self.listening = Group(), Group(), Group()
         points = [attachment.point for attachment in attachments]
-        cells = [point._cell for point in points]
         terms = {attachment.terms for attachment in attachments}
         kinds: set[type[HookPoint]] = {*map(type, points)}
         forward_alone = all(common.direction == "fwd" and common.scope is None for common in terms)
-        if forward_alone and len({*cells}) == len(cells) and not any(kind.listens for kind in kinds):
-            self.forward.fill(points, cells, attachments)  # nearly always
+        if forward_alone and len({*map(id, points)}) == len(points) and not any(kind.listens for kind in kinds):
             if {*map(type, attachments)} == {LoneCachingAttachment} and {a.plain for a in attachments} == {True}:
-                self.together = Together(cells, cast("Sequence[LoneCachingAttachment]", attachments))
+                cells = _as_shared(points)
+                self.together = Together(cast("Sequence[LoneCachingAttachment]", attachments), cells)
+            else:
+                cells = [*map(own, points)]
+            self.forward.fill(points, cells, attachments)  # nearly always
             return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:
@@ -80,7 +85,28 @@ class Places:
         for there in by_point.values():
             self._place(there[0].point, there)
 
+    def settle(self) -> None:
+        """Find out anew where the points run the step that they have together."""
+        if self.together is not None:
+            self.forward.cells = _as_shared(self.forward.points)
+            self.together.settle(self.forward.cells)
+
+    def stand_alone(self) -> None:
+        """Let each point have a cell of its own, for a step of its own."""
+        if self.together is not None and self.together.shared:
+            self.forward.cells = [*map(own, self.forward.points)]
+            self.together.settle(self.forward.cells)
+
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
         group = self.listening if point.listens else self.both if bwd else self.forward
         group.add(point, plan_for(fwd, bwd), bwd)
+
+
+def _as_shared(points: Sequence[HookPoint]) -> list[Cell]:
+    """The cells of these points, which have one of their own but where all points that share one are among these."""
+    found = [point._cell for point in points]
+    whole = {cell for cell, size in Counter(found).items() if not isinstance(cell, SharedCell) or cell.size == size}
+    if whole.issuperset(found):
+        return found
+    return [cell if cell in whole else own(point) for cell, point in zip(found, points, strict=True)]

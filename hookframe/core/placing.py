@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from hookframe.core.cells import Cell, SharedCell
 from hookframe.core.steps import attachments_in
-from hookframe.core.together import apart
+from hookframe.core.together import Together
 from hookframe.core.tracing import run_while_traced, tracing
 
 if TYPE_CHECKING:
@@ -16,7 +18,19 @@ if TYPE_CHECKING:
     from hookframe.core.places import Places
     from hookframe.core.point_reading import ReadablePoint
 
-__all__ = ["begin_tracing", "expect_tracing", "levels", "lock", "mirror", "part", "put", "store", "take"]
+__all__ = [
+    "begin_tracing",
+    "expect_tracing",
+    "levels",
+    "lock",
+    "mirror",
+    "own",
+    "part",
+    "put",
+    "share",
+    "store",
+    "take",
+]
 
 lock = threading.RLock()
 """Held while what points run changes; running models read it without."""
@@ -33,19 +47,21 @@ def put(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # loops, ea
     """
     together = places.chosen
     if together is not None and not tracing.begun:
-        left = []
-        for cell, key in zip(together.cells, together.keys, strict=True):
+        for shared, size in together.shared:
+            if shared.size != size:  # a point has left
+                places.settle()
+                break
+        busy = []
+        for cell in together.cells:
             if cell.plan is None:
-                cell.key = (
-                    key  # first: another thread that runs the model reads it, then sees that the step is still there
-                )
                 cell.plan = together
             else:
-                left.append(cell)
-        return [*map(together.at, left)]
+                busy.append(cell)
+        return together.at_cells(busy)
     if together is not None:
         together.parted = True  # the compiler looks at each point by itself
         places.chosen = None
+    places.stand_alone()
     others: list[Attachment] = []
     forward, both, listening = places.forward, places.both, places.listening
     try:
@@ -79,14 +95,15 @@ def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
     """Let the points be idle again; the attachments for those at which somebody has changed something meanwhile."""
     together = places.chosen
     if together is not None:
-        left = []
         try:
+            changed = []
             for cell in together.cells:
                 if cell.plan is together:
                     cell.plan = None
                 else:
-                    left.append(cell)
-            return [*map(together.at, left)]
+                    changed.append(cell)
+            gone, together.gone = together.gone, []
+            return [*together.at_cells(changed), *[together.at(id(point)) for point in gone]]
         finally:
             if tracing.begun:  # since they were put there
                 mirror(places)
@@ -128,19 +145,54 @@ def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
 def mirror(places: Places) -> None:
     """Write what each of these points runs where the compiler looks."""
     for group in (places.forward, places.both, places.listening):
-        for cell, point in zip(group.cells, group.points, strict=True):
-            point.__dict__["_traced"] = apart(cell)
+        for point in group.points:
+            point.__dict__["_traced"] = point._plan
 
 
 def part(point: ReadablePoint) -> None:
     """Let ``point`` run steps of its own, if it shared one with others."""
     with lock:
-        store(point, apart(point._cell))
+        store(point, point._plan)
+
+
+def own(point: ReadablePoint) -> Cell:
+    """The cell of ``point``, which has one of its own from here on."""
+    with lock:
+        cell = point._cell
+        if not isinstance(cell, SharedCell):
+            return cell
+        alone = Cell()
+        alone.plan = point._plan
+        if isinstance(cell.plan, Together):
+            cell.plan.gone.append(point)
+        _set_cell(point, alone)
+        cell.size -= 1
+        return alone
+
+
+def share(points: Iterable[ReadablePoint]) -> None:
+    """Let all of these share one cell that run nothing, and at which nothing ever happened alone."""
+    with lock:
+        shared = SharedCell()
+        for point in points:
+            cell = point._cell
+            if isinstance(cell, SharedCell) and cell.plan is None and cell is not shared and not point.listens:
+                _set_cell(point, shared)
+                shared.size += 1
+                cell.size -= 1
+
+
+def _set_cell(point: ReadablePoint, cell: Cell) -> None:
+    object.__setattr__(point, "_cell", cell)  # torch's own costs microseconds
+    point.__dict__["_shared_cell"] = cell
 
 
 def store(point: ReadablePoint, plan: Any) -> None:
     """Say what one point runs, there and where the compiler looks."""
-    point._cell.plan = plan
+    cell = point._cell
+    if isinstance(cell, SharedCell) and not (plan is None is cell.plan):
+        cell = own(point)
+    cell.plan = plan
     if tracing.begun:
         point.__dict__["_traced"] = plan
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hookframe.core.belonging import BelongsToModels
+from hookframe.core.cells import Cell
 from hookframe.core.fitting import directions, fits
 from hookframe.core.handles import Attachment, HandleList, HookHandle
-from hookframe.core.steps import Cell, steps_in
+from hookframe.core.steps import steps_in
 from hookframe.core.together import apart
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ReadablePoint(BelongsToModels):
 
     @property
     def _plan(self) -> Any:
-        return apart(self._cell)
+        return apart(self._cell, id(self))
 
     @property
     def _fwd(self) -> tuple[Attachment, ...]:

@@ -65,7 +65,7 @@ class ScopedStep:
     def __init__(self, attachment: Attachment) -> None:
         self.attachment = attachment
 
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run the hook if the caller is inside the scope; else pass the tensor on."""
         scope = self.attachment.terms.scope
         return self.attachment.fire(point, tensor) if scope is not None and scope.active else tensor

@@ -13,25 +13,7 @@ from hookframe.core.two_way_caching import BothWays
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
 
-__all__ = ["MODULE_CALL", "Cell", "Several", "attachments_in", "plan_for", "steps_in"]
-
-
-class Cell:
-    """Holds what one point runs: something with ``fire``, or None.
-
-    Apart from the point, which is a torch module: to set anything there takes a hundred nanoseconds at the least.
-
-    What has ``fire`` may be called with the cell as well, which one step for many points needs.
-
-    :ivar key: what the point stores under if it runs a step that it shares with others; what was used last, else.
-    """
-
-    __slots__ = ("key", "plan")
-
-    key: str
-
-    def __init__(self) -> None:
-        self.plan: Any = None
+__all__ = ["MODULE_CALL", "Several", "attachments_in", "plan_for", "steps_in"]
 
 
 class Several:
@@ -42,7 +24,7 @@ class Several:
     def __init__(self, steps: tuple[Any, ...]) -> None:
         self.steps = steps
 
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run them."""
         for step in self.steps:
             tensor = step.fire(point, tensor)
@@ -79,7 +61,7 @@ class _ModuleCall:
 
     __slots__ = ()
 
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Run it."""
         return point.call_module(tensor)
 

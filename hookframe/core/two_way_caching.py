@@ -35,11 +35,11 @@ class BothWays:
         self.attachment = attachment
         self.gradient = gradient
 
-    def _apart(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def _apart(self, point: HookPoint, tensor: Any) -> Any:
         return TAP.fire(point, self.attachment.fire(point, tensor))
 
     @traced_as(_apart)
-    def fire(self, point: HookPoint, tensor: Any, _cell: Any = None) -> Any:
+    def fire(self, point: HookPoint, tensor: Any) -> Any:
         """Store ``tensor``; return an alias of it whose gradient is stored, or the tensor itself if nothing needs one."""
         attachment, gradient = self.attachment, self.gradient
         late, cache = gradient.function.late, attachment.function.at_once
