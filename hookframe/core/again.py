@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookframe.core.context import HookContext
 from hookframe.core.hook_point import attach_again
-from hookframe.core.placing import levels
+from hookframe.core.placing import lock
 from hookframe.core.removing import take_off
 from hookframe.core.tracing import tracing
 
@@ -71,13 +71,13 @@ def run_again(
     try:
         simple = attach_again(batch, root=root, controller=controller)
         if simple:
-            with levels:
+            with lock:
                 own["context_level"] += 1
                 counted = True
             own["_ran"] = False
             output = root.run_at_once(args, kwargs)
             gone = take_off(batch)
-            with levels:
+            with lock:
                 counted = False
                 own["context_level"] -= 1
     except BaseException as error:  # the model's, or an interrupt

@@ -17,7 +17,7 @@ from hookframe.core.cache_sink import CacheSink
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import attach
-from hookframe.core.placing import levels, mirror
+from hookframe.core.placing import lock, mirror
 from hookframe.core.removing import detach_all, take_off
 from hookframe.core.scope import Scope, ScopeName
 from hookframe.core.telling import Root, TellingContext
@@ -105,7 +105,7 @@ class HookContext(TellingContext[Root]):
                 if isinstance(sink.cache, ActivationCache):
                     sink.cache.skipped.update(self.skipped)
         self._entered = True
-        with levels:
+        with lock:
             root.__dict__["context_level"] += 1  # not setattr: torch's costs microseconds
             self._counted = True
         if self.scope is not None:
@@ -126,7 +126,7 @@ class HookContext(TellingContext[Root]):
         self._entered = False
         if self.scope is not None:
             self.scope.close()
-        with levels:
+        with lock:
             if self._counted:
                 self._counted = False
                 self.root.__dict__["context_level"] -= 1

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "begin_tracing",
     "expect_tracing",
-    "levels",
     "lock",
     "mirror",
     "own",
@@ -33,9 +32,7 @@ __all__ = [
 ]
 
 lock = threading.RLock()
-"""Held while what points run changes; running models read it without."""
-levels = threading.Lock()
-"""Held while a count of open contexts changes: threads enter contexts on one model."""
+"""Held while what points run changes, and while a count of open contexts does; running models read both without."""
 _untraced: WeakSet[HookPoint] = WeakSet()  # all there are, as long as the compiler has not come across one
 
 
