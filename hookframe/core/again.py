@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from hookframe.admission.request import Route
     from hookframe.core.asking import Asked
     from hookframe.core.batch import Batch
+    from hookframe.core.batch_pool import BatchPool
     from hookframe.core.cache_sink import CacheSink
     from hookframe.core.kept_points import KeptPoints
     from hookframe.core.named_model import NamedModel
 
-__all__ = ["is_open", "run_again"]
+__all__ = ["asks_nobody", "run_again"]
 
 
-def is_open(controller: AdmissionController) -> bool:
-    """True if ``controller`` says that it admits everything and nobody listens, and hooks are for all who run the model."""
-    return getattr(controller, "admits_all", False) and controller.default_scope == "all"
+def asks_nobody(controller: AdmissionController) -> bool:
+    """True if ``controller`` says by an attribute of its own that it admits everything and nobody listens; and hooks are for all.
+
+    A wrapper around a controller, which may have something to say, does not have that attribute of it.
+    """
+    own: dict[str, Any] = getattr(controller, "__dict__", {})
+    return own.get("admits_all") is True and controller.default_scope == "all"
 
 
 def run_again(
@@ -49,7 +54,8 @@ def run_again(
     :param controller: says that it admits everything.
     :param kind: what makes it like an operation before.
     :param asked: the functions; none if all there is are the caching hooks of one sink.
-    :returns: what the model returned, in a tuple; None, with nothing done, if it is not so simple.
+    :param sinks: that sink; none for functions.
+    :returns: what the model returned, in a tuple; None, with nothing attached, if it is not so simple.
     """
     own = root.__dict__
     tree: KeptPoints | None = own.get("_tree")
@@ -82,20 +88,27 @@ def run_again(
                 own["context_level"] -= 1
     except BaseException as error:  # the model's, or an interrupt
         _context(root, route, sinks).leave(batch, error, counted=counted, ran_before=before)
+        if isinstance(error, Exception):
+            _give_back(root, pool, kind, batch)
         raise
     if simple:
-        ran = own["_ran"] or any(map(_has_fired, batch.attachments))
+        ran = own["_ran"] or any(map(_has_fired, batch.attachments)) or root.must_have_run(batch.attachments)
         own["_ran"] = ran or before
-        alone = root.controller is controller and getattr(controller, "admits_all", False)
+        alone = root.controller is controller and asks_nobody(controller)
         if not alone or not _went_well(batch, sinks):  # or somebody has come to listen
             _context(root, route, sinks).tell(batch, gone, ran)
-    now: KeptPoints | None = own.get("_tree")
-    if now is tree and tree.batches is pool and batch.rest():
-        pool.give_back(kind, batch)
+    _give_back(root, pool, kind, batch)
     return (output,) if simple else None
 
 
 _has_fired = attrgetter("has_fired")
+
+
+def _give_back(root: NamedModel, pool: BatchPool, kind: Hashable, batch: Batch) -> None:
+    """Let the next operation of this kind have ``batch``, unless something of it is still in use, or wrong."""
+    tree: KeptPoints | None = root.__dict__.get("_tree")
+    if tree is not None and tree.batches is pool and batch.rest():
+        pool.give_back(kind, batch)
 
 
 def _went_well(batch: Batch, sinks: Sequence[CacheSink]) -> bool:

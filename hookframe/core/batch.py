@@ -18,6 +18,7 @@ from hookframe.core.caching_hooks import LoneCachingAttachment
 from hookframe.core.evidence import counts
 from hookframe.core.handles import Attachment
 from hookframe.core.places import Places
+from hookframe.core.placing import lock
 from hookframe.core.planning import Nature, nature_of, plan_attachments
 from hookframe.core.terms import Owner, Terms
 
@@ -127,7 +128,8 @@ class Batch:
         :param natures: none if the functions stay.
         """
         self._infos[:] = [nature.info for nature in natures]
-        self.places = Places(self.attachments)
+        with lock:  # what is known of shared cells holds only there
+            self.places = Places(self.attachments)
         self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
     def arm(self, asked: Sequence[Asked]) -> None:

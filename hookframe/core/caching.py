@@ -12,7 +12,7 @@ from hookframe.admission.controller import AdmissionController
 from hookframe.admission.request import CacheRequest, Direction, Route
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import next_operation, review_or_raise
-from hookframe.core.again import is_open, run_again
+from hookframe.core.again import asks_nobody, run_again
 from hookframe.core.asking import caching_kind
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import AS_IS, CacheOptions, CacheSink, CachingFunction
@@ -148,7 +148,8 @@ class CachingVerbs(NamedModel):
         selection, controller, options = self.selection(names_filter), self.controller, AS_IS
         if device is not None or remove_batch_dim or pos_slice is not None or clone != "never":
             options = _options(device, remove_batch_dim, pos_slice, clone)
-        if not getattr(controller, "admits_all", False):
+        nobody = asks_nobody(controller)
+        if not nobody:
             options = _reviewed(self, controller, selection, options, gradients=incl_bwd, route="run_with_cache")
         cache = ActivationCache().came_from(self)
         sink = CacheSink(cache, options)
@@ -157,7 +158,7 @@ class CachingVerbs(NamedModel):
         sink.lone = not incl_bwd and sink.as_is and sink.clone == "never"
         late = LateGuards() if incl_bwd else None
         try:
-            if reset_hooks_end and scope is None and not (incl_bwd or clear_contexts) and is_open(controller):
+            if reset_hooks_end and scope is None and not (incl_bwd or clear_contexts) and nobody:
                 kind = caching_kind("run_with_cache", self.__dict__["context_level"] + 1, selection)
                 done = run_again(self, controller, "run_with_cache", kind, (), (sink,), model_args, model_kwargs)
                 if done is not None:

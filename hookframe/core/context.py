@@ -71,7 +71,7 @@ class HookContext(TellingContext[Root]):
         self.root = root
         if selection is None and not asked:
             self.specifications = specifications_of(fwd_hooks, bwd_hooks)
-        self._asked = asked  # what that means, if somebody knows it already
+        self._asked = asked  # what these mean; if somebody knows it already, they are not needed
         self.selection = selection  # the points of caching hooks that feed one sink; then there are no other hooks
         self.late = late
         self.reset = reset_hooks_end
@@ -145,8 +145,7 @@ class HookContext(TellingContext[Root]):
         self._pool = pool = tree.batches if tree is not None and tree.points is own["hook_dict"] else None
         scoped = self.scope is not None
         if selection is None:
-            asked = self._asked if self._asked and not self.specifications else ask(self.root, self.specifications)
-            self._asked = asked
+            asked = self._asked = ask(self.root, self.specifications) if self.specifications else self._asked
             self.sinks = sinks_of(asked)
             self._kind, self._natures = kind_of(asked, self.route, self.level, scoped)
         else:
@@ -197,9 +196,11 @@ class HookContext(TellingContext[Root]):
     def leave(self, batch: Batch, error: BaseException, *, counted: bool, ran_before: bool) -> None:
         """Leave as if this context had been entered with ``batch``, of which some may be attached."""
         self._adopt(batch, counted=counted)
+        if not counted:  # it was being attached: nobody is told
+            self._abandon(batch.attachments)
+            return
         self._entered, self._ran_before = True, ran_before
         self.__exit__(type(error), error, error.__traceback__)
-        batch.rest()
 
     def tell(self, batch: Batch, gone: Sequence[Attachment], ran: bool) -> None:
         """Tell as if this context, left by now, had been entered with ``batch``."""

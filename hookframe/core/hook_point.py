@@ -17,7 +17,7 @@ from hookframe.admission.request import Direction, Route
 from hookframe.core.admitting import Admitted, admit, next_operation
 from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
-from hookframe.core.cells import Cell, SharedCell
+from hookframe.core.cells import Cell, Origin, SharedCell
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.placing import begin_tracing, expect_tracing
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HookPoint", "attach", "attach_again"]
 
-_TRANSIENT = ("_shared_cell", "_own_id", "_traced", "_bwd", "_roots")
+_TRANSIENT = ("_origin", "_traced", "_bwd", "_roots")
 
 
 class HookPoint(RemovablePoint):
@@ -76,7 +76,7 @@ class HookPoint(RemovablePoint):
         points_made.number += 1
         cell = SharedCell(1)
         _set_cell(self, cell)
-        self.__dict__.update(_roots=(), _shared_cell=cell, _own_id=id(self))
+        self.__dict__.update(_roots=(), _origin=Origin(self, cell))
         expect_tracing(self)
         self._replace((), ())
 
@@ -225,14 +225,12 @@ class HookPoint(RemovablePoint):
     def _be_copied(self) -> None:
         """Run what the point runs whose dict this one shares, or has a copy of; and it alone from here on."""
         cell, own = Cell(), self.__dict__
-        cell.plan = apart(own["_shared_cell"], own["_own_id"])
+        origin: Origin = own["_origin"]
+        original = origin.point()
+        cell.plan = origin.cell.plan if original is None else apart(origin.cell, id(original))
         _set_cell(self, cell)
-        own.update(_shared_cell=cell, _own_id=id(self), _traced=cell.plan)  # it may be the first that is traced
-
-    @property
-    def cell(self) -> Cell:
-        """Where lies what the point runs."""
-        return self._cell
+        if original is None or original.__dict__ is not own:
+            own.update(_origin=Origin(self, cell), _traced=cell.plan)  # it may be the first that is traced
 
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""

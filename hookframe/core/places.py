@@ -86,16 +86,16 @@ class Places:
             self._place(there[0].point, there)
 
     def settle(self) -> None:
-        """Find out anew where the points run the step that they have together."""
+        """Find out anew which cells are shared; for whoever holds the lock."""
         if self.together is not None:
             self.forward.cells = _as_shared(self.forward.points)
-            self.together.settle(self.forward.cells)
+            self.together.lie_in(self.forward.cells)
 
     def stand_alone(self) -> None:
-        """Let each point have a cell of its own, for a step of its own."""
+        """Let each point have a cell of its own, for a step of its own; for whoever holds the lock."""
         if self.together is not None and self.together.shared:
             self.forward.cells = [*map(own, self.forward.points)]
-            self.together.settle(self.forward.cells)
+            self.together.lie_in(self.forward.cells)
 
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))

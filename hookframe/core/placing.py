@@ -162,32 +162,33 @@ def own(point: ReadablePoint) -> Cell:
         alone.plan = point._plan
         if isinstance(cell.plan, Together):
             cell.plan.gone.append(point)
-        _set_cell(point, alone)
-        cell.size -= 1
+        _move(point, cell, alone)
         return alone
 
 
 def share(points: Iterable[ReadablePoint]) -> None:
     """Let all of these share one cell that run nothing, and at which nothing ever happened alone."""
     with lock:
-        shared = SharedCell()
+        shared, size = SharedCell(), 0
         for point in points:
             cell = point._cell
             if isinstance(cell, SharedCell) and cell.plan is None and cell is not shared and not point.listens:
-                _set_cell(point, shared)
-                shared.size += 1
-                cell.size -= 1
+                _move(point, cell, shared)
+                size += 1
+        shared.size = size
 
 
-def _set_cell(point: ReadablePoint, cell: Cell) -> None:
-    object.__setattr__(point, "_cell", cell)  # torch's own costs microseconds
-    point.__dict__["_shared_cell"] = cell
+def _move(point: ReadablePoint, cell: SharedCell, other: Cell) -> None:
+    size, cell.size = cell.size, 0  # an interrupt leaves it as one that is for no operation
+    point.__dict__["_origin"].cell = other
+    object.__setattr__(point, "_cell", other)  # torch's own costs microseconds
+    cell.size = size - 1
 
 
 def store(point: ReadablePoint, plan: Any) -> None:
     """Say what one point runs, there and where the compiler looks."""
     cell = point._cell
-    if isinstance(cell, SharedCell) and not (plan is None is cell.plan):
+    if isinstance(cell, SharedCell) and (plan is not None or cell.plan is not None):
         cell = own(point)
     cell.plan = plan
     if tracing.begun:

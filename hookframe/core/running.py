@@ -13,7 +13,7 @@ from torch import nn
 from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
-from hookframe.core.again import is_open, run_again
+from hookframe.core.again import asks_nobody, run_again
 from hookframe.core.asking import ask, kind_of, specifications_of
 from hookframe.core.cache_report import sinks_of
 from hookframe.core.context import HookContext
@@ -98,7 +98,7 @@ class RunningVerbs(NamedModel):
             )
         controller = self.controller
         asked: Sequence[Asked] = ()
-        if reset_hooks_end and scope is None and not clear_contexts and is_open(controller):
+        if reset_hooks_end and scope is None and not clear_contexts and asks_nobody(controller):
             asked = ask(self, specifications)
             if asked and not sinks_of(asked):
                 kind, _ = kind_of(asked, "run_with_hooks", self.__dict__["context_level"] + 1, False)

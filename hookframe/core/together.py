@@ -28,7 +28,7 @@ class Together:
     :ivar cells: the points' cells, each once; of those that are shared, all points are among these.
     :ivar shared: those that are shared, and how many points had each.
     :ivar parted: True if one of the attachments may have run by itself, and counted.
-    :ivar gone: points that have left a shared cell since the step was put there.
+    :ivar gone: points that have left a shared cell since the step was put there, and run their own attachment in its place.
     """
 
     __slots__ = ("_cell_of", "_of", "attachments", "cells", "function", "gone", "keys", "parted", "shared")
@@ -40,9 +40,9 @@ class Together:
         self.parted = False
         self.gone: list[ReadablePoint] = []
         self._of: dict[int, LoneCachingAttachment] | None = None
-        self.settle(cells)
+        self.lie_in(cells)
 
-    def settle(self, cells: Sequence[Cell]) -> None:
+    def lie_in(self, cells: Sequence[Cell]) -> None:
         """Have these cells from here on, one for each attachment."""
         self._cell_of = cells
         self.cells = [*dict.fromkeys(cells)]
@@ -65,9 +65,7 @@ class Together:
         """Store ``tensor``; return it. What is not as nearly always is left to what the point would run by itself."""
         function = self.function
         cache = function.at_once
-        if (
-            cache is None
-        ):  # since the point looked, the operation has ended, and another has begun that stores otherwise
+        if cache is None:  # the operation that this point still saw is over, and the next one stores in another way
             return self.at(id(point)).fire(point, tensor)
         key = self.keys[point]
         try:

@@ -6,7 +6,7 @@ import contextvars
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from packaging.utils import canonicalize_name
 
@@ -32,6 +32,19 @@ _considering: contextvars.ContextVar[bool] = contextvars.ContextVar("hookframe_c
 _deciding: contextvars.ContextVar[str | None] = contextvars.ContextVar("hookframe_deciding", default=None)
 
 
+_SAYS = {
+    "notify",
+    "review_cache",
+    "review_device",
+    "review_hooks",
+    "review_reset",
+    "review_run",
+    "wanted",
+    "wants",
+    "wrap",
+}
+
+
 def is_considering() -> bool:
     """True while a validator is asked what it would say, and nothing is going to follow from its answer."""
     return _considering.get()
@@ -47,6 +60,8 @@ class PluginManager(HeldPlugins):
     :ivar default_scope: who sees the hooks of a context that does not say it itself; the policy may say ``"context"``.
     """
 
+    _plain: ClassVar[bool] = True  # what it says is what is written here, and in no subclass
+
     def __init__(
         self,
         *plugins: object,
@@ -57,9 +72,13 @@ class PluginManager(HeldPlugins):
         self._refusals: tuple[PluginRecord, ...] = ()
         self._demands = False  # there is something to refuse, or there may be
         self._quiet = True  # nobody is asked about hooks, or told what was decided
-        self.admits_all = True
+        self.admits_all = self._plain
         self.default_scope: ScopeName = "all"
         super().__init__(*plugins, options=options, treatments=treatments)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._plain = cls._plain and _SAYS.isdisjoint(cls.__dict__)
 
     @classmethod
     def installed(
@@ -129,7 +148,7 @@ class PluginManager(HeldPlugins):
         self._demands = bool(self._refusals or self._rules.require)
         self._quiet = not self._demands and self._implemented.isdisjoint(("check_hooks_to_add", "decision_made"))
         heard = self._implemented.difference(PROVIDERS) or "wrap_hook" in self._implemented
-        self.admits_all = self._quiet and not heard
+        self.admits_all = self._plain and self._quiet and not heard
 
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""

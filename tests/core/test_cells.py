@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
+from hookframe.core import places
 from hookframe.core.cells import SharedCell
+from hookframe.core.placing import lock
 from hookframe.core.tracing import tracing
 
 ONES = torch.ones(2)
@@ -43,7 +46,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def cells(model: Model) -> int:
     """How many cells the points have."""
-    return len({id(point.cell) for point in model.hook_dict.values()})
+    return len({id(point._cell) for point in model.hook_dict.values()})
 
 
 def values(cache: Any) -> dict[str, float]:
@@ -51,7 +54,7 @@ def values(cache: Any) -> dict[str, float]:
 
 
 def is_clean(model: Model) -> bool:
-    return not model.list_hooks() and all(point.cell.plan is None for point in model.hook_dict.values())
+    return not model.list_hooks() and all(point._cell.plan is None for point in model.hook_dict.values())
 
 
 def read(tensor: Any, hook: Any) -> None:
@@ -60,7 +63,7 @@ def read(tensor: Any, hook: Any) -> None:
 
 def test_what_is_done_at_all_points_is_written_once() -> None:
     model, plans = Model(), []
-    model.between = lambda: plans.append({id(point.cell.plan) for point in model.hook_dict.values()})
+    model.between = lambda: plans.append({id(point._cell.plan) for point in model.hook_dict.values()})
     for _ in range(3):
         assert values(model.run_with_cache(ONES)[1]) == ALL
         assert cells(model) == 1
@@ -84,10 +87,10 @@ def test_a_point_at_which_something_happens_alone_leaves_the_others(what: Any) -
         assert values(model.run_with_cache(ONES)[1]) == ALL
         what(model)
         assert is_clean(model)
-        assert not isinstance(model.b.cell, SharedCell)
-        assert model.a.cell is model.c.cell
-        assert isinstance(model.a.cell, SharedCell)
-        assert model.a.cell.size == 2
+        assert not isinstance(model.b._cell, SharedCell)
+        assert model.a._cell is model.c._cell
+        assert isinstance(model.a._cell, SharedCell)
+        assert model.a._cell.size == 2
         assert values(model.run_with_cache(ONES)[1]) == ALL
 
 
@@ -162,11 +165,11 @@ def test_a_model_that_is_set_up_again_in_the_midst_loses_no_hook() -> None:
 def test_a_model_that_is_set_up_again_shares_anew_what_never_was_alone() -> None:
     model = Model()
     model.b.add_hook(read).remove()
-    before = model.a.cell
+    before = model.a._cell
     model.setup()
-    assert model.a.cell is model.c.cell is not before
+    assert model.a._cell is model.c._cell is not before
     assert before.size == 0  # type: ignore[attr-defined]
-    assert model.a.cell.size == 2  # type: ignore[attr-defined]
+    assert model.a._cell.size == 2  # type: ignore[attr-defined]
     assert values(model.run_with_cache(ONES)[1]) == ALL
 
 
@@ -178,9 +181,75 @@ def test_a_copy_shares_nothing_with_its_model() -> None:
     twin = copy.deepcopy(model)
     for one in (twin, model):
         assert values(one.run_with_cache(ONES)[1]) == ALL
-    assert twin.a.cell is twin.c.cell is not model.a.cell
+    assert twin.a._cell is twin.c._cell is not model.a._cell
     assert not copies[0].has_hooks()  # a copy leaves caching hooks behind
-    assert copies[0].cell is not model.b.cell
+    assert copies[0]._cell is not model.b._cell
+
+
+def test_a_copy_of_a_points_dict_runs_what_the_point_runs_by_then() -> None:
+    model, seen = Model(), []
+    replica = HookPoint.__new__(HookPoint)
+    replica.__dict__.update(model.b.__dict__)
+    model.b.add_perma_hook(lambda tensor, hook: seen.append(float(tensor[0])))
+    model.run_with_cache(ONES)
+    replica(ONES * 7)
+    assert seen == [2.0, 7.0]
+    assert replica._cell is not model.b._cell
+
+
+def test_what_is_planned_for_shared_cells_is_planned_under_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, free, planned = Model(), [], places._as_shared
+
+    def look(points: Any) -> Any:
+        thread = threading.Thread(target=lambda: free.append(lock.acquire(blocking=False)))
+        thread.start()
+        thread.join()
+        return planned(points)
+
+    monkeypatch.setattr(places, "_as_shared", look)
+    model.run_with_cache(ONES)
+    assert free == [False]
+
+
+def interrupted(after: int, run: Any) -> bool:
+    """Interrupt ``run`` at the ``after``-th line that says which cell a point has; True if it came so far."""
+    left = [after]
+
+    def count(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code.co_name == "_move" and event == "line":
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return count
+
+    before = sys.gettrace()
+    try:
+        sys.settrace(count)
+        run()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
+@pytest.mark.parametrize("what", ["leave", "share"])
+def test_an_interrupt_while_a_point_moves_loses_no_hook(what: str) -> None:
+    for after in range(1, 100):
+        model = Model()
+        for _ in range(2):
+            model.run_with_cache(ONES)
+        came = interrupted(
+            after, model.setup if what == "share" else lambda model=model: model.b.add_hook(read).remove()
+        )
+        assert is_clean(model)
+        for names in (["a"], None, ["b", "c"], None):
+            _, cache = model.run_with_cache(ONES, names_filter=names)
+            assert values(cache) == {name: value for name, value in ALL.items() if names is None or name in names}
+        if not came:
+            break
+    assert after > 4  # it has four lines
 
 
 def test_threads_that_cache_and_attach_disturb_each_other_in_nothing() -> None:

@@ -56,8 +56,8 @@ def test_all_points_run_one_step_and_each_shows_its_hook() -> None:
 
     def look() -> None:
         points = list(model.hook_dict.values())
-        steps = {id(point.cell.plan) for point in points}
-        seen.append((len(steps), type(model.a.cell.plan), [len(point.fwd_hooks) for point in points]))
+        steps = {id(point._cell.plan) for point in points}
+        seen.append((len(steps), type(model.a._cell.plan), [len(point.fwd_hooks) for point in points]))
 
     model.between = look
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_a_replica_made_in_the_midst_is_refused() -> None:
 
 def test_a_call_that_began_before_another_operation_with_other_options_is_still_right() -> None:
     model, steps = Model(), []
-    model.between = lambda: steps.append(model.b.cell.plan)
+    model.between = lambda: steps.append(model.b._cell.plan)
     model.run_with_cache(ONES)
 
     def late() -> None:
@@ -320,7 +320,7 @@ def test_whoever_begins_to_want_counts_in_the_midst_is_told_what_ran() -> None:
 def test_hooks_that_stay_are_hooks_of_their_own() -> None:
     model = Model()
     model.run_with_cache(ONES, reset_hooks_end=False)
-    assert {type(point.cell.plan) for point in model.hook_dict.values()} == {LoneCachingAttachment}
+    assert {type(point._cell.plan) for point in model.hook_dict.values()} == {LoneCachingAttachment}
     model.reset_hooks()
     assert values(model.run_with_cache(ONES)[1]) == ALL
 
@@ -347,7 +347,7 @@ def test_the_compiler_comes_across_the_first_point_in_the_midst() -> None:
         model = Model()
         for _ in range(2):
             assert [*model.run_with_cache(torch.ones(2))[1]] == ["a", "b"]
-            assert model.b.__dict__["_traced"] is None is model.b.cell.plan
+            assert model.b.__dict__["_traced"] is None is model.b._cell.plan
         print("right")
     """)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
@@ -421,7 +421,7 @@ def test_a_call_that_is_under_way_when_its_operation_ends_stores_nothing_in_its_
             return self.inside(x)
 
     outer = Outer()
-    model.between = lambda: late.append(model.b.cell.plan)
+    model.between = lambda: late.append(model.b._cell.plan)
     _, cache = model.run_with_cache(ONES)
     model.between = lambda: late[0].fire(model.b, ONES * 7)
     assert [*outer.run_with_cache(ONES)[1]] == ["inside.a", "inside.b", "inside.c"]
