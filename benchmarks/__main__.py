@@ -27,6 +27,8 @@ from benchmarks.row import Row, show
 GROUPS = (
     "micro", "tiny", "gpt2", "admission", "platform", "instrument", "real", "isolation", "memory", "compile", "gpu",
 )  # fmt: skip
+WITH_THREADS = ("micro", "tiny", "gpt2", "platform", "instrument", "compile")
+"""Groups that are measured with one thread, and with as many as torch takes by itself."""
 
 
 def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
@@ -53,7 +55,7 @@ def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
 def measure(names: list[str], rounds: int, *, smoke: bool, threads: list[int]) -> Iterator[Row]:
     """All rows of these groups, each printed as soon as it is there."""
     for name in names:
-        for count in threads if name in ("tiny", "gpt2") else threads[:1]:
+        for count in threads if name in WITH_THREADS else threads[:1]:
             torch.set_num_threads(count)
             for row in group(name, rounds, smoke=smoke):
                 found = replace(row, threads=str(count))
