@@ -57,27 +57,29 @@ class Places:
     :ivar forward: points that get forward hooks alone.
     :ivar both: points that get backward hooks.
     :ivar listening: points that want to know, whatever they get.
+    :ivar shares: True if one of the cells of points that get forward hooks alone may be shared.
     :ivar together: one step that all of them can run, if there is one.
     :ivar chosen: that step, if they run it this time.
     """
 
-    __slots__ = ("both", "chosen", "forward", "listening", "together")
+    __slots__ = ("both", "chosen", "forward", "listening", "shares", "together")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
         self.together: Together | None = None
         self.chosen: Together | None = None
+        self.shares = False
         self.forward, self.both, self.listening = Group(), Group(), Group()
         points = [attachment.point for attachment in attachments]
         terms = {attachment.terms for attachment in attachments}
         kinds: set[type[HookPoint]] = {*map(type, points)}
         forward_alone = all(common.direction == "fwd" and common.scope is None for common in terms)
         if forward_alone and len({*map(id, points)}) == len(points) and not any(kind.listens for kind in kinds):
+            self.forward.fill(points, [point._cell for point in points], attachments)  # nearly always
+            self.shares = SharedCell in {*map(type, self.forward.cells)}
             if {*map(type, attachments)} == {LoneCachingAttachment} and {a.plain for a in attachments} == {True}:
-                cells = _as_shared(points)
-                self.together = Together(cast("Sequence[LoneCachingAttachment]", attachments), cells)
+                self.together = Together(cast("Sequence[LoneCachingAttachment]", attachments))
             else:
-                cells = [*map(own, points)]
-            self.forward.fill(points, cells, attachments)  # nearly always
+                self.stand_alone()
             return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:
@@ -89,13 +91,16 @@ class Places:
         """Find out anew which cells are shared; for whoever holds the lock."""
         if self.together is not None:
             self.forward.cells = _as_shared(self.forward.points)
+            self.shares = SharedCell in {*map(type, self.forward.cells)}
             self.together.lie_in(self.forward.cells)
 
     def stand_alone(self) -> None:
         """Let each point have a cell of its own, for a step of its own; for whoever holds the lock."""
-        if self.together is not None and self.together.shared:
+        if self.shares:
             self.forward.cells = [*map(own, self.forward.points)]
-            self.together.lie_in(self.forward.cells)
+            self.shares = False
+            if self.together is not None:
+                self.together.lie_in(self.forward.cells)
 
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
@@ -106,6 +111,8 @@ class Places:
 def _as_shared(points: Sequence[HookPoint]) -> list[Cell]:
     """The cells of these points, which have one of their own but where all points that share one are among these."""
     found = [point._cell for point in points]
+    if SharedCell not in {*map(type, found)}:
+        return found
     whole = {cell for cell, size in Counter(found).items() if not isinstance(cell, SharedCell) or cell.size == size}
     if whole.issuperset(found):
         return found

@@ -44,12 +44,14 @@ def put(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # loops, ea
     """
     together = places.chosen
     if together is not None and not tracing.begun:
+        cells = together.cells
         for shared, size in together.shared:
             if shared.size != size:  # a point has left
-                places.settle()
-                break
+                cells = None
+        if cells is None:
+            places.settle()
         busy = []
-        for cell in together.cells:
+        for cell in cells or together.cells or ():
             if cell.plan is None:
                 cell.plan = together
             else:
@@ -94,7 +96,7 @@ def take(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # as above
     if together is not None:
         try:
             changed = []
-            for cell in together.cells:
+            for cell in together.cells or ():
                 if cell.plan is together:
                     cell.plan = None
                 else:

@@ -25,7 +25,7 @@ class Together:
 
     :ivar attachments: what one of them would run by itself.
     :ivar keys: point → what is stored there goes under this.
-    :ivar cells: the points' cells, each once; of those that are shared, all points are among these.
+    :ivar cells: the points' cells, each once; of those that are shared, all points are among these. None before it is first run.
     :ivar shared: those that are shared, and how many points had each.
     :ivar parted: True if one of the attachments may have run by itself, and counted.
     :ivar gone: points that have left a shared cell since the step was put there, and run their own attachment in its place.
@@ -33,17 +33,20 @@ class Together:
 
     __slots__ = ("_cell_of", "_of", "attachments", "cells", "function", "gone", "keys", "parted", "shared")
 
-    def __init__(self, attachments: Sequence[LoneCachingAttachment], cells: Sequence[Cell]) -> None:
+    def __init__(self, attachments: Sequence[LoneCachingAttachment]) -> None:
         self.attachments = attachments
-        self.keys = {attachment.point: attachment.key for attachment in attachments}
+        self.keys: dict[HookPoint, str] = {}
+        self.cells: list[Cell] | None = None
+        self._cell_of: Sequence[Cell] = ()
+        self.shared: list[tuple[SharedCell, int]] = []
         self.function = attachments[0].function
         self.parted = False
         self.gone: list[ReadablePoint] = []
         self._of: dict[int, LoneCachingAttachment] | None = None
-        self.lie_in(cells)
 
     def lie_in(self, cells: Sequence[Cell]) -> None:
         """Have these cells from here on, one for each attachment."""
+        self.keys = self.keys or {attachment.point: attachment.key for attachment in self.attachments}
         self._cell_of = cells
         self.cells = [*dict.fromkeys(cells)]
         self.shared = [(cell, cell.size) for cell in self.cells if isinstance(cell, SharedCell)]

@@ -62,6 +62,7 @@ def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, mode
 
     def faulty_put(places):
         forward = places.forward
+        places.settle()
         shared = [] if places.chosen is None else [places.chosen.cells]
         for column in (forward.cells, forward.plans, forward.points, forward.bwd, *shared):
             column[place:] = []
