@@ -60,9 +60,8 @@ class ActivationCache(dict[str, torch.Tensor]):
     """
 
     stale: tuple[str, ...] = ()
-    _skipped: dict[str, str] | None = (
-        None  # made when somebody asks: nearly always it is empty, and every run has a cache
-    )
+    # made when somebody asks: nearly always it is empty, and every run has a cache
+    _skipped: dict[str, str] | None = None
     _model: weakref.ref[Any] | None = None
     _saved: Any = None  # what the manifest says of the model, for a cache that was loaded
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from hookframe.core.context import HookContext
+from hookframe.core.context import HookContext, give_back
 from hookframe.core.hook_point import attach_again
 from hookframe.core.placing import lock
 from hookframe.core.removing import take_off
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hookframe.admission.request import Route
     from hookframe.core.asking import Asked
     from hookframe.core.batch import Batch
-    from hookframe.core.batch_pool import BatchPool
     from hookframe.core.cache_sink import CacheSink
     from hookframe.core.kept_points import KeptPoints
     from hookframe.core.named_model import NamedModel
@@ -89,7 +88,7 @@ def run_again(
     except BaseException as error:  # the model's, or an interrupt
         _context(root, route, sinks).leave(batch, error, counted=counted, ran_before=before)
         if isinstance(error, Exception):
-            _give_back(root, pool, kind, batch)
+            give_back(root, pool, kind, batch)
         raise
     if simple:
         ran = own["_ran"] or any(map(_has_fired, batch.attachments)) or root.must_have_run(batch.attachments)
@@ -97,18 +96,11 @@ def run_again(
         alone = root.controller is controller and asks_nobody(controller)
         if not alone or not _went_well(batch, sinks):  # or somebody has come to listen
             _context(root, route, sinks).tell(batch, gone, ran)
-    _give_back(root, pool, kind, batch)
+    give_back(root, pool, kind, batch)
     return (output,) if simple else None
 
 
 _has_fired = attrgetter("has_fired")
-
-
-def _give_back(root: NamedModel, pool: BatchPool, kind: Hashable, batch: Batch) -> None:
-    """Let the next operation of this kind have ``batch``, unless something of it is still in use, or wrong."""
-    tree: KeptPoints | None = root.__dict__.get("_tree")
-    if tree is not None and tree.batches is pool and batch.rest():
-        pool.give_back(kind, batch)
 
 
 def _went_well(batch: Batch, sinks: Sequence[CacheSink]) -> bool:

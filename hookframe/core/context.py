@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
     from hookframe.admission.request import Direction
     from hookframe.core.kept_points import KeptPoints
+    from hookframe.core.named_model import NamedModel
     from hookframe.core.planning import Nature
     from hookframe.core.selection import Selection
     from hookframe.core.two_way_caching import LateGuards
     from hookframe.core.types import HookSpecification
 
-__all__ = ["HookContext"]
+__all__ = ["HookContext", "give_back"]
 
 
 class HookContext(TellingContext[Root]):
@@ -169,15 +170,13 @@ class HookContext(TellingContext[Root]):
         return batch
 
     def _give_back(self, batch: Batch | None) -> None:
-        """Let the next operation of this kind have what was planned, unless something of it is still in use, or wrong."""
+        """Let the next operation of this kind have what was planned, if the hooks are off."""
         pool = self._pool
         self._batch = self._whole = self._pool = None
         if batch is None or pool is None or not self.reset:
             return
         self.attachments = ()
-        tree: KeptPoints | None = self.root.__dict__.get("_tree")
-        if tree is not None and tree.batches is pool and batch.rest():
-            pool.give_back(self._kind, batch)
+        give_back(self.root, pool, self._kind, batch)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -233,3 +232,10 @@ class HookContext(TellingContext[Root]):
 
     def __repr__(self) -> str:
         return f"<{self.route} context on {type(self.root).__name__}, {len(self.attachments)} hooks>"
+
+
+def give_back(root: NamedModel, pool: BatchPool, kind: Hashable, batch: Batch) -> None:
+    """Let the next operation of this kind have ``batch``, unless something of it is still in use, or wrong."""
+    tree: KeptPoints | None = root.__dict__.get("_tree")
+    if tree is not None and tree.batches is pool and batch.rest():
+        pool.give_back(kind, batch)

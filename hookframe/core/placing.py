@@ -44,14 +44,13 @@ def put(places: Places) -> list[Attachment]:  # noqa: C901, PLR0912  # loops, ea
     """
     together = places.chosen
     if together is not None and not tracing.begun:
-        cells = together.cells
+        settled = together.cells is not None
         for shared, size in together.shared:
-            if shared.size != size:  # a point has left
-                cells = None
-        if cells is None:
+            settled = settled and shared.size == size  # else a point has left
+        if not settled:
             places.settle()
         busy = []
-        for cell in cells or together.cells or ():
+        for cell in together.cells or ():
             if cell.plan is None:
                 cell.plan = together
             else:
