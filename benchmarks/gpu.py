@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks.by_hand import LatePointByHand
 from benchmarks.llama import Shape, bare_llama, llama_of, llama_weights
+from benchmarks.peers import transformer_lens
 from benchmarks.row import Row
 from benchmarks.stack import Bare, Block, PlainStack, stack_of, weights_of
 from benchmarks.timing import interleaved
@@ -36,35 +37,48 @@ def eager_rows(rounds: int, shape: Shape | None = None, *, batch: int = 8, pos: 
     for part in (ends, *weights):
         part.to(torch.bfloat16)
     hooked, bare = llama_of(HookedRootModule, HookPoint, ends, weights), bare_llama(ends, weights)
-    yield from decode(hooked, bare, shape, rounds)
-    yield from whole_batch(hooked, bare, shape, max(rounds // 3, 5), batch, pos)
+    lens = transformer_lens()
+    peer = None if lens is None else llama_of(lens.HookedRootModule, lens.HookPoint, ends, weights)
+    yield from decode(hooked, bare, peer, shape, rounds)
+    yield from whole_batch(hooked, bare, peer, shape, max(rounds // 3, 5), batch, pos)
 
 
-def decode(hooked: Any, bare: Any, shape: Shape, rounds: int) -> Iterator[Row]:
+def beside_peer(what: str, run: Callable[[Any], object], hooked: Any, peer: Any | None, rounds: int) -> Iterator[Row]:
+    """The same work done by a peer, if there is one, in a row of its own: what it leaves behind is not for the bare model."""
+    if peer is not None:
+        cases: Cases = {"hookframe": lambda: run(hooked), "TransformerLens": lambda: run(peer)}
+        yield Row(number="GPU", what=what, seconds=interleaved(cases, rounds))
+
+
+def decode(hooked: Any, bare: Any, peer: Any | None, shape: Shape, rounds: int) -> Iterator[Row]:
     """One token, batch 1, looking back at others."""
     token = torch.randint(0, shape.vocabulary, (1, 1), device="cuda")
     kept = (1, shape.kv_heads, shape.pos, shape.size)
     past = [tuple(torch.randn(kept, device="cuda", dtype=torch.bfloat16) for _ in "kv") for _ in range(shape.layers)]
     hooks = [(f"blocks.{shape.layers // 2}.hook_resid_post", _read)]
     every = len(hooked.hook_dict)
-    work: dict[str, tuple[float, Callable[[], object]]] = {
-        "17 idle points a block": (1.03, lambda: hooked(token, past)),
-        "one read hook": (1.06, lambda: hooked.run_with_hooks(token, past, fwd_hooks=hooks)),
-        f"cache everything ({every} tensors)": (1.35, lambda: hooked.run_with_cache(token, past)),
+    work: dict[str, tuple[float, Callable[[Any], object]]] = {
+        "17 idle points a block": (1.03, lambda m: m(token, past)),
+        "one read hook": (1.06, lambda m: m.run_with_hooks(token, past, fwd_hooks=hooks)),
+        f"cache everything ({every} tensors)": (1.35, lambda m: m.run_with_cache(token, past)),
     }
-    for what, (limit, run) in work.items():
-        found = interleaved({"hookframe": run, "bare": lambda: bare(token, past)}, rounds)
-        yield Row(
-            number="GPU", what=f"decode step, Llama-1B shape, bf16: {what}", seconds=found, limits={"bare": limit}
-        )
+    for how, (limit, run) in work.items():
+        what = f"decode step, Llama-1B shape, bf16: {how}"
+        cases: Cases = {"hookframe": lambda run=run: run(hooked), "bare": lambda: bare(token, past)}
+        yield Row(number="GPU", what=what, seconds=interleaved(cases, rounds), limits={"bare": limit})
+        yield from beside_peer(what, run, hooked, peer, rounds)
 
 
-def whole_batch(hooked: Any, bare: Any, shape: Shape, rounds: int, batch: int, pos: int) -> Iterator[Row]:
+def whole_batch(
+    hooked: Any, bare: Any, peer: Any | None, shape: Shape, rounds: int, batch: int, pos: int
+) -> Iterator[Row]:
     """A batch of texts: what is cached stays on the GPU, or goes to the CPU."""
     tokens = torch.randint(0, shape.vocabulary, (batch, pos), device="cuda")
     size = f"batch {batch} x {pos}"
+    what = f"{size}, cache everything on the GPU"
     found = interleaved({"hookframe": lambda: hooked.run_with_cache(tokens), "bare": lambda: bare(tokens)}, rounds)
-    yield Row(number="GPU", what=f"{size}, cache everything on the GPU", seconds=found, limits={"bare": 1.03})
+    yield Row(number="GPU", what=what, seconds=found, limits={"bare": 1.03})
+    yield from beside_peer(what, lambda m: m.run_with_cache(tokens), hooked, peer, rounds)
     peaks = {
         name: peak(run)
         for name, run in {"hookframe": lambda: hooked.run_with_cache(tokens), "bare": lambda: bare(tokens)}.items()
@@ -90,10 +104,11 @@ def whole_batch(hooked: Any, bare: Any, shape: Shape, rounds: int, batch: int, p
         "hookframe": lambda: hooked.run_with_cache(tokens, names_filter=names, device="cpu"),
         "bare": lambda: bare(tokens), "the copies alone": copies,
     }  # fmt: skip
-    yield Row(
-        number="GPU", what=f"{size}, resid_post and mlp_post to the CPU ({total:.2f} GB)",
-        seconds=interleaved(cases, max(rounds // 2, 5), warm=4), limits={"bare": 1.35},
-    )  # fmt: skip
+    what = f"{size}, resid_post and mlp_post to the CPU ({total:.2f} GB)"
+    rounds = max(rounds // 2, 5)
+    yield Row(number="GPU", what=what, seconds=interleaved(cases, rounds, warm=4), limits={"bare": 1.35})
+    to_cpu: Callable[[Any], object] = lambda m: m.run_with_cache(tokens, names_filter=names, device="cpu")  # noqa: E731
+    yield from beside_peer(what, to_cpu, hooked, peer, max(rounds // 3, 5))
 
 
 def peak(run: Callable[[], object]) -> float:

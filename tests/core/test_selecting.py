@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from fnmatch import fnmatchcase
 
 import pytest
@@ -192,3 +193,63 @@ def test_a_generator_is_no_filter_whatever_was_asked_before(model):
     model.selection(("hook_embed",))
     with pytest.raises(InvalidNamesFilter):
         model.selection(name for name in ("hook_embed",))
+
+
+class Watching:
+    """Asked about each hook."""
+
+    def __init__(self):
+        self.asked = 0
+
+    @hookframe.hookimpl
+    def hookframe_check_hooks_to_add(self, requests, model):
+        self.asked += len(requests)
+
+
+def steps_of(run):
+    """How many lines of Python run, and how many functions of C are called."""
+    counted = [0]
+
+    def on_line(frame, event, argument):
+        counted[0] += event == "line"
+        return on_line
+
+    def on_call(frame, event, argument):
+        counted[0] += event == "c_call"
+
+    before = sys.gettrace(), sys.getprofile()
+    try:
+        sys.settrace(on_line)
+        sys.setprofile(on_call)
+        run()
+    finally:
+        sys.setprofile(before[1])
+        sys.settrace(before[0])
+    return counted[0]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize("asked", [False, True], ids=["nobody is asked", "a validator"])
+def test_half_of_all_names_takes_steps_in_proportion_to_their_number(again, asked):
+    class Points(HookedRootModule):
+        def __init__(self, count):
+            super().__init__()
+            self.points = nn.ModuleList([HookPoint() for _ in range(count)])
+            self.setup()
+
+        def forward(self, x):
+            for point in self.points:
+                x = point(x)
+            return x
+
+    found = []
+    for count in (200, 2000):
+        model, plugin = Points(count), Watching()
+        names = [f"points.{index}" for index in range(0, count, 2)]
+        with hookframe.use_plugins(*([plugin] if asked else [])):
+            if again:
+                model.run_with_cache(X, names_filter=names)
+            found.append(steps_of(lambda m=model, n=names: m.run_with_cache(X, names_filter=n)))
+        assert plugin.asked == (count // 2 * (1 + again) if asked else 0)
+    assert found[0] > 0
+    assert found[1] <= 11 * found[0]
