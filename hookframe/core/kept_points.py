@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["KeptPoints"]
 
 _KEPT_FILTERS = 128
+_WRITTEN = {str}
 
 
 class KeptPoints:
@@ -74,16 +75,24 @@ class KeptPoints:
         for last, selection in self._last:
             if last == names:
                 return selection
-        if SweptName in {*map(type, names)}:  # equal to what is written, and another thing
+        if {*map(type, names)} != _WRITTEN:  # a swept name is equal to what is written, and another thing
             return self._selected(names)
-        selection = self._collected(names)
+        selection = self._written(names)
         self._last = ((names.copy(), selection), *self._last[:3])
         return selection
 
     def _collected(self, names_filter: Sequence[str]) -> Selection:
-        if isinstance(names_filter, Collection) and {*map(type, names_filter)} == {str}:
-            return self._remembered(tuple(names_filter), names_filter)
+        if isinstance(names_filter, Collection) and {*map(type, names_filter)} == _WRITTEN:
+            return self._written(names_filter)
         return self._selected(names_filter)
+
+    def _written(self, names: Sequence[str]) -> Selection:
+        key = tuple(names)
+        found = self._kept.get(key)
+        if found is None:
+            entries = self._exact.selected(names)
+            found = self._keep(key, self._selected(names) if entries is None else Selection(entries))
+        return found
 
     def _named(self, name: str) -> Selection:
         kept = self._swept_names if type(name) is SweptName else self._written_names
@@ -115,7 +124,7 @@ class KeptPoints:
         return self._kept.setdefault(key, selection)
 
     def _selected(self, names_filter: NamesFilter) -> Selection:
-        return Selection(select(names_filter, self.points, self._modules, self._exact))
+        return Selection(select(names_filter, self.points, self._modules))
 
     def forget_filters(self) -> None:
         """Find out anew what filters mean."""

@@ -44,7 +44,6 @@ def select(
     names_filter: NamesFilter,
     points: Mapping[str, HookPoint],
     modules: Mapping[str, Any] | None = None,
-    exact: Written | None = None,
 ) -> list[Selected]:
     """The points that ``names_filter`` means, in the order of ``points``, each point once.
 
@@ -53,7 +52,6 @@ def select(
 
     :param points: name → hook point.
     :param modules: name → module, for a better error when a name is no hook point's.
-    :param exact: what is found for names that a user wrote, if that is known.
     :raises UnknownHookPoint: if a name is not there, or a glob matches none; with the nearest names that are.
     :raises NotAHookPoint: if a name is that of another kind of module.
     :raises InvalidNamesFilter: if it is none of a name, names, globs, a predicate and None.
@@ -68,12 +66,8 @@ def select(
     if callable(names_filter):
         wanted: Callable[[str], bool] = names_filter
         return _once([Selected(name, point, False) for name, point in points.items() if wanted(name)])
-    if isinstance(names_filter, Collection):
-        kinds = {*map(type, names_filter)}
-        if all(issubclass(kind, str) for kind in kinds):
-            known = None if SweptName in kinds else exact
-            found = None if known is None else known.selected(names_filter)
-            return _named(names_filter, points, modules) if found is None else found
+    if isinstance(names_filter, Collection) and all(issubclass(kind, str) for kind in {*map(type, names_filter)}):
+        return _named(names_filter, points, modules)
     raise InvalidNamesFilter(
         f"names_filter {describe(names_filter)} is none of a name, a glob, a list of these, a predicate on names, and None"
     )

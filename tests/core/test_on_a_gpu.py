@@ -62,6 +62,8 @@ def test_a_cache_takes_at_most_64_bytes_a_point_beside_its_tensors_and_gives_all
     assert allocated() == before
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, as it loads its compiler for a GPU
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # torch's own, which it records to begin with
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_compiled_the_values_are_those_of_each_run(mode):
     torch._dynamo.reset()
