@@ -1,6 +1,6 @@
 """Measure, and write the report: ``python -m benchmarks``.
 
-Each group of rows runs in a process of its own, so that none finds what another left in memory.
+Each group of rows runs in a process of its own, for each number of threads, so that none finds what another left in memory.
 ``--smoke`` runs the rows, at a size that shows nothing but that they run, without those that take minutes.
 ``--json FILE`` keeps what was measured, and ``--from FILE …`` makes the report from what was kept, on whatever machines;
 of several runs on one, from those in the middle.
@@ -52,27 +52,26 @@ def group(name: str, rounds: int, *, smoke: bool) -> Iterator[Row]:
     yield from groups[name]()
 
 
-def measure(names: list[str], rounds: int, *, smoke: bool, threads: list[int]) -> Iterator[Row]:
+def measure(names: list[str], rounds: int, *, smoke: bool, threads: int) -> Iterator[Row]:
     """All rows of these groups, each printed as soon as it is there."""
+    torch.set_num_threads(threads)
     for name in names:
-        for count in threads if name in WITH_THREADS else threads[:1]:
-            torch.set_num_threads(count)
-            for row in group(name, rounds, smoke=smoke):
-                found = replace(row, threads=str(count))
-                others = "  ".join(f"{o} {row.ratio(o):.3f}x" for o in row.seconds if o != "hookframe")
-                ours = show(row.seconds["hookframe"] / row.per, row.unit)
-                print(
-                    f"{row.number:>4} {row.what:70} {ours:>10}  {others}  [{row.targets}] {row.reached} {row.note}",
-                    flush=True,
-                )
-                yield found
+        for row in group(name, rounds, smoke=smoke):
+            others = "  ".join(f"{o} {row.ratio(o):.3f}x" for o in row.seconds if o != "hookframe")
+            ours = show(row.seconds["hookframe"] / row.per, row.unit)
+            print(
+                f"{row.number:>4} {row.what:70} {ours:>10}  {others}  [{row.targets}] {row.reached} {row.note}",
+                flush=True,
+            )
+            yield replace(row, threads=str(threads))
 
 
-def apart(name: str, rounds: int) -> list[Row]:
+def apart(name: str, rounds: int, threads: int) -> list[Row]:
     """The rows of one group, measured in a process of its own."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "rows.json"
-        options = ["--only", name, "--rounds", str(rounds), "--json", str(file), "--out", directory]
+        sizes = ["--rounds", str(rounds), "--threads", str(threads)]
+        options = ["--only", name, *sizes, "--json", str(file), "--out", directory]
         warnings = [f"-W{option}" for option in sys.warnoptions]
         subprocess.run([sys.executable, *warnings, "-m", "benchmarks", *options], check=True)  # noqa: S603  # this package
         return [row for _, found in read([file]) for row in found]
@@ -83,6 +82,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What a hook costs, as ratios.")
     parser.add_argument("--smoke", action="store_true", help="a size that only shows that it runs")
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument(
+        "--threads", type=int, help="only with so many; else with one, and some with as many as torch takes"
+    )
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=[*GROUPS])
     parser.add_argument("--json", type=Path, help="keep what was measured there")
     parser.add_argument(
@@ -94,14 +96,14 @@ def main() -> int:
     if options.sources:
         write(options.out, read(options.sources))
         return 0
-    if len(options.only) > 1 and not options.smoke:
-        rows = [row for name in options.only for row in apart(name, options.rounds)]
-    else:
-        default = torch.get_num_threads()
-        threads = [1] if options.smoke or default == 1 else [1, default]
-        rounds = 2 if options.smoke else options.rounds
+    if options.smoke or options.threads:
+        rounds, threads = (2, 1) if options.smoke else (options.rounds, options.threads)
         with hookframe.use_plugins():
             rows = list(measure(options.only, rounds, smoke=options.smoke, threads=threads))
+    else:
+        both = sorted({1, torch.get_num_threads()})
+        each = [(name, count) for name in options.only for count in (both if name in WITH_THREADS else (1,))]
+        rows = [row for name, count in each for row in apart(name, options.rounds, count)]
     if options.json:
         write_json(options.json, here(), rows)
     if not options.smoke:

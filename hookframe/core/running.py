@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -35,7 +36,19 @@ logger = logging.getLogger("hookframe")
 
 
 class RunningVerbs(NamedModel):
-    """``hooks``, ``run_with_hooks``, and the call itself."""
+    """``hooks``, ``run_with_hooks``, and the call itself.
+
+    Each subclass that leaves the call to this class gets it as code of its own: torch's compiler keeps what it made with the
+    code that is called, and no more than eight of them with one, so classes of models must not share theirs.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        meant = next(call for kind in cls.__mro__ if (call := _call_of(kind)) is not None)
+        if meant is RunningVerbs.__call__:
+            _place_call(cls, _copied(meant))
+        elif cls.__call__ is not meant:  # one that was placed further up would hide it
+            _place_call(cls, meant)
 
     def hooks(
         self,
@@ -169,9 +182,28 @@ def _runs_inside_another() -> bool:
     code, found = RunningVerbs.__call__.__code__, 0
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and found < 2:
-        found += frame.f_code is code
+        found += frame.f_code == code  # equal: that of each class is a copy
         frame = frame.f_back
     return found == 2
+
+
+def _call_of(kind: type) -> Any:
+    """The call that a class was written with; None if it has none of its own."""
+    own = vars(kind)
+    call = own.get("__call__")
+    return None if call is own.get("_placed_call") else call
+
+
+def _place_call(kind: type, call: Callable[..., Any]) -> None:
+    type.__setattr__(kind, "__call__", call)
+    type.__setattr__(kind, "_placed_call", call)
+
+
+def _copied(call: Any) -> FunctionType:
+    """The same function with code of its own."""
+    copy = FunctionType(call.__code__.replace(), call.__globals__, call.__name__, closure=call.__closure__)
+    functools.update_wrapper(copy, call)
+    return copy
 
 
 @run_while_traced

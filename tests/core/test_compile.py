@@ -159,3 +159,76 @@ def test_a_conversion_may_be_set_in_a_compiled_forward(counter):
             return super().forward(x)
 
     assert torch.compile(Model(), fullgraph=True, backend=counter)(torch.ones(2)).tolist() == [2.0, 2.0]
+
+
+def model_class(index, *bases):
+    class Model(*(bases or (HookedRootModule,))):
+        def __init__(self):
+            super().__init__()
+            self.point = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            return self.point(x + index)
+
+    return Model
+
+
+def test_any_number_of_classes_of_models_can_be_compiled(counter):
+    for index in range(torch._dynamo.config.recompile_limit + 2):  # torch keeps so many for one code
+        compiled = torch.compile(model_class(index)(), fullgraph=True, backend=counter)
+        assert compiled(torch.ones(1)).item() == index + 1.0
+    assert counter.frame_count == index + 1
+
+
+def test_models_of_one_class_share_what_was_compiled(counter):
+    kind = model_class(1)
+    models = [kind() for _ in range(torch._dynamo.config.recompile_limit + 2)]
+    for model in models:
+        assert torch.compile(model, fullgraph=True, backend=counter)(torch.ones(1)).item() == 2.0
+    assert counter.frame_count == 1
+    models[3].add_hook("point", double)
+    assert [torch.compile(m, fullgraph=True, backend=counter)(torch.ones(1)).item() for m in models[2:5]] == [2, 4, 2]
+
+
+class Loud(HookedRootModule):
+    """Doubles whatever a model of it returns."""
+
+    def __call__(self, *args, **kwargs):
+        return 2 * super().__call__(*args, **kwargs)
+
+
+class Louder(Loud):
+    """Twice that, and one more."""
+
+    def __call__(self, *args, **kwargs):
+        return 1 + super().__call__(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        model_class(1, Loud),
+        model_class(1, model_class(0), Loud),  # the first leaves the call to hookframe, and is not to hide the second
+        model_class(1, Loud, model_class(0)),
+        model_class(1, model_class(1, model_class(0), Loud)),
+    ],
+    ids=["alone", "second", "first", "further up"],
+)
+def test_a_call_that_another_base_class_has_is_the_models(kind, counter):
+    model = kind()
+    assert model(torch.ones(1)).item() == 4.0
+    assert model.run_with_cache(torch.ones(1))[0].item() == 4.0
+    assert torch.compile(model, fullgraph=True, backend=counter)(torch.ones(1)).item() == 4.0
+
+
+def test_what_was_put_in_the_place_of_one_call_hides_no_other():
+    quiet = model_class(1, model_class(0), Loud)
+    assert model_class(1, quiet, Louder)()(torch.ones(1)).item() == 5.0
+    assert model_class(1, quiet)()(torch.ones(1)).item() == 4.0
+
+
+def test_a_call_that_a_class_gets_later_is_inherited():
+    base = model_class(1)
+    base.__call__ = lambda self, x: "late"
+    assert model_class(1, base)()(torch.ones(1)) == "late"
