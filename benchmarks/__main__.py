@@ -96,12 +96,12 @@ def main() -> int:
     if options.sources:
         write(options.out, read(options.sources))
         return 0
-    if options.smoke or options.threads:
+    if options.smoke or (options.threads and len(options.only) == 1):
         rounds, threads = (2, 1) if options.smoke else (options.rounds, options.threads)
         with hookframe.use_plugins():
             rows = list(measure(options.only, rounds, smoke=options.smoke, threads=threads))
     else:
-        both = sorted({1, torch.get_num_threads()})
+        both = [options.threads] if options.threads else sorted({1, torch.get_num_threads()})
         each = [(name, count) for name in options.only for count in (both if name in WITH_THREADS else (1,))]
         rows = [row for name, count in each for row in apart(name, options.rounds, count)]
     if options.json:

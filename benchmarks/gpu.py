@@ -44,7 +44,7 @@ def eager_rows(rounds: int, shape: Shape | None = None, *, batch: int = 8, pos: 
 
 
 def beside_peer(what: str, run: Callable[[Any], object], hooked: Any, peer: Any | None, rounds: int) -> Iterator[Row]:
-    """The same work done by a peer, if there is one, in a row of its own: what it leaves behind is not for the bare model."""
+    """The same work done by a peer, if there is one, in a row of its own, as it fills the processor's caches."""
     if peer is not None:
         cases: Cases = {"hookframe": lambda: run(hooked), "TransformerLens": lambda: run(peer)}
         yield Row(number="GPU", what=what, seconds=interleaved(cases, rounds))

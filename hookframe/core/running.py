@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -24,7 +23,7 @@ from hookframe.core.kept_points import KeptPoints
 from hookframe.core.keywords import review_keywords
 from hookframe.core.named_model import NamedModel
 from hookframe.core.scope import ScopeName
-from hookframe.core.tracing import run_while_traced
+from hookframe.core.tracing import begun_in_what_it_calls, compiles_around, never_compiled, run_while_traced
 
 if TYPE_CHECKING:
     from hookframe.core.asking import Asked
@@ -36,19 +35,7 @@ logger = logging.getLogger("hookframe")
 
 
 class RunningVerbs(NamedModel):
-    """``hooks``, ``run_with_hooks``, and the call itself.
-
-    Each subclass that leaves the call to this class gets it as code of its own: torch's compiler keeps what it made with the
-    code that is called, and no more than eight of them with one, so classes of models must not share theirs.
-    """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        meant = next(call for kind in cls.__mro__ if (call := _call_of(kind)) is not None)
-        if meant is RunningVerbs.__call__:
-            _place_call(cls, _copied(meant))
-        elif cls.__call__ is not meant:  # one that was placed further up would hide it
-            _place_call(cls, meant)
+    """``hooks``, ``run_with_hooks``, and the call itself."""
 
     def hooks(
         self,
@@ -131,6 +118,7 @@ class RunningVerbs(NamedModel):
         with context:
             return self.run_at_once(model_args, model_kwargs)
 
+    @begun_in_what_it_calls
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model, as any torch module."""
         if is_dynamo_compiling():
@@ -144,19 +132,23 @@ class RunningVerbs(NamedModel):
             return super().__call__(*args, **kwargs)
         own = self.__dict__
         own["_ran"] = True
-        if not own["context_level"]:  # else the context has looked
-            tree: KeptPoints | None = own.get("_tree")
-            if tree is not None and not tree.is_current():
-                self.refresh()
+        if not own["context_level"] and not compiles_around():  # else the context has looked, or compiled code looks
+            self._look_at_tree()
         if is_exporting() or _tracing_state() is not None:
             self.look_at_export()
         try:
             return super().__call__(*args, **kwargs)
         except BaseException:
-            if not _runs_inside_another():
-                self._tell_failures()
+            self._tell_failures()
             raise
 
+    @never_compiled
+    def _look_at_tree(self) -> None:
+        tree: KeptPoints | None = self.__dict__.get("_tree")
+        if tree is not None and not tree.is_current():
+            self.refresh()
+
+    @never_compiled
     @run_while_traced
     def look_at_export(self) -> None:
         """Say what becomes of the hooks of this model in a program that is exported from it, if that is what happens.
@@ -166,7 +158,10 @@ class RunningVerbs(NamedModel):
         if (is_exporting() or is_tracing()) and "hook_dict" in self.__dict__:  # type: ignore[no-untyped-call]
             review_export([a for point in self.hook_points() for a in point.fitting("both", True, None)])
 
+    @never_compiled
     def _tell_failures(self) -> None:
+        if _runs_inside_another():
+            return
         if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
             tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
 
@@ -182,28 +177,9 @@ def _runs_inside_another() -> bool:
     code, found = RunningVerbs.__call__.__code__, 0
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and found < 2:
-        found += frame.f_code == code  # equal: that of each class is a copy
+        found += frame.f_code is code
         frame = frame.f_back
     return found == 2
-
-
-def _call_of(kind: type) -> Any:
-    """The call that a class was written with; None if it has none of its own."""
-    own = vars(kind)
-    call = own.get("__call__")
-    return None if call is own.get("_placed_call") else call
-
-
-def _place_call(kind: type, call: Callable[..., Any]) -> None:
-    type.__setattr__(kind, "__call__", call)
-    type.__setattr__(kind, "_placed_call", call)
-
-
-def _copied(call: Any) -> FunctionType:
-    """The same function with code of its own."""
-    copy = FunctionType(call.__code__.replace(), call.__globals__, call.__name__, closure=call.__closure__)
-    functools.update_wrapper(copy, call)
-    return copy
 
 
 @run_while_traced

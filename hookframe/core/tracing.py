@@ -3,11 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, TypeVar
 
-__all__ = ["run_while_traced", "traced_as", "tracing"]
+__all__ = ["begun_in_what_it_calls", "compiles_around", "never_compiled", "run_while_traced", "traced_as", "tracing"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+try:
+    from torch._C._dynamo.eval_frame import (
+        _FrameAction,
+        _FrameExecStrategy,
+        get_eval_frame_callback,
+        set_code_exec_strategy,
+    )
+except ImportError:  # another torch: it compiles what it comes across, eight times at most
+
+    def get_eval_frame_callback() -> None:  # type: ignore[misc]  # as torch's
+        """Nothing: what is compiled is not left out."""
+
+    def _leave_out(code: CodeType, *, deep: bool) -> None:
+        pass
+
+else:
+
+    def _leave_out(code: CodeType, *, deep: bool) -> None:
+        below = _FrameAction.SKIP if deep else _FrameAction.DEFAULT
+        set_code_exec_strategy(code, _FrameExecStrategy(_FrameAction.SKIP, below))
+
+
+def begun_in_what_it_calls(function: F) -> F:
+    """Let it begin with what ``function`` calls, not with ``function``, where that is the outermost that it comes across.
+
+    It keeps what it made with the code that it began with, and no more than eight of them: classes of models must not share
+    that code, as they do that of a method they inherit. Where it traces a caller, it traces ``function`` as well.
+    """
+    _leave_out(function.__code__, deep=False)
+    return function
+
+
+def never_compiled(function: F) -> F:
+    """Let it have nothing to do with ``function``, nor with what that calls; where it traces a caller, it traces it."""
+    _leave_out(function.__code__, deep=True)
+    return function
 
 
 def run_while_traced(function: F) -> F:
@@ -30,6 +68,10 @@ def traced_as(other: Callable[..., Any]) -> Callable[[F], F]:
         return function
 
     return mark
+
+
+compiles_around: Callable[[], object] = get_eval_frame_callback
+"""Something true where what runs is to be compiled, or looked up as compiled, from the next call on."""
 
 
 class _Tracing:
