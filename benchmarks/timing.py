@@ -22,16 +22,22 @@ def interleaved(cases: Mapping[str, Callable[[], object]], rounds: int, *, warm:
     return {name: statistics.median(values) for name, values in _times(cases, rounds, warm).items()}
 
 
-def difference(one: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
+def difference(
+    one: Callable[[], object], other: Callable[[], object], rounds: int, before: Callable[[], object]
+) -> float:
     """How many seconds more ``one`` takes than ``other``: the median of what it is in each round.
 
     For what is small beside both; the medians of the two differ by more than that.
+
+    :param before: called before each, and not measured.
     """
-    times = _times({"one": one, "other": other}, rounds, 3)
+    times = _times({"one": one, "other": other}, rounds, 3, before)
     return statistics.median(a - b for a, b in zip(times["one"], times["other"], strict=True))
 
 
-def _times(cases: Mapping[str, Callable[[], object]], rounds: int, warm: int) -> dict[str, list[float]]:
+def _times(
+    cases: Mapping[str, Callable[[], object]], rounds: int, warm: int, before: Callable[[], object] | None = None
+) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
     wait = torch.cuda.synchronize if torch.cuda.is_available() else _nothing
@@ -42,6 +48,8 @@ def _times(cases: Mapping[str, Callable[[], object]], rounds: int, warm: int) ->
         for _ in range(rounds):
             random.shuffle(names)
             for name in names:
+                if before is not None:
+                    before()
                 wait()
                 start = time.perf_counter()
                 cases[name]()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import hookframe
-from hookframe import hookimpl, hookspecs
+from hookframe import HookedRootModule, HookPoint, hookimpl, hookspecs
 from hookframe.admission.request import LazyRequests
 
 POINT = "blocks.1.hook_mlp_out"
@@ -134,6 +134,48 @@ def test_no_observer_is_called_while_the_model_runs(model, x):
     with hookframe.use_plugins(Watcher()), pytest.raises(LookupError, match="inside"):
         model.run_with_hooks(x, fwd_hooks=[(POINT, fail)])
     assert told_while_running == []
+
+
+@pytest.mark.fault("an exception or an interrupt in the midst of an operation")
+def test_a_hook_that_fails_in_a_model_inside_another_is_told_once_the_outer_one_has_ended():
+    running, seen = [], []
+
+    class Inner(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.point = HookPoint()
+            self.setup()
+
+        def forward(self, x):
+            return self.point(x)
+
+    class Outer(HookedRootModule):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+            self.setup()
+
+        def forward(self, x):
+            running.append("outer")
+            try:
+                return self.inner(x)
+            finally:
+                running.pop()
+
+    class Watcher:
+        @hookimpl
+        def hookframe_hook_failed(self, event):
+            seen.append((event.point, [*running]))
+
+    def fail(tensor, hook):
+        raise LookupError("inside")
+
+    with hookframe.use_plugins(Watcher()):
+        outer = Outer()
+        outer.add_hook("inner.point", fail)
+        with pytest.raises(LookupError, match="inside"):
+            outer(torch.ones(1))
+    assert seen == [("inner.point", [])]
 
 
 def test_removing_by_handle_and_by_point_is_told(model, told):
