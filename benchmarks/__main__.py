@@ -102,7 +102,11 @@ def main() -> int:
             rows = list(measure(options.only, rounds, smoke=options.smoke, threads=threads))
     else:
         both = [options.threads] if options.threads else sorted({1, torch.get_num_threads()})
-        each = [(name, count) for name in options.only for count in (both if name in WITH_THREADS else (1,))]
+        each = [
+            (name, count)
+            for name in options.only
+            for count in (both if name in WITH_THREADS or options.threads else (1,))
+        ]
         rows = [row for name, count in each for row in apart(name, options.rounds, count)]
     if options.json:
         write_json(options.json, here(), rows)

@@ -43,6 +43,10 @@ class KeptTree(ModuleTree, KeptPoints):
         self._of_root_then = None if root is None else root._modules
         self._tables = ChildTables([parent for parent, _ in self._children], root)
 
+    def has_no_new_point(self) -> bool:
+        """True if no point was made since it was read, or found to be current."""
+        return points_made.number == self._made
+
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
         root = self._root()

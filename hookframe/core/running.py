@@ -132,8 +132,8 @@ class RunningVerbs(NamedModel):
             return super().__call__(*args, **kwargs)
         own = self.__dict__
         own["_ran"] = True
-        if not own["context_level"] and not compiles_around():  # else the context has looked, or compiled code looks
-            self._look_at_tree()
+        if not own["context_level"]:  # else the context has looked
+            self._look_at_tree(compiles_around())
         if is_exporting() or _tracing_state() is not None:
             self.look_at_export()
         try:
@@ -143,9 +143,10 @@ class RunningVerbs(NamedModel):
             raise
 
     @never_compiled
-    def _look_at_tree(self) -> None:
+    def _look_at_tree(self, compiles: object) -> None:
         tree: KeptPoints | None = self.__dict__.get("_tree")
-        if tree is not None and not tree.is_current():
+        # compiled code looks at the modules itself: what it does not know is that a new point has no name
+        if tree is not None and not (tree.has_no_new_point() if compiles else tree.is_current()):
             self.refresh()
 
     @never_compiled

@@ -65,7 +65,7 @@ def traced_as(other: Callable[..., Any]) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         function._torchdynamo_inline = other  # type: ignore[attr-defined]
-        return function
+        return begun_in_what_it_calls(function)  # where it cannot trace on, what is called is this, not the other
 
     return mark
 

@@ -64,12 +64,10 @@ class _Listener:
     """Stores one gradient, and knows what a guard would have to know, until the operation says that none is needed.
 
     :ivar value: shares memory and version counter with the tensor that went in; None once the operation is over.
-    :ivar version: how often that memory had been changed in place.
-    :ivar view: what the tensor was, if it was a view.
-    :ivar node: the alias's own in the graph, which knows what computed the tensor; None once the operation is over.
+    :ivar seen: what the tensor was.
     """
 
-    __slots__ = ("attachment", "guard", "node", "run", "value", "version", "view")
+    __slots__ = ("attachment", "guard", "run", "seen", "value")
 
     def __init__(
         self, attachment: GradientCachingAttachment, value: torch.Tensor, version: int, tensor: torch.Tensor
@@ -77,25 +75,20 @@ class _Listener:
         self.attachment = attachment
         self.run = attachment.run
         self.value: torch.Tensor | None = value
-        self.version = version
-        self.view = Seen.of(tensor) if tensor._is_view() else None
-        self.node: Any = None
         self.guard: GradientGuard | None = None
+        view = tensor._is_view()
+        self.seen = Seen.of(tensor) if view else Seen(version, tensor.grad_fn, tensor.output_nr, None)
 
     def look(self) -> None:
         """Guard the gradients of the tensor that went in if it was changed in place since."""
         value = self.value
-        if value is not None and value._version != self.version and self.guard is None:
-            self.guard = GradientGuard(value, self.attachment.point.name, self.view or self._seen())
-
-    def _seen(self) -> Seen:
-        node, place = self.node.next_functions[0]
-        leaf = isinstance(node, _Leaf)
-        return Seen(self.version, None if leaf else node, place, None)
+        if value is not None and value._version != self.seen.version and self.guard is None:
+            self.guard = GradientGuard(value, self.attachment.point.name, self.seen)
 
     def forget(self) -> None:
         """Let go of the tensors."""
-        self.value = self.view = self.node = None
+        self.value = None
+        self.seen = _FORGOTTEN
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         self.look()
@@ -108,20 +101,13 @@ class _Listener:
 
 
 class _Alias(Alias):
-    """An alias whose listener knows it, as long as the operation lasts."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, listener: _Listener) -> torch.Tensor:  # type: ignore[override]
-        """Share the memory and the version counter of ``tensor``."""
-        ctx.listener = listener
-        listener.node = ctx
-        return tensor.detach()
+    """An alias, of a class of its own."""
 
 
 # as for the alias in gradients.py; and the engine calls what we give, without torch's look at which method there is
 _apply: Any = super(torch.autograd.Function, _Alias).apply
 _Alias._backward_cls.apply = _Alias.backward  # type: ignore[attr-defined]  # torch makes it
-_Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # what a gradient goes to at a tensor that nothing has computed
+_FORGOTTEN = Seen(0, None, 0, None)
 
 
 class LateGuards:

@@ -9,10 +9,15 @@ import pytest
 import torch
 import torch._dynamo
 
+import hookframe
 import hookframe.core.tracing as tracing_module
-from hookframe import HookedRootModule, HookPoint
+from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, hookimpl
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # torch's own, while dynamo loads
+
+needs_leaving_out = pytest.mark.skipif(
+    not hasattr(torch._C._dynamo.eval_frame, "set_code_exec_strategy"), reason="needs a torch that can leave out code"
+)
 
 
 @pytest.fixture
@@ -179,6 +184,7 @@ def model_class(index, *bases):
     return Model
 
 
+@needs_leaving_out
 def test_any_number_of_classes_of_models_can_be_compiled(counter):
     for index in range(torch._dynamo.config.cache_size_limit + 2):  # torch keeps so many for one code
         compiled = torch.compile(model_class(index)(), fullgraph=True, backend=counter)
@@ -211,27 +217,70 @@ def test_a_call_of_the_models_own_is_compiled_with_it(counter):
     assert compiled(torch.ones(1)).item() == 8.0
 
 
-def test_a_module_that_is_exchanged_counts_in_the_compiled_model(model, compiled, counter, x):
+def test_a_hook_on_a_point_that_is_new_in_a_compiled_model_is_reviewed_under_its_name(model, compiled, counter, x):
     compiled(x)
     model.blocks[1].hook_mlp_out = HookPoint()
+    model.blocks[1].hook_mlp_out.add_hook(double)
+
+    class NoMlp:
+        @hookimpl
+        def hookframe_check_hooks_to_add(self, requests, model):
+            return [
+                Objection.deny(request, rule="no-mlp", message="not there", remedy="elsewhere")
+                for request in requests
+                if str(request.point).endswith("hook_mlp_out")
+            ]
+
+    with hookframe.use_plugins(NoMlp()), pytest.raises(HookDenied, match="not there"):
+        compiled(x)
+
+
+def test_a_point_that_is_new_in_a_compiled_model_counts(model, compiled, counter, x):
+    idle = compiled(x)
+    model.blocks[1].hook_mlp_out = HookPoint()
+    model.blocks[1].hook_mlp_out.add_hook(double)
+    assert not torch.equal(compiled(x), idle)
     assert torch.equal(compiled(x), model(x))
-    model.add_hook("blocks.1.hook_mlp_out", double)
-    assert torch.equal(compiled(x), model(x))
-    assert counter.frame_count <= 3
+    assert model.blocks[1].hook_mlp_out.name == "blocks.1.hook_mlp_out"
 
 
-def test_an_error_in_a_compiled_model_is_the_models(counter):
-    class Failing(HookedRootModule):
-        def __init__(self):
-            super().__init__()
-            self.point = HookPoint()
-            self.setup()
+def breaks(tensor, hook):
+    torch._dynamo.graph_break()
+    return tensor * 2
 
-        def forward(self, x):
-            return self.point(x) @ torch.ones(3)
 
-    with pytest.raises(RuntimeError, match="size|shape"):
-        torch.compile(Failing(), backend=counter)(torch.ones(2))
+def asks(tensor, hook):
+    return tensor * (2 if tensor.sum().item() else 3)
+
+
+@needs_leaving_out
+@pytest.mark.parametrize("hook", [breaks, asks])
+def test_a_hook_that_cannot_be_compiled_runs_beside_the_graphs(hook, counter):
+    model = model_class(1)()
+    model.add_hook("point", hook)
+    assert torch.compile(model, backend=counter)(torch.ones(1)).item() == 4.0
+    assert model.run_with_cache(torch.ones(1))[1]["point"].item() == 4.0
+
+
+@needs_leaving_out
+def test_the_error_of_a_hook_in_a_compiled_model_is_raised_and_told(counter):
+    told = []
+
+    class Watcher:
+        @hookimpl
+        def hookframe_hook_failed(self, event):
+            told.append((event.point, event.error))
+
+    def fail(tensor, hook):
+        if tensor.sum().item():
+            raise LookupError("no such feature")
+
+    with hookframe.use_plugins(Watcher()):
+        model = model_class(1)()
+        model.add_hook("point", fail)
+        with pytest.raises(LookupError, match="no such feature"):
+            torch.compile(model, backend=counter)(torch.ones(1))
+    assert told == [("point", "LookupError")]
 
 
 def test_with_a_torch_that_leaves_nothing_out_it_compiles_what_it_comes_across(monkeypatch):
