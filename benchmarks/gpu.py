@@ -100,14 +100,15 @@ def whole_batch(
         for target, value in zip(targets, values, strict=True):
             target.copy_(value, non_blocking=True)
 
+    def to_cpu(model: Any) -> object:
+        return model.run_with_cache(tokens, names_filter=names, device="cpu")
+
     cases: Cases = {
-        "hookframe": lambda: hooked.run_with_cache(tokens, names_filter=names, device="cpu"),
-        "bare": lambda: bare(tokens), "the copies alone": copies,
+        "hookframe": lambda: to_cpu(hooked), "bare": lambda: bare(tokens), "the copies alone": copies,
     }  # fmt: skip
     what = f"{size}, resid_post and mlp_post to the CPU ({total:.2f} GB)"
     rounds = max(rounds // 2, 5)
     yield Row(number="GPU", what=what, seconds=interleaved(cases, rounds, warm=4), limits={"bare": 1.35})
-    to_cpu: Callable[[Any], object] = lambda m: m.run_with_cache(tokens, names_filter=names, device="cpu")  # noqa: E731
     yield from beside_peer(what, to_cpu, hooked, peer, max(rounds // 3, 5))
 
 
