@@ -22,10 +22,10 @@ from torch import nn
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, PluginManager, hookimpl, use_plugins
 from hookframe.audit.plugin import JournalPlugin
 from hookframe.audit.sealing import new_key_pair
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import LayerKind
 
 POINTS, RULES, PLUGINS = 200, 100, 5
 JOURNALS: list[JournalPlugin] = []

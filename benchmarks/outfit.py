@@ -31,10 +31,10 @@ class Abstains:
 
 def policy_of(rules: int) -> Any:
     """A policy with so many rules, none of which matches here."""
-    from hookframe.policy.engine import PolicyEngine
-    from hookframe.policy.merging import merge
-    from hookframe.policy.reading import read_layer
-    from hookframe.policy.vocabulary import LayerKind
+    from hookframe.policy.files.reading import read_layer
+    from hookframe.policy.in_force.engine import PolicyEngine
+    from hookframe.policy.in_force.merging import merge
+    from hookframe.policy.language.vocabulary import LayerKind
 
     text = ["schema = 1"]
     for number in range(rules):

@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 import hookframe
 from hookframe import hookspecs
 from hookframe.cli.main import cli
-from hookframe.policy.vocabulary import FACTS, PLACES
+from hookframe.policy.language.vocabulary import FACTS, PLACES
 
 sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-hooks"))
 sys.path.insert(0, str(Path(__file__).parent / "examples" / "acme-families"))
@@ -96,7 +96,7 @@ class FactReference(SphinxDirective):
             lines += [f"   * - ``{kind.path}``", f"     - {kind.type}"]
             places = "everywhere" if kind.places == PLACES else ", ".join(kind.places)
             lines += [f"     - {places}", f"     - {kind.about}"]
-        return self.parse_text_to_nodes(StringList(lines, source="hookframe/policy/vocabulary.py"))
+        return self.parse_text_to_nodes(StringList(lines, source="hookframe/policy/language/vocabulary.py"))
 
 
 class CommandHelp(SphinxDirective):

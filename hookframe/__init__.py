@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.above import above
 from hookframe.admission.controller import AdmissionController, source
+from hookframe.version import __version__
 
 if TYPE_CHECKING:
     from hookframe.admission.decision import Decision
@@ -85,8 +86,8 @@ if TYPE_CHECKING:
         UnknownHookPoint,
     )
     from hookframe.hookspecs import hookimpl
-    from hookframe.host.manager import PluginManager
-    from hookframe.host.using import use_plugins
+    from hookframe.host.running.manager import PluginManager
+    from hookframe.host.running.using import use_plugins
     from hookframe.instrumenting.family import Family
     from hookframe.instrumenting.instrument import instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
@@ -95,8 +96,6 @@ if TYPE_CHECKING:
     from hookframe.proving.noop import check_noop
     from hookframe.scanning.report import ScanReport
     from hookframe.scanning.scan import scan
-
-__version__ = "0.1.0"
 
 _PLACES = {
     "hookframe.admission.decision": ("Decision",),
@@ -170,8 +169,8 @@ _PLACES = {
         "UnknownHookPoint",
     ),
     "hookframe.hookspecs": ("hookimpl",),
-    "hookframe.host.manager": ("PluginManager",),
-    "hookframe.host.using": ("use_plugins",),
+    "hookframe.host.running.manager": ("PluginManager",),
+    "hookframe.host.running.using": ("use_plugins",),
     "hookframe.scanning.report": ("ScanReport",),
     "hookframe.scanning.scan": ("scan",),
     "hookframe.plan.hook_plan": ("HookPlan",),
@@ -286,14 +285,14 @@ def __dir__() -> list[str]:
 
 def _installed_plugins() -> AdmissionController:
     """The process's default controller: the installed plugins, as far as the policy lets them load, and the policy."""
-    from hookframe.policy.governing import governed_manager
+    from hookframe.policy.in_force.governing import governed_manager
 
     return governed_manager()
 
 
 def _govern(manager: Any) -> None:
     """Put the policy of machine and organisation in front of plugins of somebody's own choice."""
-    from hookframe.policy.governing import govern, managed_layers
+    from hookframe.policy.in_force.governing import govern, managed_layers
 
     govern(manager, managed_layers())
 

@@ -6,7 +6,7 @@ arguments that it wants, by name, and leaves the others out.
 - **Validators** (``hookframe_check_*``) answer with objections. All of them are asked, whatever the others said; the
   answer does not depend on the order. One that raises, or returns something else, refuses under its plugin's name.
 - **Observers** are told what happened. What they return is ignored; what they raise is logged with the plugin's name and
-  counted, and after :data:`~hookframe.host.guard.TRIP_AFTER` failures in a row the observer is left out.
+  counted, and after :data:`~hookframe.host.running.guard.TRIP_AFTER` failures in a row the observer is left out.
 - **Providers** give something: a wrapper around one function, a command, a model family.
 
 None of them is called while a model runs forward or backward, but for a function that ``hookframe_wrap_hook`` returned.

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-import hookframe
 from hookframe.capture.captured import Captured, Place, too_large
 from hookframe.capture.job_record import RECORD, CompleteCapture, JobRecord, ShardFacts, committed_shards, shard_name
 from hookframe.capture.manifest import MANIFEST, SavedFile, dump
@@ -21,6 +20,7 @@ from hookframe.capture.texts import Survey, TextFile
 from hookframe.core.folding import folded
 from hookframe.errors import CacheFileError, CaptureInputError
 from hookframe.instrumenting.attention import IMPLEMENTATION, implementation_of
+from hookframe.version import __version__
 
 __all__ = ["CaptureJob", "Progress", "refuse_nothing"]
 
@@ -77,7 +77,7 @@ class CaptureJob:
         """
         root = self.model.root
         return JobRecord(
-            hookframe=hookframe.__version__,
+            hookframe=__version__,
             model=model_facts(root),
             weights=weights_digest(root),
             attention=_attention_of(root.forward_module),

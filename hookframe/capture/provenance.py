@@ -13,10 +13,10 @@ import torch
 
 from hookframe.admission.controller import AdmissionController
 from hookframe.capture.manifest import ModelFacts
-from hookframe.host.manager import PluginManager
-from hookframe.host.record import PluginState
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.governing import NAME
+from hookframe.host.installed.record import PluginState
+from hookframe.host.running.manager import PluginManager
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.governing import NAME
 
 __all__ = ["model_facts", "plugins_digest", "policy_digest"]
 

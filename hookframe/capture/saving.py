@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-import hookframe
 from hookframe.admission.controller import current_controller
 from hookframe.capture.captured import Captured, Place
 from hookframe.capture.manifest import MANIFEST, CacheManifest, SavedFile, SavedStep, SavedTensor, dump
@@ -21,6 +20,7 @@ from hookframe.capture.step import Step
 from hookframe.core.activation_cache import ActivationCache, bytes_of
 from hookframe.core.types import DeviceType
 from hookframe.errors import CacheFileError
+from hookframe.version import __version__
 
 __all__ = ["load_cache", "save_cache", "write_manifest"]
 
@@ -93,7 +93,7 @@ def write_manifest(
     saved = cache._saved
     manifest = CacheManifest(
         complete=complete,
-        hookframe=hookframe.__version__,
+        hookframe=__version__,
         model=model_facts(cache.model) if saved is None else saved.model,
         policy=policy_digest(controller) if saved is None else saved.policy,
         plugins=plugins_digest(controller) if saved is None else saved.plugins,

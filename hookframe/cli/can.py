@@ -20,14 +20,14 @@ from hookframe.cli.points_of import is_facts, load_model, load_object, points_in
 from hookframe.cli.policy.given import day, policy_option, read_policy
 from hookframe.cli.table import print_table
 from hookframe.cli.verdicts import COLOURS
-from hookframe.policy.asking import Answer, ask_facts, ask_model
-from hookframe.policy.cases import read_facts
-from hookframe.policy.engine import today as utc_today
-from hookframe.policy.layers import Found
-from hookframe.policy.vocabulary import Value
+from hookframe.policy.in_force.engine import today as utc_today
+from hookframe.policy.in_force.found import Found
+from hookframe.policy.language.vocabulary import Value
+from hookframe.policy.tools.asking import Answer, ask_facts, ask_model
+from hookframe.policy.tools.cases import read_facts
 
 if TYPE_CHECKING:
-    from hookframe.host.manager import PluginManager
+    from hookframe.host.running.manager import PluginManager
 
 __all__ = ["command"]
 
@@ -101,7 +101,7 @@ def _chosen(points: Sequence[str], glob: str, target: str) -> list[str]:
 
 
 def _manager(policies: Sequence[str]) -> PluginManager:
-    from hookframe.policy.governing import plugins_under
+    from hookframe.policy.in_force.governing import plugins_under
 
     layers = read_policy(policies).layers if policies else in_force().layers
     return plugins_under(Found(layers=layers))

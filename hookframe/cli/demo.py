@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hookframe.core.activation_cache import ActivationCache
     from hookframe.demo.model import DemoTransformer
-    from hookframe.host.manager import PluginManager
+    from hookframe.host.running.manager import PluginManager
 
 __all__ = ["command"]
 
@@ -36,8 +36,8 @@ def command(seed: int, without: tuple[str, ...]) -> None:
     from rich.console import Console
 
     from hookframe.demo.model import load_demo
-    from hookframe.host.manager import PluginManager
-    from hookframe.host.using import use_plugins
+    from hookframe.host.running.manager import PluginManager
+    from hookframe.host.running.using import use_plugins
 
     torch.set_num_threads(1)  # the model is so small that a second thread costs more than it brings
     console = Console(highlight=False)

@@ -8,11 +8,12 @@ from collections import Counter
 import click
 
 from hookframe.cli.plugins import asking
-from hookframe.host.selection import Selection
-from hookframe.host.survey import survey
-from hookframe.policy.guarantee import Level, guarantee_of
-from hookframe.policy.layers import LayerPlaces, read_layers
-from hookframe.policy.refusals import refusals_of
+from hookframe.host.installed.selection import Selection
+from hookframe.host.installed.survey import survey
+from hookframe.policy.files.layers import LayerPlaces
+from hookframe.policy.in_force.found import read_layers
+from hookframe.policy.in_force.refusals import refusals_of
+from hookframe.policy.tools.guarantee import Level, guarantee_of
 
 __all__ = ["command"]
 

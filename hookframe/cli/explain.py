@@ -15,12 +15,12 @@ from hookframe.audit.reading import read_journal
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import day, policy_option, read_policy
 from hookframe.cli.verdicts import COLOURS
-from hookframe.policy.cases import read_facts
-from hookframe.policy.engine import today as utc_today
-from hookframe.policy.facts import RecordedFacts, RequestFacts, place_of
-from hookframe.policy.policy import Policy
-from hookframe.policy.tracing import Explanation, RuleTrace, explain
-from hookframe.policy.vocabulary import PLACES, Place, Value
+from hookframe.policy.in_force.engine import today as utc_today
+from hookframe.policy.in_force.policy import Policy
+from hookframe.policy.language.facts import RecordedFacts, RequestFacts, place_of
+from hookframe.policy.language.vocabulary import PLACES, Place, Value
+from hookframe.policy.tools.cases import read_facts
+from hookframe.policy.tools.tracing import Explanation, RuleTrace, explain
 
 __all__ = ["command", "find_decision", "print_explanation"]
 

@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from hookframe.errors import PolicyError
-from hookframe.host.rules import LoadingRules
-from hookframe.policy.layers import Found, LayerPlaces, read_layers
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.policy.files.layers import LayerPlaces
+from hookframe.policy.in_force.found import Found, read_layers
 
 if TYPE_CHECKING:
-    from hookframe.host.manager import PluginManager
-    from hookframe.policy.policy import Policy
+    from hookframe.host.running.manager import PluginManager
+    from hookframe.policy.in_force.policy import Policy
 
 __all__ = ["in_force", "installed_plugins", "leaving_out", "loading_in_force"]
 
@@ -45,8 +46,8 @@ def leaving_out(without: Collection[str]) -> AbstractContextManager[object]:
     """Decide with the installed plugins but these, under the policy in force; with none to leave out, as it is decided now."""
     if not without:
         return nullcontext()
-    from hookframe.host.using import use_plugins
-    from hookframe.policy.governing import governed_manager
+    from hookframe.host.running.using import use_plugins
+    from hookframe.policy.in_force.governing import governed_manager
 
     return use_plugins(governed_manager(without=without))
 
@@ -57,8 +58,8 @@ def installed_plugins(rules: LoadingRules, without: Collection[str], *, only: st
     :param only: load this distribution alone.
     :raises PolicyError: if a layer cannot be read.
     """
-    from hookframe.host.manager import PluginManager
-    from hookframe.policy.governing import options_of, treatments_of
+    from hookframe.host.running.manager import PluginManager
+    from hookframe.policy.in_force.governing import options_of, treatments_of
 
     policy = in_force()
     return PluginManager.installed(

@@ -48,7 +48,7 @@ class _LazyGroup(click.Group):
 
     def _from_plugins(self, name: str) -> click.Command | None:
         from hookframe.admission.controller import source
-        from hookframe.host.manager import PluginManager
+        from hookframe.host.running.manager import PluginManager
 
         manager = source.current()
         registry = click.Group("plugins")

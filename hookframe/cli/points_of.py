@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from hookframe.policy.cases import read_facts
-from hookframe.policy.vocabulary import Value
+from hookframe.policy.language.vocabulary import Value
+from hookframe.policy.tools.cases import read_facts
 
 __all__ = ["is_facts", "load_model", "load_object", "points_in", "points_of"]
 

@@ -17,7 +17,7 @@ from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import day, read_policy
 from hookframe.cli.table import print_table
 from hookframe.cli.verdicts import COLOURS
-from hookframe.policy.replay import Change, Replayed, replay
+from hookframe.policy.tools.replay import Change, Replayed, replay
 
 __all__ = ["command"]
 

@@ -38,9 +38,9 @@ def command(
 
     The exit code is the script's; 1 if a refusal or an exception ended it.
     """
-    from hookframe.host.using import use_plugins
-    from hookframe.policy.governing import governed_manager
-    from hookframe.policy.layers import VARIABLE
+    from hookframe.host.running.using import use_plugins
+    from hookframe.policy.files.layers import VARIABLE
+    from hookframe.policy.in_force.governing import governed_manager
 
     if policies:
         files = [os.environ.get(VARIABLE, ""), *(str(Path(file).resolve()) for file in policies)]

@@ -92,6 +92,8 @@ def admit(batch: Batch, *, root: NamedModel | None, controller: AdmissionControl
         _dress(kept)
     if skipped:
         _report_skipped(skipped, route, logging.INFO if kept else logging.WARNING)
+    if kept is batch.attachments and not skipped:
+        return batch.whole
     return Admitted(kept, skipped, requests)
 
 

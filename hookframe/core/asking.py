@@ -44,7 +44,7 @@ def ask(root: NamedModel, specifications: Iterable[tuple[Direction, Iterable[Hoo
 
 def asked_to_cache(selection: Selection, sink: CacheSink, late: LateGuards | None) -> list[Asked]:
     """Caching hooks that no user can have: for activations, and for gradients if there are ``late`` guards for these."""
-    asked = [Asked("fwd", selection, CachingFunction(sink, private=True, alone=late is None))]
+    asked = [Asked("fwd", selection, CachingFunction(sink, private=True))]
     if late is not None:
         asked.append(Asked("bwd", selection, CachingFunction(sink, "_grad", private=True, late=late)))
     return asked

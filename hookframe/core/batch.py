@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
-from hookframe.core.caching_hooks import LoneCachingAttachment
 from hookframe.core.evidence import counts
 from hookframe.core.handles import Attachment
 from hookframe.core.places import Places
@@ -47,11 +46,10 @@ class Batch:
     :ivar shared: True if one of the points belongs to other models as well, which have a say too.
     :ivar exact: True if one of the points was asked for by its name.
     :ivar caching: True if there are caching hooks alone.
-    :ivar lone: True if these are all that the operation does, on activations; their counts begin anew when that begins.
     """
 
     __slots__ = (
-        "_counted", "_infos", "_labels", "_parts", "_started", "attachments", "caching", "dressed", "exact", "lone", "owner",
+        "_counted", "_infos", "_labels", "_parts", "_started", "_whole", "attachments", "caching", "dressed", "exact", "owner",
         "places", "requests", "shared",
     )  # fmt: skip
 
@@ -65,12 +63,21 @@ class Batch:
         self.dressed = any(a.dressed for a in {a.terms: a for a in self.attachments}.values())
         kinds: set[type[Attachment]] = {*map(type, self.attachments)}
         self.caching = all(kind.caches for kind in kinds)
-        self.lone = bool(self.attachments) and isinstance(self.attachments[0], LoneCachingAttachment)
         self.places: Places | None = None
+        self._whole: Any = None
         self.shared = True
         self._labels: tuple[str, ...] | None = None
         self._started: tuple[str, ...] | None = None
         self._counted: tuple[list[int], dict[tuple[str, Direction], int]] | None = None
+
+    @property
+    def whole(self) -> Any:
+        """All of it, as what admission says if nobody objects."""
+        if self._whole is None:
+            from hookframe.core.admitting import Admitted
+
+            self._whole = Admitted(self.attachments, {}, self.requests)
+        return self._whole
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -92,14 +99,11 @@ class Batch:
         attachments = self.attachments
         if not self.exact or len(attachments) < 2:  # of those that a filter chose, one is enough
             return not attachments or attachments[0].has_fired
-        return self.lone and len(sinks[0].cache) == len(attachments)
+        return self.caching and len(sinks) == 1 and len(sinks[0].cache) == len(attachments)
 
     def counts(self) -> dict[tuple[str, Direction], int]:
         """How often the hooks at each point and direction fired, all at one point together."""
-        if self.places is not None and self.places.chosen is not None:  # nobody wanted to know when it began
-            fired = [attachment.times for attachment in self.attachments]
-        else:
-            fired = [attachment.fired for attachment in self.attachments]
+        fired = [attachment.fired for attachment in self.attachments]
         if self._counted is None or self._counted[0] != fired:  # nearly always it is what it was the last time
             self._counted = fired, self._counts_of(fired)
         return self._counted[1].copy()
@@ -140,31 +144,17 @@ class Batch:
 
     def store_in(self, sink: CacheSink, late: LateGuards | None) -> None:
         """Let caching hooks that no user can have store what a new operation sees."""
-        if self.lone:
-            self.attachments[0].function.store_in(sink)  # all have the same one
-            return
         for part in self._parts:
             if part:
                 part[0].feed(part, sink, late)
 
-    def begin(self, scope: Scope | None, *, counted: bool, stays: bool) -> None:
+    def begin(self, scope: Scope | None, *, stays: bool) -> None:
         """Begin anew, for an operation whose functions have been put in.
 
-        :param counted: True if somebody wants to know how often each of the hooks fires.
         :param stays: True if the hooks are left at their points when it ends.
         """
         if self.owner is not None:
             self.owner.failed = False
-        places = self.places
-        if places is not None and self.lone:
-            together = places.together
-            apart = counted or stays or together is None or together.function.at_once is None
-            places.chosen = None if apart else together  # one step, if they can run it, and do not have to run apart
-            if together is None or together.parted or apart:  # else nothing was counted
-                for attachment in self.attachments:
-                    attachment.fired = 0
-            if together is not None:
-                together.parted = apart
         if stays:
             for attachment in self.attachments:  # some may have been taken off one by one the last time
                 attachment.run = attachment.run or 1

@@ -88,9 +88,7 @@ def report_caches(
     wanted, total = controller.wanted, 0
     only = batch is not None and batch.caching and len(sinks) == 1
     for sink in sinks:
-        stale: Sequence[str] = sink.stale()
-        if not sink.lone:
-            stale = (*stale, *CachingAttachment.stale(attachments if only else _feeding(sink, attachments)))
+        stale = [*sink.stale(), *CachingAttachment.stale(attachments if only else _feeding(sink, attachments))]
         if isinstance(sink.cache, ActivationCache) and (stale or sink.cache.stale):
             sink.cache.stale = tuple(stale)
         if stale and warn:

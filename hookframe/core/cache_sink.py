@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,13 +52,12 @@ class CacheSink:
 
     :ivar cache: key → detached tensor, in order of execution.
     :ivar copier: copies from a GPU to the CPU, for somebody who looks at the cache only once it has finished.
-    :ivar lone: True if it stores activations as they are, of one operation whose cache nobody has seen yet.
     :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors; without those that
         caching hooks know themselves, and those of version 0 if it is a lone one.
     :ivar unversioned: keys of values that came from compiled code, which knows of no versions.
     """
 
-    __slots__ = ("as_is", "cache", "clone", "copier", "lone", "options", "references", "unversioned")
+    __slots__ = ("as_is", "cache", "clone", "copier", "options", "references", "unversioned")
 
     def __init__(self, cache: dict[str, torch.Tensor], options: CacheOptions, copier: HostCopier | None = None) -> None:
         self.cache = cache
@@ -67,7 +65,6 @@ class CacheSink:
         self.options = options
         self.as_is = options is AS_IS or options.as_is
         self.clone = options.clone
-        self.lone = False
         self.references: dict[str, tuple[torch.Tensor, int]] = {}
         self.unversioned: dict[str, None] = {}
 
@@ -126,28 +123,11 @@ class CacheSink:
 
     def stale(self) -> list[str]:
         """Keys whose stored tensor was changed in place since; empty when all values are those at fire time."""
-        if self.lone:
-            try:
-                if not any(map(_version, self.cache.values())):
-                    return []
-            except RuntimeError:  # tensors made in inference mode have no version
-                pass
-            return [key for key, value in self.cache.items() if self._has_changed(key, value)]
         return [
             key
             for key, (tensor, version) in self.references.items()
             if tensor._version != version and self.cache.get(key) is tensor
         ]
-
-    def _has_changed(self, key: str, value: torch.Tensor) -> bool:
-        """For a lone sink: what is not among the references had version 0."""
-        if key in self.unversioned or value.is_inference():
-            return False
-        tensor, version = self.references.get(key, (value, 0))
-        return value._version != (version if tensor is value else 0)
-
-
-_version = attrgetter("_version")
 
 
 def copy_on_write(value: torch.Tensor) -> torch.Tensor:
@@ -179,11 +159,10 @@ class CachingFunction:
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
     :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
     :ivar private: True if no user can have it, so that what it stores in may be exchanged.
-    :ivar alone: True if it is private, and all that the sink gets.
     :ivar late: for gradients of an operation that looks after its forward which activations were changed: the listeners.
     """
 
-    __slots__ = ("alone", "at_once", "late", "private", "sink", "suffix")
+    __slots__ = ("at_once", "late", "private", "sink", "suffix")
 
     def __init__(
         self,
@@ -191,12 +170,10 @@ class CachingFunction:
         suffix: str = "",
         *,
         private: bool = False,
-        alone: bool = False,
         late: LateGuards | None = None,
     ) -> None:
         self.suffix = suffix
-        self.private = private or alone
-        self.alone = alone
+        self.private = private
         self.store_in(sink, late)
 
     def store_in(self, sink: CacheSink, late: LateGuards | None = None) -> None:

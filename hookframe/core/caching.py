@@ -12,8 +12,6 @@ from hookframe.admission.controller import AdmissionController
 from hookframe.admission.request import CacheRequest, Direction, Route
 from hookframe.core.activation_cache import ActivationCache
 from hookframe.core.admitting import next_operation, review_or_raise
-from hookframe.core.again import asks_nobody, run_again
-from hookframe.core.asking import caching_kind
 from hookframe.core.cache_report import tell_started
 from hookframe.core.cache_sink import AS_IS, CacheOptions, CacheSink, CachingFunction
 from hookframe.core.context import HookContext
@@ -107,7 +105,7 @@ class CachingVerbs(NamedModel):
             sink.cache.skipped.update(admitted.skipped)
         return sink.cache
 
-    def run_with_cache(  # noqa: C901  # with as few calls as can be: each takes a microsecond
+    def run_with_cache(  # with as few calls as can be: each takes a microsecond
         self,
         *model_args: Any,
         names_filter: NamesFilter = None,
@@ -148,33 +146,28 @@ class CachingVerbs(NamedModel):
         selection, controller, options = self.selection(names_filter), self.controller, AS_IS
         if device is not None or remove_batch_dim or pos_slice is not None or clone != "never":
             options = _options(device, remove_batch_dim, pos_slice, clone)
-        nobody = asks_nobody(controller)
-        if not nobody:
+        wanted = controller.wanted
+        if "check_cache" in wanted or "check_device" in wanted:
             options = _reviewed(self, controller, selection, options, gradients=incl_bwd, route="run_with_cache")
         cache = ActivationCache().came_from(self)
         sink = CacheSink(cache, options)
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
             sink.copier = HostCopier()  # nobody sees the cache before this returns
-        sink.lone = not incl_bwd and sink.as_is and sink.clone == "never"
         late = LateGuards() if incl_bwd else None
+        context = HookContext(
+            self,
+            (),
+            (),
+            reset_hooks_end=reset_hooks_end,
+            clear_contexts=clear_contexts,
+            route="run_with_cache",
+            scope=scope,
+            selection=selection,
+            sinks=(sink,),
+            late=late,
+            controller=controller,
+        )
         try:
-            if reset_hooks_end and scope is None and not (incl_bwd or clear_contexts) and nobody:
-                kind = caching_kind("run_with_cache", self.__dict__["context_level"] + 1, selection)
-                done = run_again(self, controller, "run_with_cache", kind, (), (sink,), model_args, model_kwargs)
-                if done is not None:
-                    return done[0], cache
-            context = HookContext(
-                self,
-                (),
-                (),
-                reset_hooks_end=reset_hooks_end,
-                clear_contexts=clear_contexts,
-                route="run_with_cache",
-                scope=scope,
-                selection=selection,
-                sinks=(sink,),
-                late=late,
-            )
             with context:
                 output = self.run_at_once(model_args, model_kwargs)
                 if late is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
     from hookframe.core.two_way_caching import LateGuards
 
-__all__ = ["CachingAttachment", "GradientCachingAttachment", "LoneCachingAttachment"]
+__all__ = ["CachingAttachment", "GradientCachingAttachment"]
 
 
 class _Caching(Attachment):
@@ -114,46 +114,6 @@ class CachingAttachment(_Caching):
     """A caching hook on the activation."""
 
     __slots__ = ()
-
-
-class LoneCachingAttachment(_Caching):
-    """A caching hook on the activation, of an operation that caches nothing else and whose cache nobody has seen yet.
-
-    What tells which values went stale is not kept for each hook then: the cache holds the values themselves, and nearly all
-    of them were new, with version 0. Where nobody has to know how often each ran, all run as one
-    (:class:`~hookframe.core.together.Together`), which counts nothing.
-    """
-
-    __slots__ = ()
-
-    @property
-    def has_fired(self) -> bool:
-        """True if what it has stored is there; by the exact key, where a cache answers to short names too."""
-        return dict.__contains__(self.function.sink.cache, self.key)
-
-    @traced_as(_Caching._traced)
-    def fire(self, point: HookPoint, tensor: Any) -> Any:
-        """As for any caching hook."""
-        self.fired += 1
-        if point is not self.point:
-            raise _replica(self.key)
-        function = self.function
-        cache = function.at_once
-        if cache is None or not self.plain:
-            return self._store(point, tensor)
-        try:
-            value = tensor.detach() if tensor.requires_grad else tensor
-            if value._version:
-                function.sink.references[self.key] = value, value._version
-        except (AttributeError, RuntimeError):
-            return self._store(point, tensor)
-        cache[self.key] = value
-        return tensor
-
-    @staticmethod
-    def disarm(attachments: Sequence[Any]) -> None:
-        """Let go of the cache. What was counted is left until the next operation begins."""
-        attachments[0].function.store_in(NOWHERE)
 
 
 class GradientCachingAttachment(_Caching, GradientAttachment):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hookframe.core.point_reading import ReadablePoint
 
-__all__ = ["Cell", "Origin", "SharedCell"]
+__all__ = ["Cell", "Origin"]
 
 
 class Cell:
@@ -21,24 +21,6 @@ class Cell:
 
     def __init__(self) -> None:
         self.plan: Any = None
-
-
-class SharedCell(Cell):
-    """Holds what several points run: nothing, or one step that all of them can run.
-
-    All points of a model have one until something happens at one of them alone. A model that runs without hooks then looks at
-    one place in memory for all of its points, and what is done at all of them is written once. Where hooks are counted for
-    somebody, or values are stored in another way than as they are, each point gets a cell of its own all the same.
-
-    :ivar size: how many points have it; one that has left never comes back. What is put there is for all of these, so it is for
-        operations on all of them alone. 0 if that is not known: then it is for none.
-    """
-
-    __slots__ = ("size",)
-
-    def __init__(self, size: int = 0) -> None:
-        super().__init__()
-        self.size = size
 
 
 class Origin:

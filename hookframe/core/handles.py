@@ -138,11 +138,6 @@ class Attachment(_Hot):
         return self.fired > 0
 
     @property
-    def times(self) -> int:
-        """How often it fired, as far as that was counted; at least 1 if it did."""
-        return self.fired or int(self.has_fired)
-
-    @property
     def handle(self) -> HookHandle:
         """What the user holds; made when somebody first asks for it."""
         handle = self._handle

@@ -17,7 +17,7 @@ from hookframe.admission.request import Direction, Route
 from hookframe.core.admitting import Admitted, admit, next_operation
 from hookframe.core.batch import Batch
 from hookframe.core.carried import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
-from hookframe.core.cells import Cell, Origin, SharedCell
+from hookframe.core.cells import Cell, Origin
 from hookframe.core.describing import describe
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.placing import begin_tracing, expect_tracing
@@ -29,7 +29,6 @@ from hookframe.core.point_removing import RemovablePoint
 from hookframe.core.points_made import points_made
 from hookframe.core.removing import detach_all
 from hookframe.core.steps import plan_for
-from hookframe.core.together import apart
 from hookframe.core.torch_hooks import TorchAttachment, without_torch_hooks
 from hookframe.core.tracing import traced_as
 from hookframe.errors import InvalidHookFunction
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.core.types import HookFunction
 
-__all__ = ["HookPoint", "attach", "attach_again"]
+__all__ = ["HookPoint", "attach"]
 
 _TRANSIENT = ("_origin", "_traced", "_bwd", "_roots")
 
@@ -74,7 +73,7 @@ class HookPoint(RemovablePoint):
 
     def _start_empty(self) -> None:
         points_made.number += 1
-        cell = SharedCell(1)
+        cell = Cell()
         _set_cell(self, cell)
         self.__dict__.update(_roots=(), _origin=Origin(self, cell))
         expect_tracing(self)
@@ -141,7 +140,6 @@ class HookPoint(RemovablePoint):
         if attribute == "hook_conversion" and "_bwd" in self.__dict__:
             for attachment in self._attachments():
                 attachment.converts(value)
-            self.stand_alone()
 
     def _register(self, method: str, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         if not callable(hook):
@@ -227,7 +225,7 @@ class HookPoint(RemovablePoint):
         cell, own = Cell(), self.__dict__
         origin: Origin = own["_origin"]
         original = origin.point()
-        cell.plan = origin.cell.plan if original is None else apart(origin.cell, id(original))
+        cell.plan = origin.cell.plan
         _set_cell(self, cell)
         if original is None or original.__dict__ is not own:
             own.update(_origin=Origin(self, cell), _traced=cell.plan)  # it may be the first that is traced
@@ -286,16 +284,3 @@ def attach(
         detach_all(attachments)
         raise
     return admitted
-
-
-def attach_again(batch: Batch, *, root: NamedModel, controller: AdmissionController) -> bool:
-    """Attach a batch that was there before, about which nobody has to be asked but a controller that admits everything.
-
-    :returns: False if it objects after all: nothing was attached then, and the whole admission is for :func:`attach`.
-    """
-    if batch.places is None or controller.review_hooks(batch.requests, root).objections:
-        return False
-    with _lock:
-        for attachment in _put(batch.places):
-            attachment.point._add(attachment)
-    return True

@@ -19,7 +19,6 @@ from hookframe.core.hook_point import HookPoint, attach
 from hookframe.core.kept_points import KeptPoints
 from hookframe.core.kept_tree import KeptTree
 from hookframe.core.names import select
-from hookframe.core.placing import share
 from hookframe.core.removing import detach_all
 from hookframe.core.selection import Selected, Selection
 from hookframe.errors import HookDenied, NotSetUp
@@ -86,7 +85,6 @@ class NamedModel(AdmittedMoves):
         points = self.hook_points()
         for point in points:
             point.belong_to(self)
-        share(points)
         if nameless:
             self._admit_nameless(list(dict.fromkeys(nameless)))
         self._admit_carried()

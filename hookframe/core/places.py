@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from hookframe.core.caching_hooks import LoneCachingAttachment
-from hookframe.core.cells import Cell, SharedCell
+from hookframe.core.cells import Cell
 from hookframe.core.handles import Attachment
-from hookframe.core.placing import own
 from hookframe.core.steps import plan_for
-from hookframe.core.together import Together
 
 if TYPE_CHECKING:
     from hookframe.core.hook_point import HookPoint
@@ -38,7 +34,7 @@ class Group:
 
     def add(self, point: HookPoint, plan: Any, bwd: tuple[Attachment, ...]) -> None:
         """Have one more."""
-        self.cells.append(own(point))
+        self.cells.append(point._cell)
         self.plans.append(plan)
         self.points.append(point)
         self.bwd.append(bwd)
@@ -57,17 +53,11 @@ class Places:
     :ivar forward: points that get forward hooks alone.
     :ivar both: points that get backward hooks.
     :ivar listening: points that want to know, whatever they get.
-    :ivar shares: True if one of the cells of points that get forward hooks alone may be shared.
-    :ivar together: one step that all of them can run, if there is one.
-    :ivar chosen: that step, if they run it this time.
     """
 
-    __slots__ = ("both", "chosen", "forward", "listening", "shares", "together")
+    __slots__ = ("both", "forward", "listening")
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
-        self.together: Together | None = None
-        self.chosen: Together | None = None
-        self.shares = False
         self.forward, self.both, self.listening = Group(), Group(), Group()
         points = [attachment.point for attachment in attachments]
         terms = {attachment.terms for attachment in attachments}
@@ -75,11 +65,6 @@ class Places:
         forward_alone = all(common.direction == "fwd" and common.scope is None for common in terms)
         if forward_alone and len({*map(id, points)}) == len(points) and not any(kind.listens for kind in kinds):
             self.forward.fill(points, [point._cell for point in points], attachments)  # nearly always
-            self.shares = SharedCell in {*map(type, self.forward.cells)}
-            if {*map(type, attachments)} == {LoneCachingAttachment} and {a.plain for a in attachments} == {True}:
-                self.together = Together(cast("Sequence[LoneCachingAttachment]", attachments))
-            else:
-                self.stand_alone()
             return
         by_point: dict[int, list[Attachment]] = {}
         for attachment in attachments:
@@ -87,33 +72,7 @@ class Places:
         for there in by_point.values():
             self._place(there[0].point, there)
 
-    def settle(self) -> None:
-        """Find out anew which cells are shared; for whoever holds the lock."""
-        if self.together is not None:
-            self.forward.cells = _as_shared(self.forward.points)
-            self.shares = SharedCell in {*map(type, self.forward.cells)}
-            self.together.lie_in(self.forward.cells)
-
-    def stand_alone(self) -> None:
-        """Let each point have a cell of its own, for a step of its own; for whoever holds the lock."""
-        if self.shares:
-            self.forward.cells = [*map(own, self.forward.points)]
-            self.shares = False
-            if self.together is not None:
-                self.together.lie_in(self.forward.cells)
-
     def _place(self, point: HookPoint, there: Sequence[Attachment]) -> None:
         fwd, bwd = (tuple([a for a in there if a.direction == direction]) for direction in ("fwd", "bwd"))
         group = self.listening if point.listens else self.both if bwd else self.forward
         group.add(point, plan_for(fwd, bwd), bwd)
-
-
-def _as_shared(points: Sequence[HookPoint]) -> list[Cell]:
-    """The cells of these points, which have one of their own but where all points that share one are among these."""
-    found = [point._cell for point in points]
-    if SharedCell not in {*map(type, found)}:
-        return found
-    whole = {cell for cell, size in Counter(found).items() if not isinstance(cell, SharedCell) or cell.size == size}
-    if whole.issuperset(found):
-        return found
-    return [cell if cell in whole else own(point) for cell, point in zip(found, points, strict=True)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.cache_sink import RESTING, CachingFunction
-from hookframe.core.caching_hooks import CachingAttachment, GradientCachingAttachment, LoneCachingAttachment
+from hookframe.core.caching_hooks import CachingAttachment, GradientCachingAttachment
 from hookframe.core.describing import describe
 from hookframe.core.effects import is_read_only
 from hookframe.core.gradients import GradientAttachment
@@ -62,7 +62,7 @@ def plan_attachments(
             f"{describe(hook)} cannot be called: a hook is a function, called as hook(tensor, hook=point)"
         )
     caches = isinstance(hook, CachingFunction)
-    kind: Any = LoneCachingAttachment if isinstance(hook, CachingFunction) and hook.alone else _KINDS[direction, caches]
+    kind: Any = _KINDS[direction, caches]
     read_only = caches or is_read_only(hook)
     rules = rules_of(hook) if direction == "fwd" and not read_only else None
     terms = Terms(hook, direction, read_only=read_only, rules=rules, **options)
@@ -113,7 +113,7 @@ def nature_of(function: HookFunction) -> Nature:
 def _nature(function: HookFunction) -> Nature:
     facts: tuple[Any, ...]
     if isinstance(function, CachingFunction):
-        info, facts = _CACHING, (function.suffix, function.private, function.alone)
+        info, facts = _CACHING, (function.suffix, function.private)
     else:
         info = FunctionInfo.of(function)
         facts = (is_read_only(function), rules_of(function))

@@ -10,7 +10,6 @@ from hookframe.core.cells import Cell
 from hookframe.core.fitting import directions, fits
 from hookframe.core.handles import Attachment, HandleList, HookHandle
 from hookframe.core.steps import steps_in
-from hookframe.core.together import apart
 
 if TYPE_CHECKING:
     from hookframe.core.types import HookConversion
@@ -46,7 +45,7 @@ class ReadablePoint(BelongsToModels):
 
     @property
     def _plan(self) -> Any:
-        return apart(self._cell, id(self))
+        return self._cell.plan
 
     @property
     def _fwd(self) -> tuple[Attachment, ...]:

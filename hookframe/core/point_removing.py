@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from hookframe.core.handles import Attachment
-from hookframe.core.placing import part
 from hookframe.core.point_reading import ReadablePoint
 from hookframe.core.removing import detach_all, review_removal, tell_removed
-from hookframe.core.tracing import run_while_traced
 
 __all__ = ["RemovablePoint"]
 
@@ -31,11 +29,6 @@ class RemovablePoint(ReadablePoint):
         controller = self.controller
         review_removal(fitting, root, controller, "remove_hooks")
         tell_removed(detach_all(fitting), root, controller, "remove_hooks")
-
-    @run_while_traced
-    def stand_alone(self) -> None:
-        """Run steps of its own from here on, if it shared one with other points."""
-        part(self)
 
     def release(self, attachment: Attachment) -> None:
         """Remove one hook by its handle, and tell observers."""

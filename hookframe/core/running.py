@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,9 +13,7 @@ from torch import nn
 from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
-from hookframe.core.again import asks_nobody, run_again
-from hookframe.core.asking import ask, kind_of, specifications_of
-from hookframe.core.cache_report import sinks_of
+from hookframe.core.asking import specifications_of
 from hookframe.core.context import HookContext
 from hookframe.core.exporting import review_export
 from hookframe.core.failures import tell_failures
@@ -26,7 +24,6 @@ from hookframe.core.scope import ScopeName
 from hookframe.core.tracing import begun_in_what_it_calls, compiles_around, never_compiled, run_while_traced
 
 if TYPE_CHECKING:
-    from hookframe.core.asking import Asked
     from hookframe.core.types import HookSpecification
 
 __all__ = ["RunningVerbs"]
@@ -96,15 +93,6 @@ class RunningVerbs(NamedModel):
                 "run_with_hooks removes the backward hooks at its end, before a backward pass outside can reach them: "
                 "pass reset_hooks_end=False, or call backward() inside 'with model.hooks(...)'"
             )
-        controller = self.controller
-        asked: Sequence[Asked] = ()
-        if reset_hooks_end and scope is None and not clear_contexts and asks_nobody(controller):
-            asked = ask(self, specifications)
-            if asked and not sinks_of(asked):
-                kind, _ = kind_of(asked, "run_with_hooks", self.__dict__["context_level"] + 1, False)
-                done = run_again(self, controller, "run_with_hooks", kind, asked, (), model_args, model_kwargs)
-                if done is not None:
-                    return done[0]
         context = HookContext(
             self,
             specifications[0][1],
@@ -113,7 +101,7 @@ class RunningVerbs(NamedModel):
             clear_contexts=clear_contexts,
             route="run_with_hooks",
             scope=scope,
-            asked=asked,
+            specifications=specifications,
         )
         with context:
             return self.run_at_once(model_args, model_kwargs)

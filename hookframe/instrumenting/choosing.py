@@ -8,7 +8,7 @@ from typing import Any
 
 from hookframe.admission.controller import current_controller
 from hookframe.errors import UnknownFamily
-from hookframe.host.manager import PluginManager
+from hookframe.host.running.manager import PluginManager
 from hookframe.instrumenting.family import Family
 
 __all__ = ["families_in_force", "family_for", "family_named"]

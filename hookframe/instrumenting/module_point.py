@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
@@ -15,14 +15,14 @@ from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
-from hookframe.instrumenting.site import Site
+from hookframe.instrumenting.site import Site, sites_on
 from hookframe.instrumenting.snapshot import is_called
 
 if TYPE_CHECKING:
     from hookframe.core.named_model import NamedModel
     from hookframe.instrumenting.place import At
 
-__all__ = ["ModulePoint", "pos_dim_of"]
+__all__ = ["ModulePoint", "points_on", "pos_dim_of"]
 
 _NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
 
@@ -175,7 +175,9 @@ class ModulePoint(HookPoint):
     def _neighbours(self) -> Iterator[ModulePoint]:
         """Other points that see the same tensor, or one that this one's is a part of."""
         if self.site.crowded:
-            mine = sorted((point for point in self.site.points if point is not self), key=lambda point: point.names)
+            mine = sorted(
+                (point for point in _points_at(self.site) if point is not self), key=lambda point: point.names
+            )
             yield from (point for point in mine if type(point) is type(self) and self._overlaps(point))
 
     def _overlaps(self, other: ModulePoint) -> bool:
@@ -235,3 +237,13 @@ class ModulePoint(HookPoint):
                     f"the module at hook point {self.name!r} was replaced since the hook was attached (by an adapter?), "
                     "and the hook would see what only a part of the new one computes: call hooked.setup() to move it"
                 )
+
+
+def points_on(module: nn.Module) -> list[ModulePoint]:
+    """Every point at either side of ``module``, of whichever instrument, in the order of their names."""
+    found = {point for site in sites_on(module) for point in _points_at(site)}
+    return sorted(found, key=lambda point: point.names)
+
+
+def _points_at(site: Site) -> list[ModulePoint]:
+    return cast("list[ModulePoint]", site.points)  # a site knows of its points what it asks of them

@@ -6,18 +6,36 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from torch import nn
 
 from hookframe.instrumenting.inert import Inert
 
 if TYPE_CHECKING:
-    from hookframe.instrumenting.module_point import ModulePoint
+    from hookframe.instrumenting.clock import Clock
 
-__all__ = ["Site", "points_on", "site_of"]
+__all__ = ["Site", "site_of", "sites_on"]
 
 _lock = threading.RLock()  # held while sites or their points change; running models read them without it
+
+
+class SitePoint(Protocol):
+    """What a site asks of its points."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the point's model."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The point's names, the canonical one first."""
+
+    def pass_input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The arguments to go on with."""
+
+    def pass_output(self, module: nn.Module, output: Any) -> Any:
+        """The output to go on with."""
 
 
 class _InputTap:
@@ -71,8 +89,8 @@ class Site:
         self._tap = _OutputTap(self) if side == "out" else _InputTap(self)
         self._key: int | None = None  # torch's, from the first time that the hook was on
         self.side = side
-        self.active: tuple[ModulePoint, ...] = ()
-        self._points: tuple[weakref.ref[ModulePoint], ...] = ()
+        self.active: tuple[SitePoint, ...] = ()
+        self._points: tuple[weakref.ref[SitePoint], ...] = ()
 
     @property
     def module(self) -> nn.Module | None:
@@ -80,7 +98,7 @@ class Site:
         return self._module()
 
     @property
-    def points(self) -> list[ModulePoint]:
+    def points(self) -> list[SitePoint]:
         """All points here that live, of every instrument on the module."""
         found = (reference() for reference in self._points)
         return [point for point in found if point is not None]
@@ -90,18 +108,18 @@ class Site:
         """False if there is one point here, or none; for most sites all that has to be asked."""
         return len(self._points) > 1
 
-    def add(self, point: ModulePoint) -> None:
+    def add(self, point: SitePoint) -> None:
         """Know ``point``, without keeping it alive."""
         with _lock:
             others = [reference for reference in self._points if reference() not in (None, point)]
             self._points = (*others, weakref.ref(point))
 
-    def discard(self, point: ModulePoint) -> None:
+    def discard(self, point: SitePoint) -> None:
         """Forget ``point``."""
         with _lock:
             self._points = tuple([reference for reference in self._points if reference() not in (None, point)])
 
-    def join(self, point: ModulePoint) -> None:
+    def join(self, point: SitePoint) -> None:
         """Feed ``point`` from now on."""
         with _lock:
             if not self.active:
@@ -110,7 +128,7 @@ class Site:
                     self._install(module, point)
             self.active = (*self.active, point)
 
-    def _install(self, module: nn.Module, point: ModulePoint) -> None:
+    def _install(self, module: nn.Module, point: SitePoint) -> None:
         """Put the torch hook on: the first time as anybody would, and then where torch has put it, in a fifth of the time."""
         first = self.side == "out" or module is not point.clock.model  # there, the clock comes first
         if self._key is None:
@@ -129,7 +147,7 @@ class Site:
         if first:
             table.move_to_end(self._key, last=False)
 
-    def leave(self, point: ModulePoint) -> None:
+    def leave(self, point: SitePoint) -> None:
         """Feed ``point`` no longer."""
         with _lock:
             self.active = tuple([other for other in self.active if other is not point])
@@ -157,8 +175,7 @@ def site_of(module: nn.Module, side: Literal["in", "out"]) -> Site:
         return sides[side]
 
 
-def points_on(module: nn.Module) -> list[ModulePoint]:
-    """Every point at either side of ``module``, of whichever instrument, in the order of their names."""
+def sites_on(module: nn.Module) -> list[Site]:
+    """The sites of ``module`` that something has asked for."""
     with _lock:
-        found = {point for site in _sites.get(module, {}).values() for point in site.points}
-    return sorted(found, key=lambda point: point.names)
+        return [*_sites.get(module, {}).values()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING
+
+import torch
 
 from hookframe.capture.captured import Captured
 from hookframe.capture.clock import Beginning, Clock
@@ -13,10 +15,7 @@ from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import HookSpecification
 from hookframe.errors import HookframeError
 from hookframe.plan.functions import function_for
-from hookframe.plan.operations import Capture
-
-if TYPE_CHECKING:
-    from hookframe.plan.hook_plan import HookPlan
+from hookframe.plan.operations import Capture, Operation
 
 __all__ = ["AppliedPlan"]
 
@@ -27,8 +26,11 @@ class AppliedPlan:
     :ivar cache: that cache; a fresh one each time that the context is entered.
     """
 
-    def __init__(self, plan: HookPlan, root: HookedRootModule) -> None:
-        self.plan = plan
+    def __init__(
+        self, hooks: Sequence[Operation], parameters: Mapping[str, torch.Tensor], root: HookedRootModule
+    ) -> None:
+        self.hooks = hooks
+        self.parameters = parameters
         self.root = root
         self.cache = Captured()
         self._stack: ExitStack | None = None
@@ -57,14 +59,14 @@ class AppliedPlan:
 
     def _hooks(self, cache: Captured) -> list[HookSpecification]:
         hooks: list[HookSpecification] = []
-        for planned in self.plan.hooks:
+        for planned in self.hooks:
             points = planned.points if isinstance(planned.points, str) else list(planned.points)
             selected = self.root.select_points(points)
             if isinstance(planned, Capture):
                 cache.pos_dims.update({s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None})
                 hooks += self.root.get_caching_hooks(names_of(selected), cache=cache, clone="auto")[1]
             else:
-                function = function_for(planned, self.plan.parameters)
+                function = function_for(planned, self.parameters)
                 hooks += [(name, function) for name in names_of(selected)]
         return hooks
 

@@ -22,10 +22,11 @@ from hookframe.capture.shards import SUFFIX, read_shard, replaced_whole, write_s
 from hookframe.core.higher_verbs import AppliesToModel
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
+from hookframe.plan.applying import AppliedPlan
 from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks
 from hookframe.plan.operations import Operation, ProjectOut
-from hookframe.policy.lines import Lines
-from hookframe.policy.toml import LARGEST, parse
+from hookframe.policy.files.lines import Lines
+from hookframe.policy.files.toml import LARGEST, parse
 
 __all__ = ["HookPlan"]
 
@@ -143,9 +144,7 @@ class HookPlan(AppliesToModel):
 
     def apply_to(self, root: HookedRootModule) -> AbstractContextManager[Captured]:
         """See ``model.apply_plan``."""
-        from hookframe.plan.applying import AppliedPlan
-
-        return AppliedPlan(self, root)
+        return AppliedPlan(self.hooks, self.parameters, root)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HookPlan) and other.digest == self.digest

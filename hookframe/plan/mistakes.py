@@ -8,8 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from hookframe.plan.operations import Operation
-from hookframe.policy.lines import Lines, Place
-from hookframe.policy.mistakes import dotted, near, shortened
+from hookframe.policy.files.lines import Lines, Place
+from hookframe.policy.files.mistakes import dotted, near, shortened
 
 __all__ = ["mistakes_in_file", "mistakes_in_hooks"]
 

@@ -12,7 +12,7 @@ from torch import nn
 from hookframe.core.handles import Attachment
 from hookframe.core.hook_point import HookPoint
 from hookframe.errors import HooksLeaked
-from hookframe.instrumenting.site import points_on
+from hookframe.instrumenting.module_point import points_on
 from hookframe.scanning.functions import located
 from hookframe.scanning.outside_passes import registration_hooks, state_dict_hooks
 from hookframe.scanning.past_admission import global_hooks, hooks_on_module
@@ -98,5 +98,5 @@ def _found(attachment: Attachment) -> FoundHook:
         function=located(attachment.user_hook),
         direction=attachment.direction,
         permanent=attachment.handle.is_permanent,
-        fired=attachment.times,
+        fired=attachment.fired,
     )

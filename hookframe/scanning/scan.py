@@ -15,7 +15,7 @@ from hookframe.core.evidence import explain_silence
 from hookframe.core.handles import Attachment, HookHandle
 from hookframe.core.hook_point import HookPoint
 from hookframe.core.named_model import NamedModel
-from hookframe.host.manager import PluginManager
+from hookframe.host.running.manager import PluginManager
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
 from hookframe.scanning.functions import located
 from hookframe.scanning.past_admission import global_hooks, hooks_on_module
@@ -106,7 +106,7 @@ class _Admitted:
             function=located(attachment.user_hook),
             direction=attachment.direction,
             permanent=self.handle.is_permanent,
-            fired=attachment.times,
+            fired=attachment.fired,
             remarks=tuple(self.remarks),
         )
 

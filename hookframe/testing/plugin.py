@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from hookframe.host.manager import PluginManager
+    from hookframe.host.running.manager import PluginManager
     from hookframe.testing.decision_asserter import DecisionAsserter
     from hookframe.testing.event_recorder import Recorded
     from hookframe.testing.fake_installations import FakeSite
@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def hookframe_manager() -> Iterator[PluginManager]:
     """An empty plugin manager, in force until the test ends: no installed plugin takes part."""
-    from hookframe.host.using import use_plugins
+    from hookframe.host.running.using import use_plugins
 
     with use_plugins() as manager:
         yield manager
@@ -69,8 +69,8 @@ def make_hookframe_manager() -> Iterator[Callable[..., PluginManager]]:
     The one that was made last is in force, until the test ends. A manager that is there already may be given instead of
     plugins.
     """
-    from hookframe.host.manager import PluginManager
-    from hookframe.host.using import use_plugins
+    from hookframe.host.running.manager import PluginManager
+    from hookframe.host.running.using import use_plugins
 
     with ExitStack() as stack:
 

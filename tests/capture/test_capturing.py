@@ -22,10 +22,10 @@ from hookframe import (
     hookimpl,
 )
 from hookframe.capture.captured import Captured
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import LayerKind
 
 
 class Remembering(HookedRootModule):

@@ -139,7 +139,9 @@ def hookframe_check_hooks_to_add(requests):
 def acme(site, monkeypatch):
     """An installed plugin that refuses every hook."""
     site.normal("acme-rules", DENIES)
-    monkeypatch.setattr("hookframe.host.inventory.distributions", lambda: distributions(path=[str(site.root)]))
+    monkeypatch.setattr(
+        "hookframe.host.installed.inventory.distributions", lambda: distributions(path=[str(site.root)])
+    )
 
 
 def test_an_installed_plugin_is_left_out_on_request(run, acme, texts, tmp_path, plan):

@@ -11,7 +11,7 @@ import hookframe
 from hookframe import HookDenied, UnknownHookPoint, hookimpl
 from hookframe.cli import main as command
 from hookframe.errors import PluginError
-from hookframe.host.distribution import Inventory
+from hookframe.host.installed.distribution import Inventory
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_plugin_can_be_left_out_by_name_and_by_variable(run, monkeypatch):
 
 
 def test_no_plugins_is_said_in_words(run, monkeypatch):
-    monkeypatch.setattr("hookframe.host.survey.take_inventory", lambda: Inventory(()))
+    monkeypatch.setattr("hookframe.host.installed.survey.take_inventory", lambda: Inventory(()))
     assert "No plugins are installed" in run("plugins", "list").output
 
 

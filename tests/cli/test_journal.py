@@ -16,11 +16,11 @@ from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, hookim
 from hookframe.audit.entries import DecisionEntry
 from hookframe.audit.reading import read_journal
 from hookframe.cli.main import cli
-from hookframe.host.manager import PluginManager
-from hookframe.policy.governing import govern
-from hookframe.policy.layers import Found
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.host.running.manager import PluginManager
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.found import Found
+from hookframe.policy.in_force.governing import govern
+from hookframe.policy.language.vocabulary import LayerKind
 
 POLICY = """schema = 1
 [journal]
@@ -168,9 +168,9 @@ def places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("HOOKFRAME_POLICY", raising=False)
-    monkeypatch.setattr("hookframe.policy.layers.machine_directory", lambda: tmp_path / "etc")
-    monkeypatch.setattr("hookframe.host.inventory.distributions", list)
-    monkeypatch.setattr("hookframe.policy.guarantee.os.access", lambda path, mode: os.fspath(path) in writable)
+    monkeypatch.setattr("hookframe.policy.files.layers.machine_directory", lambda: tmp_path / "etc")
+    monkeypatch.setattr("hookframe.host.installed.inventory.distributions", list)
+    monkeypatch.setattr("hookframe.policy.tools.guarantee.os.access", lambda path, mode: os.fspath(path) in writable)
     writable: list[str] = []
     return tmp_path, writable
 

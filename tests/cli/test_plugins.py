@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from importlib_metadata import distributions
 
 from hookframe.cli.main import cli
-from hookframe.host.record import PluginRecord
-from hookframe.host.rules import LoadingRules
+from hookframe.host.installed.record import PluginRecord
+from hookframe.host.installed.rules import LoadingRules
 from hookframe.testing.fake_installations import ABSTAINS
 
 EXITS = "raise SystemExit('imported')"
@@ -22,7 +22,9 @@ EXITS = "raise SystemExit('imported')"
 def run(monkeypatch, site):
     """Run a verb with the fake distributions alone."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("hookframe.host.inventory.distributions", lambda: distributions(path=[str(site.root)]))
+    monkeypatch.setattr(
+        "hookframe.host.installed.inventory.distributions", lambda: distributions(path=[str(site.root)])
+    )
 
     def invoke(*arguments):
         return CliRunner().invoke(cli, ["plugins", *map(str, arguments)])

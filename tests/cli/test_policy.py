@@ -77,7 +77,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("HOOKFRAME_PLUGINS", "none")
     monkeypatch.delenv("HOOKFRAME_POLICY", raising=False)
-    monkeypatch.setattr("hookframe.policy.layers.machine_directory", lambda: tmp_path / "etc")
+    monkeypatch.setattr("hookframe.policy.files.layers.machine_directory", lambda: tmp_path / "etc")
     (tmp_path / "policy.toml").write_text(POLICY)
     (tmp_path / "project.toml").write_text(PROJECT)
     return tmp_path

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from hookframe.core.together import Together
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
 from hookframe.core.caching_hooks import LoneCachingAttachment
-from hookframe.core.together import Together
 from hookframe.core.tracing import tracing
 from hookframe.errors import ActivationTypeError, HookDidNotFireWarning, ReplicaCacheError
 

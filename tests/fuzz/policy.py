@@ -15,12 +15,12 @@ import atheris
 
 with atheris.instrument_imports(include=["hookframe.policy", "hookframe.admission"]):
     from hookframe.errors import PolicyError
-    from hookframe.policy.analysis import analyse
-    from hookframe.policy.decide import decide
-    from hookframe.policy.facts import RecordedFacts
-    from hookframe.policy.merging import merge
-    from hookframe.policy.reading import read_layer
-    from hookframe.policy.vocabulary import PLACES, LayerKind
+    from hookframe.policy.files.reading import read_layer
+    from hookframe.policy.in_force.decide import decide
+    from hookframe.policy.in_force.merging import merge
+    from hookframe.policy.language.facts import RecordedFacts
+    from hookframe.policy.language.vocabulary import PLACES, LayerKind
+    from hookframe.policy.tools.analysis import analyse
 
 EXAMPLE = (
     Path(__file__).parents[2] / "plugins" / "hookframe-policy-example" / "hookframe_policy_example" / "policy.toml"

@@ -10,8 +10,8 @@ import textwrap
 import pytest
 
 from hookframe.admission.request import DeviceRequest
-from hookframe.host.children import VARIABLE, Announcement, default_manager, digest_of
-from hookframe.host.rules import LoadingRules
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.host.running.children import VARIABLE, Announcement, default_manager, digest_of
 
 PLUGIN = """
 from hookframe import Objection, hookimpl

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from hookframe import PluginManager
-from hookframe.host import api
-from hookframe.host.api import PLUGIN_API
-from hookframe.host.compatibility import stated_range, why_api_differs, why_hookframe_differs
+from hookframe.host.installed import api
+from hookframe.host.installed.api import PLUGIN_API
+from hookframe.host.installed.compatibility import stated_range, why_api_differs, why_hookframe_differs
 from hookframe.testing.fake_installations import ABSTAINS
 
 DISTRIBUTIONS = sorted((Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml"))
@@ -108,7 +108,7 @@ def test_a_requirement_that_is_fulfilled_or_does_not_apply_is_none(requirement):
 
 
 def test_a_pre_release_of_the_api_would_be_judged_as_any_version(monkeypatch):
-    monkeypatch.setattr("hookframe.host.compatibility.PLUGIN_API", "1.1rc1")
+    monkeypatch.setattr("hookframe.host.installed.compatibility.PLUGIN_API", "1.1rc1")
     assert why_api_differs("~=1.0") is None
 
 

@@ -13,8 +13,9 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied, HookedRootModule, HookObjectionWarning, HookPoint
-from hookframe.policy.governing import plugins_under
-from hookframe.policy.layers import LayerPlaces, read_layers
+from hookframe.policy.files.layers import LayerPlaces
+from hookframe.policy.in_force.found import read_layers
+from hookframe.policy.in_force.governing import plugins_under
 
 pytestmark = pytest.mark.fault("a plugin that raises, hangs, ends the process or answers nonsense")
 

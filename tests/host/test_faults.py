@@ -8,7 +8,7 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, PluginManager, PluginRejected, hookimpl
-from hookframe.host.guard import TRIP_AFTER
+from hookframe.host.running.guard import TRIP_AFTER
 
 
 class Model(HookedRootModule):

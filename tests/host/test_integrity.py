@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookframe.host.integrity import check_files, recorded_files
-from hookframe.host.inventory import take_inventory
+from hookframe.host.installed.integrity import check_files, recorded_files
+from hookframe.host.installed.inventory import take_inventory
 from hookframe.testing.fake_installations import ABSTAINS
 
 

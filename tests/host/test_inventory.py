@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from hookframe import PluginManager
-from hookframe.host import inventory
-from hookframe.host.inventory import take_inventory
-from hookframe.host.modules import locate
-from hookframe.host.origin import Origin, OriginKind
-from hookframe.host.survey import survey
+from hookframe.host.installed import inventory
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.installed.modules import locate
+from hookframe.host.installed.origin import Origin, OriginKind
+from hookframe.host.installed.survey import survey
 from hookframe.testing.fake_installations import ABSTAINS, FakeSite
 
 
@@ -220,6 +220,6 @@ def test_listing_sixty_plugins_imports_none_of_them(site):
 
 def test_files_are_not_hashed_for_a_list(site, monkeypatch):
     site.tampered("acme-rules")
-    monkeypatch.setattr("hookframe.host.judging.check_files", lambda distribution: pytest.fail("hashed"))
+    monkeypatch.setattr("hookframe.host.installed.judging.check_files", lambda distribution: pytest.fail("hashed"))
     monkeypatch.setattr(inventory, "check_files", lambda distribution: pytest.fail("hashed"))
     assert records("acme-rules")[0].state == "found"

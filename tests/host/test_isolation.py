@@ -12,9 +12,9 @@ import pytest
 import hookframe
 from hookframe import FunctionInfo, HookDenied, HookedRootModule, HookPoint, HookRequest, PluginManager, PluginRejected
 from hookframe.errors import PluginError
-from hookframe.host.guard import TRIP_AFTER
-from hookframe.host.isolation import IsolatedPlugin
-from hookframe.host.treatment import Treatment
+from hookframe.host.running.guard import TRIP_AFTER
+from hookframe.host.running.isolation import IsolatedPlugin
+from hookframe.host.running.treatment import Treatment
 
 SOUND = """
     from hookframe import Objection, hookimpl
@@ -188,7 +188,7 @@ def test_an_answer_that_is_no_json_or_no_objection_is_an_error(isolate, monkeypa
     plugin = isolate(SOUND)
     for answer, text in (("nonsense\n", "no JSON"), ("[1]\n", "a list"), ("{}\n", "no objections"), ("", "ended")):
         with monkeypatch.context() as patch:
-            patch.setattr("hookframe.host.isolation._converse", lambda child, line, answer=answer: answer)
+            patch.setattr("hookframe.host.running.isolation._converse", lambda child, line, answer=answer: answer)
             with pytest.raises(PluginError, match=text):
                 plugin.ask("check_hooks_to_add", (request(),))
         plugin.close()

@@ -10,8 +10,8 @@ import pytest
 
 import hookframe
 from hookframe import PluginManager
-from hookframe.host.inventory import installed_plugins
-from hookframe.host.survey import survey
+from hookframe.host.installed.inventory import installed_plugins
+from hookframe.host.installed.survey import survey
 
 SOUND = """
 from hookframe import Objection, hookimpl

@@ -9,9 +9,9 @@ import pytest
 import hookframe
 from hookframe import HookDenied, HookPoint, InvalidLoadingRules, PluginManager
 from hookframe.admission.request import CacheRequest, DeviceRequest, ResetRequest
-from hookframe.host.integrity import check_files
-from hookframe.host.inventory import take_inventory
-from hookframe.host.rules import LoadingRules, PluginPin
+from hookframe.host.installed.integrity import check_files
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.installed.rules import LoadingRules, PluginPin
 from hookframe.testing.fake_installations import ABSTAINS
 
 

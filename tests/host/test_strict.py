@@ -9,11 +9,11 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied, HookPoint, PluginManager
-from hookframe.host import loading
-from hookframe.host.integrity import check_files
-from hookframe.host.inventory import take_inventory
-from hookframe.host.rules import LoadingRules
-from hookframe.host.strict import VerifiedLoader
+from hookframe.host.installed.integrity import check_files
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.host.running import loading
+from hookframe.host.running.strict import VerifiedLoader
 from hookframe.testing.fake_installations import ABSTAINS
 
 STRICT = LoadingRules(strict=True, require=frozenset({"acme-rules"}))

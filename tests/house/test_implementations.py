@@ -10,8 +10,8 @@ import pytest
 
 import hookframe
 from hookframe import PluginManager, hookspecs
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.merging import merge
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.merging import merge
 
 PACKAGE = Path(hookframe.__file__).parent
 PLUGINS = Path(__file__).parents[2] / "plugins"

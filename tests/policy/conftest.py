@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hookframe.host.children import VARIABLE as PARENT
-from hookframe.policy import layers
-from hookframe.policy.governing import managed_layers
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.host.running.children import VARIABLE as PARENT
+from hookframe.policy.files import layers
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.governing import managed_layers
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import LayerKind
 from hookframe.testing import RequestBuilder, TinyModel, fake_site
 
 BARE = 'schema = 1\n[[rules]]\nid = "r"\nreason = "it is so"\nremedy = "do otherwise"\n'

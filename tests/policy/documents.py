@@ -8,9 +8,9 @@ from datetime import date, timedelta
 import tomli_w
 from hypothesis import strategies as st
 
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import FACTS, OPERATORS, LayerKind, fact
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import FACTS, OPERATORS, LayerKind, fact
 from tests.policy.oracle import ACTIONS, LAYERS, MODES, POINT
 
 TODAY = date(2026, 5, 4)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookframe.policy.analysis import analyse
-from hookframe.policy.conditions import All, Comparison, Not, OneOf
-from hookframe.policy.facts import RecordedFacts
-from hookframe.policy.implication import implies, why_impossible
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.conditions import All, Comparison, Not, OneOf
+from hookframe.policy.language.facts import RecordedFacts
+from hookframe.policy.language.implication import implies, why_impossible
+from hookframe.policy.language.vocabulary import LayerKind
+from hookframe.policy.tools.analysis import analyse
 
 TODAY = date(2026, 6, 1)
 RULE = '[[rules]]\nid = "{id}"\nreason = "r"\nremedy = "m"\n'

@@ -7,11 +7,11 @@ from datetime import date
 import pytest
 
 from hookframe import PolicyError
-from hookframe.policy.cases import read_cases, read_facts, run_cases
-from hookframe.policy.merging import merge
-from hookframe.policy.mutants import mutants, survivors, uncovered
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import LayerKind
+from hookframe.policy.tools.cases import read_cases, read_facts, run_cases
+from hookframe.policy.tools.mutants import mutants, survivors, uncovered
 
 TODAY = date(2026, 6, 1)
 POLICY = b"""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookframe.policy.conditions import All, Comparison, Not, OneOf
-from hookframe.policy.facts import RecordedFacts
+from hookframe.policy.language.conditions import All, Comparison, Not, OneOf
+from hookframe.policy.language.facts import RecordedFacts
 
 
 def holds(condition, every=False, **facts):

@@ -10,10 +10,10 @@ import pytest
 import hookframe
 from hookframe import HookDenied, HookObjectionWarning, hookimpl
 from hookframe.admission.request import LazyRequests
-from hookframe.policy import decide as deciding
-from hookframe.policy import engine as engines
-from hookframe.policy.engine import PolicyEngine, today
-from hookframe.policy.refusals import Refusal
+from hookframe.policy.in_force import decide as deciding
+from hookframe.policy.in_force import engine as engines
+from hookframe.policy.in_force.engine import PolicyEngine, today
+from hookframe.policy.in_force.refusals import Refusal
 from hookframe.testing import EventRecorder, TinyModel
 from tests.policy.conftest import BARE
 

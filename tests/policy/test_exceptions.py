@@ -11,9 +11,9 @@ import pytest
 
 import hookframe
 from hookframe import Action, HookDenied, HookObjectionWarning, read_only
-from hookframe.policy.decide import decide
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.facts import RecordedFacts
+from hookframe.policy.in_force.decide import decide
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.language.facts import RecordedFacts
 from hookframe.testing import TinyModel
 from tests.policy.conftest import BARE
 

@@ -12,9 +12,9 @@ from torch import nn
 
 import hookframe
 from hookframe.admission.request import FunctionInfo, HookRequest
-from hookframe.policy.decide import decide
-from hookframe.policy.facts import ModelFacts, RecordedFacts, RequestFacts, place_of
-from hookframe.policy.vocabulary import FACTS, fact
+from hookframe.policy.in_force.decide import decide
+from hookframe.policy.language.facts import ModelFacts, RecordedFacts, RequestFacts, place_of
+from hookframe.policy.language.vocabulary import FACTS, fact
 from hookframe.testing import RequestBuilder, TinyModel
 from tests.policy.documents import TODAY, chance_of, merged, stacks
 

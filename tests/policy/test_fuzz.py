@@ -13,15 +13,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hookframe import PolicyError
-from hookframe.policy.analysis import analyse
-from hookframe.policy.cases import read_facts
-from hookframe.policy.decide import decide
-from hookframe.policy.facts import ModelFacts, RecordedFacts
-from hookframe.policy.layers import LayerPlaces, read_layers
-from hookframe.policy.merging import merge
-from hookframe.policy.reading import LARGEST, read_layer
-from hookframe.policy.toml import parse
-from hookframe.policy.vocabulary import FACTS, LayerKind, fact
+from hookframe.policy.files.layers import LayerPlaces
+from hookframe.policy.files.reading import LARGEST, read_layer
+from hookframe.policy.files.toml import parse
+from hookframe.policy.in_force.decide import decide
+from hookframe.policy.in_force.found import read_layers
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.facts import ModelFacts, RecordedFacts
+from hookframe.policy.language.vocabulary import FACTS, LayerKind, fact
+from hookframe.policy.tools.analysis import analyse
+from hookframe.policy.tools.cases import read_facts
 from tests.policy.documents import PATHS, PLACES, TODAY, chance_of, document, facts_at
 
 thorough = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

@@ -12,12 +12,13 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied, Objection, PluginManager, hookimpl
-from hookframe.host.children import VARIABLE, Announcement
-from hookframe.host.treatment import Treatment
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.governing import govern, governed_manager, managed_layers, options_of, treatments_of
-from hookframe.policy.layers import LayerPlaces, read_layers
-from hookframe.policy.refusals import refusals_of
+from hookframe.host.running.children import VARIABLE, Announcement
+from hookframe.host.running.treatment import Treatment
+from hookframe.policy.files.layers import LayerPlaces
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.found import read_layers
+from hookframe.policy.in_force.governing import govern, governed_manager, managed_layers, options_of, treatments_of
+from hookframe.policy.in_force.refusals import refusals_of
 from tests.policy.conftest import BARE
 
 CONFIGURED = """

@@ -7,9 +7,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookframe.policy.conditions import All, Comparison, Not, OneOf
-from hookframe.policy.facts import RecordedFacts
-from hookframe.policy.implication import implies, why_impossible
+from hookframe.policy.language.conditions import All, Comparison, Not, OneOf
+from hookframe.policy.language.facts import RecordedFacts
+from hookframe.policy.language.implication import implies, why_impossible
 
 DOMAINS = {
     "model.cfg.n": [None, 0, 1, 1.5, 2, True, False, "a", "b"],

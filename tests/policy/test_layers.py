@@ -10,10 +10,11 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied
-from hookframe.policy import layers
-from hookframe.policy.governing import governed_manager
-from hookframe.policy.layers import VARIABLE, LayerPlaces, read_layers
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files import layers
+from hookframe.policy.files.layers import VARIABLE, LayerPlaces
+from hookframe.policy.in_force.found import read_layers
+from hookframe.policy.in_force.governing import governed_manager
+from hookframe.policy.language.vocabulary import LayerKind
 from tests.policy.conftest import BARE
 
 

@@ -9,7 +9,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookframe.policy.lines import Lines
+from hookframe.policy.files.lines import Lines
 
 TEXT = b"""a = 1
 b.c = 2

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from hookframe.policy.merging import merge
-from hookframe.policy.vocabulary import LayerKind, Mode
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import LayerKind, Mode
 from tests.policy.conftest import BARE
 
 

@@ -15,14 +15,14 @@ import hookframe
 from hookframe import FunctionInfo, HookRequest, PluginManager
 from hookframe.admission.decision import Decision
 from hookframe.audit.entries import DecisionEntry, RecordedFunction
-from hookframe.host.record import PluginRecord, PluginState
-from hookframe.policy.asking import ask_facts, ask_model
-from hookframe.policy.cases import Case, run_cases
-from hookframe.policy.engine import PolicyEngine
-from hookframe.policy.facts import ModelFacts, RecordedFacts, RequestFacts
-from hookframe.policy.governing import NAME
-from hookframe.policy.replay import replay
-from hookframe.policy.tracing import explain
+from hookframe.host.installed.record import PluginRecord, PluginState
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.governing import NAME
+from hookframe.policy.language.facts import ModelFacts, RecordedFacts, RequestFacts
+from hookframe.policy.tools.asking import ask_facts, ask_model
+from hookframe.policy.tools.cases import Case, run_cases
+from hookframe.policy.tools.replay import replay
+from hookframe.policy.tools.tracing import explain
 from hookframe.scanning.report import Trait
 from hookframe.testing import RequestBuilder, TinyModel
 from tests.policy.documents import TODAY, merged, stacks

@@ -9,9 +9,9 @@ from datetime import date
 import pytest
 
 from hookframe import Action, PolicyError
-from hookframe.policy.conditions import All, Comparison, Not, OneOf
-from hookframe.policy.reading import LARGEST, read_layer, read_layer_file
-from hookframe.policy.vocabulary import LayerKind, Mode
+from hookframe.policy.files.reading import LARGEST, read_layer, read_layer_file
+from hookframe.policy.language.conditions import All, Comparison, Not, OneOf
+from hookframe.policy.language.vocabulary import LayerKind, Mode
 from tests.policy.conftest import BARE
 
 

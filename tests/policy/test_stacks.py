@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hookframe.policy.decide import decide
-from hookframe.policy.facts import RecordedFacts
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.in_force.decide import decide
+from hookframe.policy.language.facts import RecordedFacts
+from hookframe.policy.language.vocabulary import LayerKind
 from tests.policy.documents import PLACES, TODAY, chance_of, facts_at, merged, stacks
 from tests.policy.oracle import ACTIONS, LAYERS
 

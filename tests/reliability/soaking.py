@@ -15,10 +15,10 @@ import torch
 
 import hookframe
 from hookframe import hookimpl
-from hookframe.policy.governing import govern
-from hookframe.policy.layers import Found
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.found import Found
+from hookframe.policy.in_force.governing import govern
+from hookframe.policy.language.vocabulary import LayerKind
 from hookframe.testing.tiny_model import TinyModel
 
 POINTS = (

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hookframe import FunctionInfo, HookRequest, Objection
 from hookframe.admission.wire import objection_to_json
 from hookframe.errors import InvalidLoadingRules, PluginError, PluginRejected, PolicyError
-from hookframe.host.integrity import check_files
-from hookframe.host.inventory import take_inventory
-from hookframe.host.isolation import IsolatedPlugin
-from hookframe.host.origin import Origin
-from hookframe.host.rules import LoadingRules
-from hookframe.policy.cases import read_cases
-from hookframe.policy.layers import LayerPlaces, read_layers
+from hookframe.host.installed.integrity import check_files
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.installed.origin import Origin
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.host.running.isolation import IsolatedPlugin
+from hookframe.policy.files.layers import LayerPlaces
+from hookframe.policy.in_force.found import read_layers
+from hookframe.policy.tools.cases import read_cases
 from hookframe.testing import fake_site
 
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -197,7 +198,7 @@ def test_what_is_compared_with_record_is_bounded(tmp_path):
 
 
 def test_a_shared_file_of_any_length_is_read_to_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("hookframe.policy.layers._LONGEST_SHARED", 4096)
+    monkeypatch.setattr("hookframe.policy.files.layers._LONGEST_SHARED", 4096)
     file = tmp_path / "pyproject.toml"
     places = LayerPlaces(project=tmp_path, machine=tmp_path / "none", user=tmp_path / "none")
     file.write_text("[tool.hookframe]\nschema = 1\n")

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import hookframe
-from hookframe.policy.governing import govern
-from hookframe.policy.layers import Found
-from hookframe.policy.reading import read_layer
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.found import Found
+from hookframe.policy.in_force.governing import govern
+from hookframe.policy.language.vocabulary import LayerKind
 
 POINT = "blocks.0.hook_mlp_out"
 

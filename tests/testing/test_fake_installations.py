@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from hookframe import PluginManager
-from hookframe.host.integrity import check_files
-from hookframe.host.inventory import take_inventory
+from hookframe.host.installed.integrity import check_files
+from hookframe.host.installed.inventory import take_inventory
 from hookframe.testing import fake_site
 from hookframe.testing.fake_installations import ABSTAINS, DENIES
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from hookframe.cli.in_force import loading_in_force
-from hookframe.host.record import PluginRecord, PluginState
-from hookframe.host.rules import LoadingRules
+from hookframe.host.installed.record import PluginRecord, PluginState
+from hookframe.host.installed.rules import LoadingRules
 
 __all__ = ["FAILED", "FINDINGS", "FINE", "INTEGRITY", "as_json", "exit_code", "no_plugin", "rules", "unknown_plugin"]
 

@@ -10,10 +10,10 @@ import click
 
 from hookframe.cli.plugins import asking
 from hookframe.cli.table import print_table
-from hookframe.host.record import PluginRecord, PluginState
-from hookframe.host.rules import LoadingRules
-from hookframe.host.selection import Selection
-from hookframe.host.survey import survey
+from hookframe.host.installed.record import PluginRecord, PluginState
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.host.installed.selection import Selection
+from hookframe.host.installed.survey import survey
 
 __all__ = ["command"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from hookframe.cli.plugins import asking
-from hookframe.host.inventory import take_inventory
-from hookframe.host.lock import Difference, compare, lock_installed
-from hookframe.host.rules import LoadingRules
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.installed.lock import Difference, compare, lock_installed
+from hookframe.host.installed.rules import LoadingRules
 
 __all__ = ["command"]
 

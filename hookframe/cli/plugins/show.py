@@ -12,12 +12,12 @@ from packaging.utils import canonicalize_name
 
 from hookframe.cli.in_force import installed_plugins
 from hookframe.cli.plugins import asking
-from hookframe.host.distribution import PluginDistribution
-from hookframe.host.inventory import take_inventory
-from hookframe.host.manager import PluginManager
-from hookframe.host.metadata import UNREADABLE, headers_of
-from hookframe.host.record import PluginRecord, PluginState
-from hookframe.host.rules import LoadingRules
+from hookframe.host.installed.distribution import PluginDistribution
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.installed.metadata import UNREADABLE, headers_of
+from hookframe.host.installed.record import PluginRecord, PluginState
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.host.running.manager import PluginManager
 
 __all__ = ["command"]
 

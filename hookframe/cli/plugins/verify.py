@@ -9,9 +9,9 @@ import click
 from packaging.utils import canonicalize_name
 
 from hookframe.cli.plugins import asking
-from hookframe.host.distribution import PluginDistribution
-from hookframe.host.integrity import FileCheck, check_files
-from hookframe.host.inventory import take_inventory
+from hookframe.host.installed.distribution import PluginDistribution
+from hookframe.host.installed.integrity import FileCheck, check_files
+from hookframe.host.installed.inventory import take_inventory
 
 __all__ = ["command"]
 

@@ -10,11 +10,11 @@ import click
 from packaging.utils import canonicalize_name
 
 from hookframe.cli.plugins import asking
-from hookframe.host.judging import Step
-from hookframe.host.record import PluginRecord
-from hookframe.host.rules import LoadingRules
-from hookframe.host.selection import Selection
-from hookframe.host.survey import survey
+from hookframe.host.installed.judging import Step
+from hookframe.host.installed.record import PluginRecord
+from hookframe.host.installed.rules import LoadingRules
+from hookframe.host.installed.selection import Selection
+from hookframe.host.installed.survey import survey
 
 __all__ = ["command"]
 

@@ -11,8 +11,8 @@ import click
 from hookframe.cli.plugins import asking
 from hookframe.cli.points_of import points_of
 from hookframe.cli.policy.given import day, read_policy
-from hookframe.policy.analysis import analyse
-from hookframe.policy.engine import today as utc_today
+from hookframe.policy.in_force.engine import today as utc_today
+from hookframe.policy.tools.analysis import analyse
 
 __all__ = ["command"]
 

@@ -10,8 +10,8 @@ import click
 from hookframe.cli.in_force import in_force
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import read_policy
-from hookframe.policy.comparing import Difference, differences
-from hookframe.policy.policy import Policy
+from hookframe.policy.in_force.policy import Policy
+from hookframe.policy.tools.comparing import Difference, differences
 
 __all__ = ["command"]
 

@@ -11,11 +11,11 @@ import click
 
 from hookframe.cli.in_force import in_force
 from hookframe.errors import PolicyError
-from hookframe.policy.merging import merge
-from hookframe.policy.mistakes import Mistake
-from hookframe.policy.policy import Policy
-from hookframe.policy.reading import Layer, read_layer_file
-from hookframe.policy.vocabulary import LayerKind
+from hookframe.policy.files.mistakes import Mistake
+from hookframe.policy.files.reading import Layer, read_layer_file
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.in_force.policy import Policy
+from hookframe.policy.language.vocabulary import LayerKind
 
 __all__ = ["day", "policy_option", "read_policy"]
 

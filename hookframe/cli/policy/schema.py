@@ -15,6 +15,6 @@ def command() -> None:
 
     Editors that know TOML complete and check a file that names it.
     """
-    from hookframe.policy.schema import json_schema
+    from hookframe.policy.files.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

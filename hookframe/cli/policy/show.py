@@ -11,8 +11,8 @@ import click
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import read_policy
 from hookframe.cli.verdicts import COLOURS
-from hookframe.policy.policy import Effective, Policy
-from hookframe.policy.rules import Exemption, Rule
+from hookframe.policy.files.rules import Exemption, Rule
+from hookframe.policy.in_force.policy import Effective, Policy
 
 __all__ = ["command"]
 

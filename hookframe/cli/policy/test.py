@@ -12,10 +12,10 @@ import click
 
 from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import day, policy_option, read_policy
-from hookframe.policy.cases import CaseFile, Outcome, read_cases, run_cases
-from hookframe.policy.engine import today as utc_today
-from hookframe.policy.mutants import Mutant, Uncovered, survivors, uncovered
-from hookframe.policy.policy import Policy
+from hookframe.policy.in_force.engine import today as utc_today
+from hookframe.policy.in_force.policy import Policy
+from hookframe.policy.tools.cases import CaseFile, Outcome, read_cases, run_cases
+from hookframe.policy.tools.mutants import Mutant, Uncovered, survivors, uncovered
 
 __all__ = ["command"]
 

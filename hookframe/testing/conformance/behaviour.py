@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hookframe.admission.wire import request_to_json
-from hookframe.host.using import use_plugins
+from hookframe.host.running.using import use_plugins
 from hookframe.testing.conformance import samples
 from hookframe.testing.conformance.asking import Answer, Asker, same
 from hookframe.testing.conformance.bystanders import observer_results, provider_result

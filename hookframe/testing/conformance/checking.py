@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from packaging.utils import canonicalize_name
 
 from hookframe.errors import PluginError
-from hookframe.host.api import PLUGIN_API
-from hookframe.host.distribution import PluginDistribution
-from hookframe.host.inspection import name_of
-from hookframe.host.inventory import take_inventory
+from hookframe.host.installed.api import PLUGIN_API
+from hookframe.host.installed.distribution import PluginDistribution
+from hookframe.host.installed.inventory import take_inventory
+from hookframe.host.running.inspection import name_of
 from hookframe.testing.conformance.behaving import behaviour_of
 from hookframe.testing.conformance.behaviour import Behaviour
 from hookframe.testing.conformance.card import Card, CheckResult, Verdict, merged
@@ -96,7 +96,7 @@ def _not_applicable(name: str, reason: str) -> CheckResult:
 
 
 def _card(name: str, version: str | None, results: list[CheckResult], microseconds: dict[str, float]) -> Card:
-    from hookframe import __version__
+    from hookframe.version import __version__
 
     return Card(
         plugin=name,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from email.message import Message
 
-from hookframe.host.api import PLUGIN_API
-from hookframe.host.compatibility import KEYWORD, why_api_differs, why_hookframe_differs
-from hookframe.host.distribution import PluginDistribution
-from hookframe.host.metadata import headers_of
-from hookframe.host.modules import locate
+from hookframe.host.installed.api import PLUGIN_API
+from hookframe.host.installed.compatibility import KEYWORD, why_api_differs, why_hookframe_differs
+from hookframe.host.installed.distribution import PluginDistribution
+from hookframe.host.installed.metadata import headers_of
+from hookframe.host.installed.modules import locate
 from hookframe.testing.conformance.card import CheckResult, Verdict
 
 __all__ = ["metadata_results"]

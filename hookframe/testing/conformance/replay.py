@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hookframe.admission.wire import request_from_json
-from hookframe.host.manager import PluginManager
+from hookframe.host.running.manager import PluginManager
 from hookframe.testing.conformance.asking import Asker
 from hookframe.testing.conformance.bystanders import tell
 from hookframe.testing.conformance.child import ReportFile

@@ -20,7 +20,7 @@ from hookframe import (
     hookimpl,
     use_plugins,
 )
-from hookframe.host.record import PluginRecord, PluginState
+from hookframe.host.installed.record import PluginRecord, PluginState
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
 
