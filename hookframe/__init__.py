@@ -1,7 +1,7 @@
 """Admission control and a plugin bus for hooks in PyTorch models.
 
-The names below are loaded when they are first used: importing this package loads no torch and no plugin, and the first
-hook that is attached finds and loads the installed plugins.
+Errors and the values of admission are here at once; the other names are loaded when they are first used. So importing this
+package loads no torch and no plugin, and the first hook that is attached finds and loads the installed plugins.
 """
 
 from __future__ import annotations
@@ -9,272 +9,81 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hookframe import errors
 from hookframe.admission.above import above
 from hookframe.admission.controller import AdmissionController, source
+from hookframe.admission.decision import Decision
+from hookframe.admission.family import ModelFamily
+from hookframe.admission.objection import Action, Objection
+from hookframe.admission.request import CacheRequest, DeviceRequest, FunctionInfo, HookRequest, ResetRequest, RunRequest
+from hookframe.errors import *  # noqa: F403  # errors.__all__ is a part of ours
 from hookframe.version import __version__
 
-if TYPE_CHECKING:
-    from hookframe.admission.decision import Decision
-    from hookframe.admission.family import ModelFamily
-    from hookframe.admission.objection import Action, Objection
-    from hookframe.admission.request import (
-        CacheRequest,
-        DeviceRequest,
-        FunctionInfo,
-        HookRequest,
-        ResetRequest,
-        RunRequest,
-    )
-    from hookframe.core.activation_cache import ActivationCache
-    from hookframe.core.effects import read_only
-    from hookframe.core.handles import HookHandle
-    from hookframe.core.handles import HookHandle as LensHandle
-    from hookframe.core.hook_point import HookPoint
-    from hookframe.core.introspection import HookIntrospectionMixin
-    from hookframe.core.return_guard import guarded
-    from hookframe.core.root_module import HookedRootModule
-    from hookframe.core.slicing import Slice, SliceInput
-    from hookframe.core.types import DeviceType, HookFunction, NamesFilter
-    from hookframe.errors import (
-        ActivationShapeError,
-        ActivationTypeError,
-        CacheFileError,
-        CacheTooLarge,
-        CannotInstrument,
-        CaptureInputError,
-        EditNotRecomputedWarning,
-        EstimateError,
-        ExportError,
-        GradientError,
-        HookDenied,
-        HookDidNotFireWarning,
-        HookEffectError,
-        HookframeError,
-        HookframeWarning,
-        HookObjectionWarning,
-        HookPointClosed,
-        HookPointMoved,
-        HookRecomputedWarning,
-        HookReturnError,
-        HooksExportedWarning,
-        HooksLeaked,
-        HooksLostWarning,
-        HooksNotAdmitted,
-        InstrumentReleased,
-        InvalidDirection,
-        InvalidHookFunction,
-        InvalidJournal,
-        InvalidLoadingRules,
-        InvalidNamesFilter,
-        InvalidObjection,
-        InvalidPlan,
-        InvalidWireData,
-        JournalError,
-        ModelNotLoaded,
-        NestedAdmission,
-        NoopCheckFailed,
-        NotAHookPoint,
-        NotSetUp,
-        PluginError,
-        PluginNameError,
-        PluginRejected,
-        PolicyError,
-        ReplicaCacheError,
-        StaleActivationWarning,
-        UnknownActivation,
-        UnknownFamily,
-        UnknownHookPoint,
-    )
-    from hookframe.hookspecs import hookimpl
-    from hookframe.host.running.manager import PluginManager
-    from hookframe.host.running.using import use_plugins
-    from hookframe.instrumenting.family import Family
-    from hookframe.instrumenting.instrument import instrument
-    from hookframe.instrumenting.instrumented_model import InstrumentedModel
-    from hookframe.plan.hook_plan import HookPlan
-    from hookframe.proving.leaks import no_leaks
-    from hookframe.proving.noop import check_noop
-    from hookframe.scanning.report import ScanReport
-    from hookframe.scanning.scan import scan
+if TYPE_CHECKING:  # for type checkers; _LAZY says the same to the program
+    from hookframe.core.cache.activation_cache import ActivationCache as ActivationCache
+    from hookframe.core.hooks.attachment import HookHandle as HookHandle
+    from hookframe.core.hooks.attachment import HookHandle as LensHandle
+    from hookframe.core.hooks.guards import guarded as guarded
+    from hookframe.core.hooks.guards import read_only as read_only
+    from hookframe.core.model.hook_point import HookPoint as HookPoint
+    from hookframe.core.values.slices import Slice as Slice
+    from hookframe.core.values.slices import SliceInput as SliceInput
+    from hookframe.core.values.types import DeviceType as DeviceType
+    from hookframe.core.values.types import HookFunction as HookFunction
+    from hookframe.core.values.types import NamesFilter as NamesFilter
+    from hookframe.core.verbs.introspection import HookIntrospectionMixin as HookIntrospectionMixin
+    from hookframe.core.verbs.root_module import HookedRootModule as HookedRootModule
+    from hookframe.hookspecs import hookimpl as hookimpl
+    from hookframe.host.running.manager import PluginManager as PluginManager
+    from hookframe.host.running.using import use_plugins as use_plugins
+    from hookframe.instrumenting.family import Family as Family
+    from hookframe.instrumenting.instrument import instrument as instrument
+    from hookframe.instrumenting.instrumented_model import InstrumentedModel as InstrumentedModel
+    from hookframe.plan.hook_plan import HookPlan as HookPlan
+    from hookframe.proving.leaks import no_leaks as no_leaks
+    from hookframe.proving.noop import check_noop as check_noop
+    from hookframe.scanning.report import ScanReport as ScanReport
+    from hookframe.scanning.scan import scan as scan
 
-_PLACES = {
-    "hookframe.admission.decision": ("Decision",),
-    "hookframe.admission.objection": ("Action", "Objection"),
-    "hookframe.admission.family": ("ModelFamily",),
-    "hookframe.admission.request": (
-        "CacheRequest",
-        "DeviceRequest",
-        "FunctionInfo",
-        "HookRequest",
-        "ResetRequest",
-        "RunRequest",
-    ),
-    "hookframe.core.activation_cache": ("ActivationCache",),
-    "hookframe.core.effects": ("read_only",),
-    "hookframe.core.handles": ("HookHandle",),
-    "hookframe.core.hook_point": ("HookPoint",),
-    "hookframe.core.introspection": ("HookIntrospectionMixin",),
-    "hookframe.core.return_guard": ("guarded",),
-    "hookframe.core.root_module": ("HookedRootModule",),
-    "hookframe.core.slicing": ("Slice", "SliceInput"),
-    "hookframe.core.types": ("DeviceType", "HookFunction", "NamesFilter"),
-    "hookframe.errors": (
-        "ActivationShapeError",
-        "CacheFileError",
-        "CacheTooLarge",
-        "CaptureInputError",
-        "EditNotRecomputedWarning",
-        "EstimateError",
-        "ExportError",
-        "HookRecomputedWarning",
-        "HookReturnError",
-        "InvalidPlan",
-        "UnknownActivation",
-        "ActivationTypeError",
-        "CannotInstrument",
-        "GradientError",
-        "HookDenied",
-        "HookDidNotFireWarning",
-        "HookEffectError",
-        "HookObjectionWarning",
-        "HookPointClosed",
-        "HookPointMoved",
-        "HookframeError",
-        "HookframeWarning",
-        "HooksExportedWarning",
-        "HooksLeaked",
-        "HooksLostWarning",
-        "HooksNotAdmitted",
-        "InstrumentReleased",
-        "InvalidDirection",
-        "InvalidHookFunction",
-        "InvalidJournal",
-        "InvalidLoadingRules",
-        "InvalidNamesFilter",
-        "InvalidObjection",
-        "InvalidWireData",
-        "JournalError",
-        "ModelNotLoaded",
-        "NestedAdmission",
-        "NoopCheckFailed",
-        "NotAHookPoint",
-        "NotSetUp",
-        "PluginError",
-        "PluginNameError",
-        "PluginRejected",
-        "PolicyError",
-        "ReplicaCacheError",
-        "StaleActivationWarning",
-        "UnknownFamily",
-        "UnknownHookPoint",
-    ),
-    "hookframe.hookspecs": ("hookimpl",),
-    "hookframe.host.running.manager": ("PluginManager",),
-    "hookframe.host.running.using": ("use_plugins",),
-    "hookframe.scanning.report": ("ScanReport",),
-    "hookframe.scanning.scan": ("scan",),
-    "hookframe.plan.hook_plan": ("HookPlan",),
-    "hookframe.proving.leaks": ("no_leaks",),
-    "hookframe.proving.noop": ("check_noop",),
-    "hookframe.instrumenting.family": ("Family",),
-    "hookframe.instrumenting.instrument": ("instrument",),
-    "hookframe.instrumenting.instrumented_model": ("InstrumentedModel",),
+_LAZY = {
+    "ActivationCache": "hookframe.core.cache.activation_cache",
+    "DeviceType": "hookframe.core.values.types",
+    "Family": "hookframe.instrumenting.family",
+    "HookFunction": "hookframe.core.values.types",
+    "HookHandle": "hookframe.core.hooks.attachment",
+    "HookIntrospectionMixin": "hookframe.core.verbs.introspection",
+    "HookPlan": "hookframe.plan.hook_plan",
+    "HookPoint": "hookframe.core.model.hook_point",
+    "HookedRootModule": "hookframe.core.verbs.root_module",
+    "InstrumentedModel": "hookframe.instrumenting.instrumented_model",
+    "LensHandle": "hookframe.core.hooks.attachment",
+    "NamesFilter": "hookframe.core.values.types",
+    "PluginManager": "hookframe.host.running.manager",
+    "ScanReport": "hookframe.scanning.report",
+    "Slice": "hookframe.core.values.slices",
+    "SliceInput": "hookframe.core.values.slices",
+    "check_noop": "hookframe.proving.noop",
+    "guarded": "hookframe.core.hooks.guards",
+    "hookimpl": "hookframe.hookspecs",
+    "instrument": "hookframe.instrumenting.instrument",
+    "no_leaks": "hookframe.proving.leaks",
+    "read_only": "hookframe.core.hooks.guards",
+    "scan": "hookframe.scanning.scan",
+    "use_plugins": "hookframe.host.running.using",
 }
-_HOME = {name: module for module, names in _PLACES.items() for name in names}
-_ALIASES = {"LensHandle": "HookHandle"}
+_RENAMED = {"LensHandle": "HookHandle"}
 
-__all__ = [
-    "Action",
-    "ActivationCache",
-    "ActivationShapeError",
-    "ActivationTypeError",
-    "CacheFileError",
-    "CacheRequest",
-    "CacheTooLarge",
-    "CannotInstrument",
-    "CaptureInputError",
-    "Decision",
-    "DeviceRequest",
-    "DeviceType",
-    "EditNotRecomputedWarning",
-    "EstimateError",
-    "ExportError",
-    "Family",
-    "FunctionInfo",
-    "GradientError",
-    "HookDenied",
-    "HookDidNotFireWarning",
-    "HookEffectError",
-    "HookFunction",
-    "HookHandle",
-    "HookIntrospectionMixin",
-    "HookObjectionWarning",
-    "HookPlan",
-    "HookPoint",
-    "HookPointClosed",
-    "HookPointMoved",
-    "HookRecomputedWarning",
-    "HookRequest",
-    "HookReturnError",
-    "HookedRootModule",
-    "HookframeError",
-    "HookframeWarning",
-    "HooksExportedWarning",
-    "HooksLeaked",
-    "HooksLostWarning",
-    "HooksNotAdmitted",
-    "InstrumentReleased",
-    "InstrumentedModel",
-    "InvalidDirection",
-    "InvalidHookFunction",
-    "InvalidJournal",
-    "InvalidLoadingRules",
-    "InvalidNamesFilter",
-    "InvalidObjection",
-    "InvalidPlan",
-    "InvalidWireData",
-    "JournalError",
-    "LensHandle",
-    "ModelFamily",
-    "ModelNotLoaded",
-    "NamesFilter",
-    "NestedAdmission",
-    "NoopCheckFailed",
-    "NotAHookPoint",
-    "NotSetUp",
-    "Objection",
-    "PluginError",
-    "PluginManager",
-    "PluginNameError",
-    "PluginRejected",
-    "PolicyError",
-    "ReplicaCacheError",
-    "ResetRequest",
-    "RunRequest",
-    "ScanReport",
-    "Slice",
-    "SliceInput",
-    "StaleActivationWarning",
-    "UnknownActivation",
-    "UnknownFamily",
-    "UnknownHookPoint",
-    "__version__",
-    "check_noop",
-    "guarded",
-    "hookimpl",
-    "instrument",
-    "no_leaks",
-    "read_only",
-    "scan",
-    "use_plugins",
-]
+__all__ = ["Action", "CacheRequest", "Decision", "DeviceRequest", "FunctionInfo", "HookRequest", "ModelFamily"]
+__all__ += ["Objection", "ResetRequest", "RunRequest", "__version__"]
+__all__ += errors.__all__
+__all__ += [*_LAZY]  # noqa: PLE0604  # its keys are strings
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(_ALIASES.get(name, name))
+    home = _LAZY.get(name)
     if home is None:
         raise AttributeError(f"module 'hookframe' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), _ALIASES.get(name, name))
+    value = getattr(importlib.import_module(home), _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

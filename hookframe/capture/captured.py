@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from hookframe.capture.step import Step
-from hookframe.core.activation_cache import ActivationCache, bytes_of
-from hookframe.core.lookup import find_short, matching
+from hookframe.core.cache.activation_cache import ActivationCache, bytes_of
+from hookframe.core.cache.lookup import find_short, matching
 from hookframe.errors import ActivationShapeError, CacheTooLarge, UnknownActivation
 
 __all__ = ["Captured", "Place"]

@@ -21,13 +21,13 @@ from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
 from hookframe.capture.step import CACHES
-from hookframe.core.admitting import review_or_raise
-from hookframe.core.cache_sink import CachingFunction
-from hookframe.core.devices import device_in_force
-from hookframe.core.root_module import HookedRootModule
-from hookframe.core.slicing import Slice, SliceInput
-from hookframe.core.types import CloneMode, DeviceType, HookSpecification, NamesFilter
-from hookframe.core.warning_place import warn_user
+from hookframe.core.hooks.caching import CachingFunction
+from hookframe.core.registration.admission import review_or_raise
+from hookframe.core.registration.devices import device_in_force
+from hookframe.core.values.slices import Slice, SliceInput
+from hookframe.core.values.types import CloneMode, DeviceType, HookSpecification, NamesFilter
+from hookframe.core.values.warn import warn_user
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import EstimateError, HookframeError, StaleActivationWarning
 
 __all__ = ["Capture", "capture"]

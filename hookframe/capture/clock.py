@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from hookframe.capture.row_watch import RowWatch
 from hookframe.capture.step import Step, inputs_by_name, read_step
-from hookframe.core.scope import Scope
+from hookframe.core.values.scope import Scope
 from hookframe.instrumenting.inert import Inert
 
 __all__ = ["Beginning", "Clock"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from hookframe.core.activation_cache import ActivationCache, bytes_of
-from hookframe.core.folding import folded
+from hookframe.core.cache.activation_cache import ActivationCache, bytes_of
+from hookframe.core.values.text import folded
 
 __all__ = ["cache_html"]
 

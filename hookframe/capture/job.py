@@ -17,7 +17,7 @@ from hookframe.capture.provenance import model_facts, plugins_digest, policy_dig
 from hookframe.capture.shards import SUFFIX, file_digest, replaced_whole, write_shard
 from hookframe.capture.text_model import TextModel, weights_digest
 from hookframe.capture.texts import Survey, TextFile
-from hookframe.core.folding import folded
+from hookframe.core.values.text import folded
 from hookframe.errors import CacheFileError, CaptureInputError
 from hookframe.instrumenting.attention import IMPLEMENTATION, implementation_of
 from hookframe.version import __version__

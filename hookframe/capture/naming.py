@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hookframe.core.names import Selected
+from hookframe.core.model.names import Selected
 
 __all__ = ["names_of"]
 

@@ -17,8 +17,8 @@ from hookframe.capture.manifest import MANIFEST, CacheManifest, SavedFile, Saved
 from hookframe.capture.provenance import model_facts, plugins_digest, policy_digest
 from hookframe.capture.shards import SUFFIX, file_digest, read_shard, replaced_whole, write_shard
 from hookframe.capture.step import Step
-from hookframe.core.activation_cache import ActivationCache, bytes_of
-from hookframe.core.types import DeviceType
+from hookframe.core.cache.activation_cache import ActivationCache, bytes_of
+from hookframe.core.values.types import DeviceType
 from hookframe.errors import CacheFileError
 from hookframe.version import __version__
 

@@ -10,8 +10,8 @@ import torch
 from hookframe.capture.captured import Place
 from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.shards import SUFFIX, read_shard, write_shard
-from hookframe.core.activation_cache import bytes_of
-from hookframe.core.host_copies import HostCopier
+from hookframe.core.cache.activation_cache import bytes_of
+from hookframe.core.torch_compat.host_copies import HostCopier
 from hookframe.errors import CacheFileError
 
 __all__ = ["Spool"]

@@ -13,7 +13,7 @@ from hookframe.capture.job import MASK
 from hookframe.capture.job_record import RECORD, CompleteCapture, JobRecord, committed_shards, shard_name
 from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.shards import file_digest, read_shard
-from hookframe.core.activation_cache import ActivationCache
+from hookframe.core.cache.activation_cache import ActivationCache
 from hookframe.errors import CaptureInputError
 
 __all__ = ["CapturedBatch", "TextCapture"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.verbs.root_module import HookedRootModule
 
 __all__ = ["TextInputs", "TextModel", "weights_digest"]
 

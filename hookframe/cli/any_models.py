@@ -34,7 +34,7 @@ def open_any_model(target: str, *, family: str | None = None, eager: bool = Fals
     :raises ModelNotLoaded: if transformers is not installed, or cannot load it.
     :raises UnknownFamily: if no plugin provides the family.
     """
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.verbs.root_module import HookedRootModule
     from hookframe.instrumenting.instrument import instrument
 
     model = _opened(target, eager)

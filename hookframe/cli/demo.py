@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hookframe.core.activation_cache import ActivationCache
+    from hookframe.core.cache.activation_cache import ActivationCache
     from hookframe.demo.model import DemoTransformer
     from hookframe.host.running.manager import PluginManager
 

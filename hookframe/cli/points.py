@@ -84,7 +84,7 @@ def _probed(model: str, root: Any) -> Probing:
 
 def _rows(root: Any, tried: Probing | None) -> Iterator[_Row]:
     """The points of modules that can be called; a list of modules has some as well, where nothing can fire."""
-    from hookframe.instrumenting.snapshot import is_called
+    from hookframe.instrumenting.module_point import is_called
 
     points: dict[int, tuple[Any, list[str]]] = {}
     for name, point in root.hook_dict.items():

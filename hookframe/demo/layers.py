@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from hookframe.core.hook_point import HookPoint
+from hookframe.core.model.hook_point import HookPoint
 
 __all__ = ["Attention", "Block", "DemoConfig", "Embed", "LayerNorm", "Mlp", "PosEmbed", "Unembed"]
 

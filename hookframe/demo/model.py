@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hookframe.admission.request import Direction
-from hookframe.core.hook_point import HookPoint
-from hookframe.core.root_module import HookedRootModule
-from hookframe.core.types import HookFunction
+from hookframe.core.model.hook_point import HookPoint
+from hookframe.core.values.types import HookFunction
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.demo.grammar import encode, vocabulary
 from hookframe.demo.layers import Block, DemoConfig, Embed, LayerNorm, PosEmbed, Unembed
 from hookframe.demo.weights import check_vocabulary, read_weights

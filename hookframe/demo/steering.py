@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from hookframe.core.hook_point import HookPoint
+from hookframe.core.model.hook_point import HookPoint
 from hookframe.demo.grammar import Mood, decode, encode, mood_words, words_of, write_reports
 from hookframe.demo.model import DemoTransformer, generate
 

@@ -7,20 +7,20 @@ from typing import Any, Literal
 
 from torch import nn
 
-from hookframe.core.hook_point import HookPoint
-from hookframe.core.kept_points import KeptPoints
+from hookframe.core.model.hook_point import HookPoint
+from hookframe.core.model.index import PointIndex
+from hookframe.core.model.tree import ModuleTree
 from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family
 from hookframe.instrumenting.module_point import ModulePoint, pos_dim_of
 from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.site import site_of
-from hookframe.instrumenting.snapshot import Snapshot
 
 __all__ = ["Chart", "ChartedPoints"]
 
 
-class ChartedPoints(KeptPoints):
+class ChartedPoints(PointIndex):
     """The points of a chart that were asked for, and what is kept with them."""
 
     def __init__(self, points: Mapping[str, HookPoint], modules: Mapping[str, nn.Module], chart: Chart) -> None:
@@ -36,6 +36,7 @@ class Chart:
     """Name → point for one model, in the order in which the modules lie in it.
 
     :ivar points: every name; a point with several names is there under each.
+    :ivar modules: name → module, the model itself under ``""``; empty before the model was read.
     """
 
     def __init__(self, model: nn.Module, family: Family | None, clock: Clock) -> None:
@@ -43,17 +44,13 @@ class Chart:
         self.family = family
         self.clock = clock
         self.points: dict[str, ModulePoint] = {}
-        self._snapshot: Snapshot | None = None
-
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """Name → module, the model itself under ``""``; empty before the model was read."""
-        return {} if self._snapshot is None else self._snapshot.modules
+        self._tree: ModuleTree | None = None
+        self.modules: dict[str, nn.Module] = {}
 
     @property
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since the model was read."""
-        return self._snapshot is not None and self._snapshot.is_current
+        return self._tree is not None and self._tree.is_current()
 
     def read(self) -> dict[str, ModulePoint]:
         """Read the model. Points keep their functions, and move to the modules that are found under their names now.
@@ -61,7 +58,8 @@ class Chart:
         :returns: the points that have no module any more, by name; nothing passes them again.
         """
         before = self.points
-        self._snapshot = Snapshot(self.model)
+        self._tree = ModuleTree(self.model)
+        self.modules = {"": self.model, **self._tree.modules}
         self.points = dict(self._drawn(before))
         names: dict[ModulePoint, list[str]] = {}
         for name, point in self.points.items():

@@ -11,7 +11,7 @@ from torch import nn
 from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.utils.hooks import RemovableHandle
 
-from hookframe.core.tracing import run_while_traced
+from hookframe.core.torch_compat.dynamo import run_while_traced
 from hookframe.instrumenting.inert import Inert
 
 __all__ = ["Clock"]

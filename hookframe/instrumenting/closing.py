@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from hookframe.core.handles import Attachment
+from hookframe.core.hooks.attachment import Attachment
 from hookframe.errors import HookPointClosed
 from hookframe.instrumenting.module_point import ModulePoint
 
 if TYPE_CHECKING:
-    from hookframe.core.batch import Batch
+    from hookframe.core.registration.batch import Batch
     from hookframe.instrumenting.charting import Chart
 
 __all__ = ["Closing"]

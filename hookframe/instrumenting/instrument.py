@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import CannotInstrument
 from hookframe.instrumenting.choosing import family_for, family_named
 from hookframe.instrumenting.family import Family
@@ -15,7 +15,7 @@ from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
 
 if TYPE_CHECKING:
-    from hookframe.core.types import NamesFilter
+    from hookframe.core.values.types import NamesFilter
 
 __all__ = ["instrument"]
 

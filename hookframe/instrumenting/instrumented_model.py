@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import nn
 
 from hookframe.admission.request import FunctionInfo
-from hookframe.core.admitting import next_operation
-from hookframe.core.carried import CarriedHook, carry, revive
-from hookframe.core.evidence import is_compiled_elsewhere, warn_of_lost_hooks
-from hookframe.core.handles import Attachment
-from hookframe.core.higher_verbs import AppliesToModel
-from hookframe.core.hook_point import attach
-from hookframe.core.names import select, unknown_point
-from hookframe.core.placing import lock as points_lock
-from hookframe.core.removing import detach_all
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.hooks.cell import lock as points_lock
+from hookframe.core.model.copying import CarriedHook, carry, revive
+from hookframe.core.model.names import select, unknown_point
+from hookframe.core.model.tree import warn_of_lost_hooks
+from hookframe.core.registration.admission import next_operation
+from hookframe.core.registration.attach import attach, detach_all
+from hookframe.core.torch_compat.dynamo import is_compiled_elsewhere
+from hookframe.core.verbs.delegated import AppliesToModel
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import InstrumentReleased
 from hookframe.instrumenting.charting import Chart, ChartedPoints
 from hookframe.instrumenting.clock import Clock
@@ -30,8 +30,8 @@ from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.module_point import ModulePoint
 
 if TYPE_CHECKING:
-    from hookframe.core.batch import Batch
-    from hookframe.core.types import NamesFilter
+    from hookframe.core.registration.batch import Batch
+    from hookframe.core.values.types import NamesFilter
 
 __all__ = ["InstrumentedModel"]
 
@@ -86,7 +86,7 @@ class InstrumentedModel(HookedRootModule):
         lost = [a for point in dict.fromkeys(gone.values()) for a in point.fitting("both", True, None)]
         detach_all(lost)
         if lost:
-            warn_of_lost_hooks([f"{FunctionInfo.of(each.user_hook)} at {each.label!r}" for each in lost])
+            warn_of_lost_hooks([f"{FunctionInfo.of(each.user_hook)} at {each.shown_name!r}" for each in lost])
 
     def refresh(self, names_filter: NamesFilter = None) -> None:
         """Read the modules again if any was added, replaced or deleted.

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import nn
 
-from hookframe.core.hook_point import HookPoint
+from hookframe.core.model.hook_point import HookPoint
 from hookframe.errors import HookPointMoved, InstrumentReleased
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
 from hookframe.instrumenting.site import Site, sites_on
-from hookframe.instrumenting.snapshot import is_called
 
 if TYPE_CHECKING:
-    from hookframe.core.named_model import NamedModel
+    from hookframe.core.values.protocols import Model
     from hookframe.instrumenting.place import At
 
-__all__ = ["ModulePoint", "points_on", "pos_dim_of"]
+__all__ = ["ModulePoint", "is_called", "points_on", "pos_dim_of"]
 
 _NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
 
@@ -161,7 +160,7 @@ class ModulePoint(HookPoint):
         here = [self, *(point for point in self._neighbours() if point.owner is root)]
         return tuple(dict.fromkeys(other for point in here for other in point.names if other != name))
 
-    def other_owners(self, root: NamedModel | None) -> list[NamedModel]:
+    def other_owners(self, root: Model | None) -> list[Model]:
         """The living models that this point belongs to but ``root``, and those with a point at the same place."""
         found = super().other_owners(root)
         if not self.site.crowded:
@@ -237,6 +236,11 @@ class ModulePoint(HookPoint):
                     f"the module at hook point {self.name!r} was replaced since the hook was attached (by an adapter?), "
                     "and the hook would see what only a part of the new one computes: call hooked.setup() to move it"
                 )
+
+
+def is_called(module: nn.Module) -> bool:
+    """False for a module that only holds others, such as a list of them: it has no ``forward`` that could be called."""
+    return getattr(module.forward, "__func__", module.forward) is not nn.Module.forward
 
 
 def points_on(module: nn.Module) -> list[ModulePoint]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hookframe.core.devices import device_in_force
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.registration.devices import device_in_force
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookframeError
 from hookframe.instrumenting.family import Check, Family, config_of
 from hookframe.instrumenting.instrumented_model import InstrumentedModel

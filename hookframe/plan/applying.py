@@ -11,8 +11,8 @@ import torch
 from hookframe.capture.captured import Captured
 from hookframe.capture.clock import Beginning, Clock
 from hookframe.capture.naming import names_of
-from hookframe.core.root_module import HookedRootModule
-from hookframe.core.types import HookSpecification
+from hookframe.core.values.types import HookSpecification
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookframeError
 from hookframe.plan.functions import function_for
 from hookframe.plan.operations import Capture, Operation

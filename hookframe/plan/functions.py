@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from hookframe.core.return_guard import guarded
+from hookframe.core.hooks.guards import guarded
 from hookframe.errors import ActivationShapeError, ActivationTypeError
 from hookframe.plan import operations
 from hookframe.plan.selecting import chosen, position_dim, where

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from hookframe.capture.captured import Captured
 from hookframe.capture.manifest import Digest, FileName
 from hookframe.capture.shards import SUFFIX, read_shard, replaced_whole, write_shard
-from hookframe.core.higher_verbs import AppliesToModel
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.verbs.delegated import AppliesToModel
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
 from hookframe.plan.applying import AppliedPlan
 from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks

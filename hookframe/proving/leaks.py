@@ -9,8 +9,8 @@ from typing import Self
 
 from torch import nn
 
-from hookframe.core.handles import Attachment
-from hookframe.core.hook_point import HookPoint
+from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.model.hook_point import HookPoint
 from hookframe.errors import HooksLeaked
 from hookframe.instrumenting.module_point import points_on
 from hookframe.scanning.functions import located
@@ -93,7 +93,7 @@ def _points(model: nn.Module) -> Iterator[HookPoint]:
 
 def _found(attachment: Attachment) -> FoundHook:
     return FoundHook(
-        place=attachment.label,
+        place=attachment.shown_name,
         kind="caching hook" if attachment.caches else "hook",
         function=located(attachment.user_hook),
         direction=attachment.direction,

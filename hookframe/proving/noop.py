@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from hookframe.core.effects import read_only
-from hookframe.core.names import select
-from hookframe.core.root_module import HookedRootModule
-from hookframe.core.types import NamesFilter
+from hookframe.core.hooks.guards import read_only
+from hookframe.core.model.names import select
+from hookframe.core.values.types import NamesFilter
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookDidNotFireWarning, NoopCheckFailed
 from hookframe.instrumenting.instrument import instrument
 from hookframe.proving.bits import copied, same_bits, tensors_in

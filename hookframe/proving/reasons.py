@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.instrumenting.module_point import ModulePoint
 
 __all__ = ["reason_for"]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules import module as torch_modules
 
 from hookframe.admission.request import Direction
-from hookframe.core.torch_hooks import AdmittedTorchHooks, admitted_ids
+from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, admitted_ids
 from hookframe.scanning.functions import located
 from hookframe.scanning.report import FoundHook, Remark, Trait
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from hookframe.core.hook_point import HookPoint
-from hookframe.core.root_module import HookedRootModule
+from hookframe.core.model.hook_point import HookPoint
+from hookframe.core.verbs.root_module import HookedRootModule
 
 __all__ = ["TinyModel"]
 

@@ -15,8 +15,8 @@ import torch
 
 import hookframe
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, PluginManager, hookimpl
-from hookframe.core.context import HookContext
-from hookframe.core.tracing import tracing
+from hookframe.core.torch_compat.dynamo import tracing
+from hookframe.core.verbs.context import HookContext
 
 PACKAGE = str(Path(hookframe.__file__).parent)
 ONES = torch.ones(1, 3)

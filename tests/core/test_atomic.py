@@ -9,7 +9,7 @@ import pytest
 
 import hookframe
 from hookframe import HookDenied, HookPoint, Objection, hookimpl
-from hookframe.core import hook_point
+from hookframe.core.model import hook_point
 
 POINTS = ["hook_embed", "blocks.0.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.2.hook_mlp_out"]
 

@@ -12,10 +12,9 @@ import torch
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
-from hookframe.core import places
-from hookframe.core.cells import SharedCell
-from hookframe.core.placing import lock
-from hookframe.core.tracing import tracing
+from hookframe.core.fast_path import bulk as places
+from hookframe.core.hooks.cell import SharedCell, lock
+from hookframe.core.torch_compat.dynamo import tracing
 
 ONES = torch.ones(2)
 ALL = {"a": 1.0, "b": 2.0, "c": 4.0}

@@ -10,7 +10,7 @@ import torch
 import torch._dynamo
 
 import hookframe
-import hookframe.core.tracing as tracing_module
+import hookframe.core.torch_compat.dynamo as tracing_module
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, hookimpl
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # torch's own, while dynamo loads

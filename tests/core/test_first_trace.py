@@ -13,7 +13,7 @@ import torch._dynamo
 from torch import nn
 
 from hookframe import HookedRootModule, HookPoint
-from hookframe.core.tracing import tracing
+from hookframe.core.torch_compat.dynamo import tracing
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # torch's own, while dynamo loads
 

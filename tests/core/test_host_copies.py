@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hookframe import HookedRootModule, HookPoint
-from hookframe.core.host_copies import HostCopier, PinnedMemory
+from hookframe.core.torch_compat.host_copies import HostCopier, PinnedMemory
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 KIB = 1 << 10
@@ -142,7 +142,7 @@ def test_clones_that_wait_on_the_gpu_are_bounded():
 
 @needs_gpu
 def test_after_an_exception_everything_is_given_back(spoiling):
-    from hookframe.core.host_copies import pinned
+    from hookframe.core.torch_compat.host_copies import pinned
 
     x = torch.randn(2048, 1024, device="cuda")
     with torch.no_grad():

@@ -115,7 +115,7 @@ def test_a_point_set_to_none_is_none_with_the_next_operation(outer):
 
 
 def test_without_versions_of_dicts_tables_are_compared(outer, monkeypatch):
-    from hookframe.core import versions
+    from hookframe.core.torch_compat import child_tables as versions
 
     numbers = iter(range(10**9))
     monkeypatch.setattr(versions, "dict_version", lambda table: -next(numbers))

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 import hookframe
 from hookframe import EditNotRecomputedWarning, HookedRootModule, HookPoint
-from hookframe.core import recomputing
+from hookframe.core.torch_compat import checkpointing as recomputing
 
 POINTS = ("hook_a", "hook_b", "hook_c")
 both_kinds = pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])

@@ -15,8 +15,8 @@ from hookframe.core.together import Together
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
-from hookframe.core.caching_hooks import LoneCachingAttachment
-from hookframe.core.tracing import tracing
+from hookframe.core.hooks.caching import LoneCachingAttachment
+from hookframe.core.torch_compat.dynamo import tracing
 from hookframe.errors import ActivationTypeError, HookDidNotFireWarning, ReplicaCacheError
 
 
@@ -329,8 +329,8 @@ def test_the_compiler_comes_across_the_first_point_in_the_midst() -> None:
     script = textwrap.dedent("""
         import torch
         from hookframe import HookedRootModule, HookPoint
-        from hookframe.core.caching_hooks import LoneCachingAttachment
-        from hookframe.core.placing import begin_tracing
+        from hookframe.core.hooks.caching import LoneCachingAttachment
+        from hookframe.core.hooks.cell import begin_tracing
 
         class Model(HookedRootModule):
             def __init__(self):

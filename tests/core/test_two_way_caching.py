@@ -9,8 +9,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from hookframe import GradientError, HookedRootModule, HookPoint
-from hookframe.core.steps import steps_in
-from hookframe.core.two_way_caching import BothWays
+from hookframe.core.hooks.caching_both_ways import BothWays
+from hookframe.core.hooks.steps import steps_in
 
 
 def nothing(point, h):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from hookframe.core import versions
-from hookframe.core.versions import ChildTables
+from hookframe.core.torch_compat import child_tables as versions
+from hookframe.core.torch_compat.child_tables import ChildTables
 
 
 @pytest.fixture

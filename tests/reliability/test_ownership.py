@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import hookframe
-from hookframe.core.scope import open_scopes
-from hookframe.core.tracing import tracing
+from hookframe.core.torch_compat.dynamo import tracing
+from hookframe.core.values.scope import open_scopes
 
 POINT = "blocks.0.hook_mlp_out"
 OTHER = "blocks.1.hook_mlp_out"

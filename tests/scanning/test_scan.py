@@ -16,7 +16,7 @@ from torch import nn
 import hookframe
 from hookframe import HookPoint, Objection, hookimpl, use_plugins
 from hookframe.cli.main import cli
-from hookframe.core.torch_hooks import admitted_ids
+from hookframe.core.hooks.torch_hook import admitted_ids
 from hookframe.scanning.report import Trait
 from hookframe.testing.tiny_model import TinyModel
 

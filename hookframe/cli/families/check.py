@@ -25,7 +25,7 @@ def command(ctx: click.Context, model: str, family: str | None) -> None:
     MODEL is module:object, or what transformers loads: a directory, a .gguf file, or a configuration as a .json file,
     which gives random weights. Attention is computed eagerly.
     """
-    from hookframe.core.folding import folded
+    from hookframe.core.values.text import folded
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
     from hookframe.instrumenting.probing import probe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hookframe.core.root_module import HookedRootModule
+    from hookframe.core.verbs.root_module import HookedRootModule
 
 __all__ = ["state_of"]
 

@@ -1,0 +1,331 @@
+"""One function at one hook point: what the point runs, what is known about it, and the handle that a user holds on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+
+from torch.compiler import is_dynamo_compiling
+
+from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.hooks.guards import ReturnRules, check_return
+from hookframe.core.torch_compat.checkpointing import look_for_recomputing, may_be_checkpointed, note_edit
+from hookframe.core.torch_compat.dynamo import traced_as
+from hookframe.errors import InvalidDirection
+
+if TYPE_CHECKING:
+    from hookframe.admission.request import Direction
+    from hookframe.core.hooks.guards import ReturnRules
+    from hookframe.core.values.protocols import Point
+    from hookframe.core.values.scope import Scope
+    from hookframe.core.values.types import HookFunction
+
+__all__ = ["Attachment", "HandleList", "HookHandle", "Operation", "Options", "directions", "fits"]
+
+
+class Operation:
+    """What attachments know of the operation (one ``run_with_cache``, one ``hooks(...)``) that they belong to.
+
+    :ivar held: True if a user may hold the handle of one of them.
+    :ivar failed: True if one of them has an error that was not reported yet.
+    """
+
+    __slots__ = ("failed", "held")
+
+    def __init__(self) -> None:
+        self.failed = self.held = False
+
+
+class Options:
+    """How one function is attached: the same at every point that it is attached to in one go.
+
+    :ivar user_hook: the function, as the user gave it.
+    :ivar rules: what is checked of a tensor that the function returns; None for no check.
+    :ivar operation: the operation that it belongs to, if any.
+    :ivar recomputed: True once the user was warned that the function runs again in a backward pass.
+    :ivar wrapped: True if a plugin or an option has put something around it at one of the points.
+    :ivar scope: which threads and tasks run it; None for all.
+    """
+
+    __slots__ = (
+        "aliases", "direction", "level", "operation", "permanent", "prepend", "read_only", "recomputed", "rules", "scope",
+        "user_hook", "wrapped",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        user_hook: HookFunction,
+        direction: Direction,
+        *,
+        permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+        aliases: tuple[str, ...] = (),
+        read_only: bool = False,
+        rules: ReturnRules | None = None,
+        operation: Operation | None = None,
+        scope: Scope | None = None,
+    ) -> None:
+        self.user_hook = user_hook
+        self.direction: Direction = direction
+        self.permanent = permanent
+        self.level = level
+        self.prepend = prepend
+        self.aliases = aliases
+        self.read_only = read_only
+        self.rules = rules
+        self.operation = operation
+        self.scope = scope
+        self.recomputed = False
+        self.wrapped = False
+
+
+@dataclass(eq=False)
+class HookHandle:
+    """What one attachment returns, and what removes it.
+
+    :ivar hook: has ``remove()``.
+    :ivar is_permanent: True if ordinary resets leave the hook alone.
+    :ivar context_level: the nesting level of the context it belongs to, None outside of contexts.
+    :ivar user_hook: the function, as the user gave it.
+    """
+
+    hook: Any
+    is_permanent: bool = False
+    context_level: int | None = None
+    user_hook: HookFunction | None = None
+
+    def remove(self) -> None:
+        """Detach the hook; a second call does nothing."""
+        self.hook.remove()
+
+
+class HandleList(list[HookHandle]):
+    """The handles at one point and direction at the moment of asking; it cannot be edited, since that would do nothing."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this list only shows the hooks at a point: use add_hook() to add, and a handle's remove()")
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+def _of_options(name: str) -> Any:
+    return property(attrgetter(f"options.{name}"))
+
+
+class _Hot:
+    """What an attachment reads and writes when it fires. It is a base class so that these slots lie together in memory."""
+
+    __slots__ = ("direct", "fired", "function", "generation", "key", "last", "point", "version")
+
+
+class Attachment(_Hot):
+    """One function at one hook point: what the point runs, and what is known about it.
+
+    The subclasses say how a tensor passes through (:meth:`fire`).
+
+    :ivar options: how the function is attached; shared with its attachments at other points.
+    :ivar function: called in place of the user's function, if a plugin or an option has put something around it; for a
+        caching hook, the function that stores.
+    :ivar direct: True if the function gets the tensor and the point as they are.
+    :ivar view: what the function gets as ``hook``, if not the point itself.
+    :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
+    :ivar error: the exception that it raised last, until it is reported.
+    :ivar generation: counts the operations that have used it; 0 once it was removed.
+    """
+
+    __slots__ = ("__weakref__", "_handle", "error", "exact", "name", "options", "view")
+
+    caches = False
+    """True for hooks that store what they see; a copy of the model leaves them behind."""
+    wrappable = True
+    """True for hooks that are called as ``hook(tensor, hook=point)``, so that plugins can wrap them."""
+
+    aliases: tuple[str, ...] = _of_options("aliases")
+    direction: Direction = _of_options("direction")
+    level: int | None = _of_options("level")
+    operation: Operation | None = _of_options("operation")
+    permanent: bool = _of_options("permanent")
+    prepend: bool = _of_options("prepend")
+    read_only: bool = _of_options("read_only")
+    rules: ReturnRules | None = _of_options("rules")
+    scope: Scope | None = _of_options("scope")
+    user_hook: HookFunction = _of_options("user_hook")
+
+    def __init__(
+        self, point: Point, options: Options, name: str | None = None, exact: bool = True, key: str | None = None
+    ) -> None:
+        """Plan ``options`` at ``point``.
+
+        :param key: what it stores under, if it does.
+        """
+        self.point = point
+        self.options = options
+        self.function: Any = options.user_hook if self.caches else None
+        self.name = name
+        self.exact = exact
+        self.view: Any = None
+        self.direct = point.hook_conversion is None
+        self.fired = 0
+        self.error: BaseException | None = None
+        self.generation = 1
+        self.key = key
+        self.last: Any = None
+        self.version = 0
+        self._handle: HookHandle | None = None
+
+    @property
+    def called(self) -> HookFunction:
+        """What is called: the user's function, or what was put around it."""
+        function: HookFunction | None = self.function
+        return self.options.user_hook if function is None else function
+
+    def put_around(self, wrapper: HookFunction) -> None:
+        """Call ``wrapper`` from here on; it calls what was called so far."""
+        self.function = wrapper
+        self.options.wrapped = True
+
+    @property
+    def has_fired(self) -> bool:
+        """True if it ran at all in this operation."""
+        return self.fired > 0
+
+    @property
+    def handle(self) -> HookHandle:
+        """What the user holds; made when somebody first asks for it."""
+        handle = self._handle
+        if handle is None:
+            if self.operation is not None:
+                self.operation.held = True
+            handle = self._handle = HookHandle(self, self.permanent, self.level, self.user_hook)
+        return handle
+
+    @property
+    def attachment(self) -> Attachment:
+        """Itself: among what a point runs, the steps that stand for a hook say which."""
+        return self
+
+    @property
+    def wrapped_by_options(self) -> bool:
+        """True if something goes around the function, such as a check that it only reads."""
+        return not self.caches and (
+            bool(self.aliases) or self.read_only or (self.rules is not None and self.rules.costly)
+        )
+
+    @property
+    def shown_name(self) -> str:
+        """The point's name for messages."""
+        return self.name or self.point.name or "?"
+
+    def _traced(self, point: Point, tensor: Any) -> Any:
+        self.fired = 1  # counting would make dynamo compile anew for each number
+        try:
+            return self._fire_converted(point, tensor)  # or not converted, if there is nothing to do it
+        except BaseException as error:
+            self.note(error)
+            raise
+
+    @traced_as(_traced)
+    def fire(self, point: Point, tensor: Any) -> Any:
+        """Run the function on ``tensor`` at ``point``; return what goes on."""
+        before = self.fired
+        self.fired = before + 1
+        try:
+            if not self.direct:
+                return self._fire_converted(point, tensor)
+            function = self.function
+            if function is None:
+                function = self.options.user_hook
+            result = function(tensor, hook=point)
+            if result is None:
+                if before:
+                    look_for_recomputing(self)
+                return tensor
+            self._accept(tensor, result, point)
+            return result
+        except BaseException as error:
+            self.note(error)
+            raise
+
+    def _fire_converted(self, point: Point, tensor: Any) -> Any:
+        conversion, shown = point.hook_conversion, self.view or point
+        seen = tensor if conversion is None else conversion.convert(tensor)
+        result = self.called(seen, hook=shown)
+        if result is None:
+            return tensor
+        self._accept(seen, result, shown)
+        return result if conversion is None else conversion.revert(result)
+
+    def _accept(self, seen: Any, result: Any, shown: Any) -> None:
+        """Check what the function returned for ``seen``, and note that it edits where that has to be done again."""
+        options = self.options
+        if options.rules is not None:
+            check_return(options.rules, seen, result, options.user_hook, shown)
+        if not is_dynamo_compiling() and may_be_checkpointed():
+            note_edit(self, same=result is seen)
+
+    def converts(self, conversion: object | None) -> None:
+        """The point has another conversion, or none, from here on."""
+        self.direct = conversion is None and self.view is None
+
+    @staticmethod
+    def arm(attachments: Sequence[Any], function: HookFunction) -> None:
+        """Put ``function`` into these attachments, which share their options, for an operation that begins."""
+        attachments[0].options.user_hook = function
+
+    @staticmethod
+    def disarm(attachments: Sequence[Any]) -> None:
+        """Drop the function and what is around it, and set the counts to 0, until another operation takes them."""
+        options: Options = attachments[0].options
+        options.user_hook, options.recomputed = _nothing, False
+        for attachment in attachments:
+            attachment.fired = 0
+        if options.wrapped:
+            options.wrapped = False
+            for attachment in attachments:
+                attachment.function = None
+
+    def note(self, error: BaseException) -> None:
+        """Remember that the function raised, and say on the exception where it happened."""
+        self.error = error
+        if self.operation is not None:
+            self.operation.failed = True
+        where = (
+            f"raised by the {self.direction} hook {FunctionInfo.of(self.user_hook)} at hook point {self.shown_name!r}"
+        )
+        if where not in getattr(error, "__notes__", ()):
+            error.add_note(where)
+
+    def remove(self) -> None:
+        """Detach from the point; a second call does nothing."""
+        self.point.release(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.direction} attachment of {FunctionInfo.of(self.user_hook).qualname} at {self.shown_name!r}>"
+
+
+def _nothing(tensor: Any, *, hook: Any) -> None:
+    """Do nothing: a thread that was about to call the function when its operation ended calls this instead."""
+
+
+def fits(attachment: Attachment, including_permanent: bool, level: int | None) -> bool:
+    """True if a call with these arguments means this hook."""
+    return (including_permanent or not attachment.permanent) and (level is None or attachment.level == level)
+
+
+def directions(direction: str) -> tuple[str, ...]:
+    """The directions that a ``dir`` argument means.
+
+    :raises InvalidDirection: for anything but ``"fwd"``, ``"bwd"`` and ``"both"``.
+    """
+    if direction == "both":
+        return ("fwd", "bwd")
+    if direction not in ("fwd", "bwd"):
+        raise InvalidDirection(f"Invalid direction {direction!r}: use 'fwd', 'bwd' or 'both'")
+    return (direction,)

@@ -1,0 +1,252 @@
+"""A model whose modules have names: the tree that ``setup()`` reads, and what the verbs need of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import nn
+
+from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.request import Direction
+from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.model.hook_point import HookPoint
+from hookframe.core.model.index import PointIndex
+from hookframe.core.model.moving import AdmittedMoves
+from hookframe.core.model.names import Selected, Selection, select
+from hookframe.core.model.tree import NamedTree
+from hookframe.core.registration.admission import next_operation, review_or_raise
+from hookframe.core.registration.attach import attach, detach_all
+from hookframe.core.registration.batch import Batch
+from hookframe.errors import HookDenied, NotSetUp
+
+if TYPE_CHECKING:
+    from hookframe.core.values.types import HookFunction, NamesFilter
+
+__all__ = ["NamedModel"]
+
+logger = logging.getLogger("hookframe")
+
+
+class NamedModel(AdmittedMoves):
+    """What every verb builds on: names, points, the model's own check, and who decides.
+
+    :ivar mod_dict: dotted name → module, for every module but the root.
+    :ivar hook_dict: dotted name → hook point.
+    :ivar context_level: how many ``hooks(...)`` contexts are open.
+    :ivar admission_controller: who decides about hooks on this model; None for the process's own, which loads the
+        installed plugins. It is not copied or pickled with the model.
+    """
+
+    mod_dict: dict[str, nn.Module]
+    hook_dict: dict[str, HookPoint]
+    context_level: int
+    admission_controller: AdmissionController | None
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        self.context_level = 0
+        self.admission_controller = None
+
+    @property
+    def controller(self) -> AdmissionController:
+        """Who decides about hooks on this model now."""
+        return self.admission_controller or current_controller()
+
+    @property
+    def is_caching(self) -> bool:
+        """True while a caching hook is attached to one of this model's points.
+
+        It follows from the hooks, so setting it changes nothing; older models set it in their ``__init__``.
+        """
+        points = self.__dict__.get("hook_dict", {}).values()
+        return any(a.caches for p in points if isinstance(p, HookPoint) for a in p.fitting("both", True, None))
+
+    @is_caching.setter
+    def is_caching(self, value: bool) -> None:
+        """Accept and forget: see above."""
+
+    def setup(self) -> None:
+        """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again.
+
+        :raises HookDenied: if a hook that was attached before its point had a name is refused under the name that it has
+            now; such hooks are off again.
+        """
+        before: NamedTree | None = self.__dict__.get("_tree")
+        tree = NamedTree(self)
+        nameless = [
+            a for point in tree.points.values() if point.owner is None for a in point.fitting("both", True, None)
+        ]
+        tree.give_names()
+        self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
+        points = self.hook_points()
+        for point in points:
+            point.belong_to(self)
+        if nameless:
+            self._admit_nameless(list(dict.fromkeys(nameless)))
+        self._admit_carried()
+        if before is not None:
+            before.warn_of_lost(tree)
+
+    def hook_points(self) -> Iterable[HookPoint]:
+        """Every hook point once, in the model's order."""
+        return list({id(point): point for point in self._points().values()}.values())
+
+    def clear_contexts(self) -> None:
+        """Give every point a fresh, empty ``ctx``."""
+        for point in self.hook_points():
+            point.clear_context()
+
+    def name_of(self, point: nn.Module) -> str | None:
+        """The name of ``point`` in this model; None if it is not there."""
+        tree: NamedTree | None = self.__dict__.get("_tree")
+        return None if tree is None else tree.names.get(id(point))
+
+    def synonyms_of(self, name: str) -> tuple[str, ...]:
+        """Other names of the point called ``name``; none if there is no such point. Subclasses may have some."""
+        return ()
+
+    def _points(self) -> dict[str, HookPoint]:
+        try:
+            return self.__dict__["hook_dict"]  # type: ignore[no-any-return]  # an instance's dict is untyped
+        except KeyError:
+            raise NotSetUp(
+                f"{type(self).__name__} has no hook points yet: call self.setup() at the end of its __init__"
+            ) from None
+
+    def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
+        """True if an operation with these hooks that saw no run of the model has to be reported; subclasses may say so."""
+        return False
+
+    def select_points(self, names_filter: NamesFilter) -> list[Selected]:
+        """The hook points that ``names_filter`` means, in the model's order.
+
+        A module that was added, replaced or deleted since ``setup()`` is noticed here, and the tree read again.
+
+        :raises UnknownHookPoint: if a name is not there, or a glob matches none.
+        :raises NotAHookPoint: if a name is another kind of module's.
+        :raises NotSetUp: if ``setup()`` was never called.
+        """
+        return list(self.selection(names_filter))
+
+    def selection(self, names_filter: NamesFilter) -> Selection:
+        """As :meth:`select_points`; the same object for the same points, while the tree is the same."""
+        own = self.__dict__
+        tree: PointIndex | None = own.get("_tree")
+        if tree is None or tree.points is not own.get("hook_dict") or not tree.is_current():
+            self.refresh(names_filter)
+            return self._meaning(names_filter)
+        selection = tree.selection(names_filter)
+        return selection if selection.entries else self._meaning(names_filter)
+
+    def selections(self, filters: Sequence[NamesFilter]) -> list[Selection]:
+        """What each of ``filters`` means, after one look at whether the tree has changed."""
+        if len(filters) == 1:
+            return [self.selection(filters[0])]
+        if filters:
+            self.refresh()
+        return [self._meaning(names_filter) for names_filter in filters]
+
+    def _meaning(self, names_filter: NamesFilter) -> Selection:
+        tree = self.kept_tree
+        if tree is None:
+            selection = Selection(select(names_filter, self._points(), self.__dict__.get("mod_dict")))
+        else:
+            selection = tree.selection(names_filter)
+        if not selection.entries and callable(names_filter):
+            logger.warning("no hook point of %s has a name that the predicate accepts", type(self).__name__)
+        return selection
+
+    @property
+    def kept_tree(self) -> PointIndex | None:
+        """The tree as ``setup()`` read it last; None if ``hook_dict`` is not what it read."""
+        tree: PointIndex | None = self.__dict__.get("_tree")
+        return tree if tree is not None and tree.points is self._points() else None
+
+    def refresh(self, names_filter: NamesFilter = None) -> None:
+        """Read the tree again if it has changed. A ``hook_dict`` that somebody else has set is left alone."""
+        tree = self.kept_tree
+        if tree is not None and not tree.is_current():
+            NamedModel.setup(self)
+
+    def run_at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the model right after it was looked at: nobody had the time to exchange a module."""
+        return self(*args, **kwargs)
+
+    def forget_plans(self) -> None:
+        """Plan hooks anew from here on: a point has another name, or another model's say, than before."""
+        tree: PointIndex | None = self.__dict__.get("_tree")
+        if tree is not None:
+            tree.forget()
+
+    @property
+    def overrides_check(self) -> bool:
+        """True if a subclass, or this model alone, has a ``check_hooks_to_add`` of its own."""
+        return (
+            type(self).check_hooks_to_add is not NamedModel.check_hooks_to_add or "check_hooks_to_add" in self.__dict__
+        )
+
+    def asks_about(self, batch: Batch) -> bool:
+        """True if this model, or another to which one of the points belongs, has to be asked about each hook of ``batch``."""
+        kind = type(self)
+        overrides = kind.check_hooks_to_add is not NamedModel.check_hooks_to_add
+        return (
+            batch.shared
+            or overrides
+            or kind.ask_own_check is not NamedModel.ask_own_check
+            or "check_hooks_to_add" in self.__dict__
+        )
+
+    def check_hooks_to_add(
+        self,
+        hook_point: HookPoint,
+        hook_point_name: str,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+        is_permanent: bool = False,
+        prepend: bool = False,
+    ) -> None:
+        """Override this to refuse hooks, by raising. It is asked on every route, before anything is attached.
+
+        What it raises reaches the caller as it is, if the point was asked for by name; a point that a filter swept up
+        is left out instead.
+        """
+
+    def ask_own_check(self, attachment: Attachment, name: str) -> None:
+        """Ask :meth:`check_hooks_to_add` about one planned attachment, if a subclass has an opinion."""
+        if self.overrides_check:
+            self.check_hooks_to_add(
+                cast("HookPoint", attachment.point),
+                name,
+                attachment.user_hook,
+                dir=attachment.direction,
+                is_permanent=attachment.permanent,
+                prepend=attachment.prepend,
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for key in ("_tree", "_ran"):
+            state.pop(key, None)
+        return state | {"admission_controller": None, "context_level": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
+        if "hook_dict" in state:
+            NamedModel.setup(self)
+
+    def _admit_nameless(self, attached: list[Attachment]) -> None:
+        """Ask about hooks that were admitted while nobody could tell at which point of which model they are."""
+        requests = Batch((attached,), "hook_point").requests
+        try:
+            review_or_raise(self.controller.review_hooks(requests, self))
+        except HookDenied:
+            detach_all(attached)
+            raise
+
+    def _admit_carried(self) -> None:
+        """Attach the hooks that came along with a copy or a pickle of this model, after admission."""
+        carried = [a for point in self.hook_points() for a in point.take_carried()]
+        if carried:
+            attach(carried, root=self, route="copy", operation=next_operation())

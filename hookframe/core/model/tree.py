@@ -1,0 +1,151 @@
+"""A model's modules by name: read once, and compared with the model each time before anything relies on them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from hookframe.admission.request import FunctionInfo
+from hookframe.core.model.hook_point import HookPoint, points_made
+from hookframe.core.model.index import PointIndex
+from hookframe.core.torch_compat.child_tables import CONTAINERS, ChildTables
+from hookframe.core.values.text import listed
+from hookframe.core.values.warn import warn_user
+from hookframe.errors import HooksLostWarning
+
+__all__ = ["ModuleTree", "NamedTree", "warn_of_lost_hooks"]
+
+_GIVEN = "_hookframe_name"  # the name that hookframe gave a module, to tell it from a name of the module's own
+
+
+class ModuleTree:
+    """The modules below one module. Reading them changes nothing.
+
+    :ivar modules: dotted name → module, without the root, in the model's order. A module that is registered under two
+        names is there twice.
+    """
+
+    def __init__(self, root: nn.Module) -> None:
+        self._root = weakref.ref(root)  # the root may hold the tree
+        self.modules: dict[str, nn.Module] = dict(_walk(root, "", ()))
+        parents = {id(module): module for module in self.modules.values() if _is_parent(module)}
+        self._children = [(parent, dict(parent._modules)) for parent in parents.values()]
+        self._of_root = dict(root._modules)
+        self._leaves = [m for m in self.modules.values() if id(m) not in parents and not isinstance(m, HookPoint)]
+        self._watch_tables(root)
+
+    def _watch_tables(self, root: nn.Module) -> None:
+        self._made = points_made.number
+        self._root_table = root._modules
+        self._tables = ChildTables([parent for parent, _ in self._children], root)
+
+    def has_no_new_point(self) -> bool:
+        """True if no hook point was made in this process since the tree was read, or last found to be current."""
+        return points_made.number == self._made
+
+    def is_current(self) -> bool:
+        """True if no module was added, replaced or deleted since; usually a look at the tables of children is enough."""
+        root = self._root()
+        if root is None:
+            return False
+        same = points_made.number == self._made and root.__dict__["_modules"] is self._root_table
+        if same and self._tables.are_untouched():
+            return True
+        if root._modules != self._of_root or any(leaf._modules for leaf in self._leaves):
+            return False
+        if any(parent._modules != children for parent, children in self._children):
+            return False
+        self._watch_tables(root)
+        return True
+
+
+class NamedTree(ModuleTree, PointIndex):
+    """The tree that ``setup()`` read, with its hook points by name.
+
+    Reading it pins each hook point in its parent's ``__dict__``: ``self.hook_q`` is otherwise found by
+    ``nn.Module.__getattr__``, after everything else has failed, at several times the cost of calling an idle point. Assigning
+    another module there unpins it, as torch has it; after ``del`` or a change in ``_modules`` the next operation does.
+
+    :ivar names: id of a point → its first name here.
+    """
+
+    def __init__(self, root: nn.Module) -> None:
+        ModuleTree.__init__(self, root)
+        points = {name: module for name, module in self.modules.items() if isinstance(module, HookPoint)}
+        self.names: dict[int, str] = {}
+        for name, point in points.items():
+            self.names.setdefault(id(point), name)
+        for module in (root, *self.modules.values()):
+            if not isinstance(module, HookPoint):
+                _pin_points(module)
+        self._watch_tables(root)  # the pins are in the dicts that it watches
+        PointIndex.__init__(self, points, self.modules)
+
+    def give_names(self) -> None:
+        """Set ``.name`` on each module: its first name here. A ``name`` that is the module's own stays."""
+        seen: set[int] = set()
+        for name, module in self.modules.items():
+            if id(module) not in seen:
+                seen.add(id(module))
+                _give_name(module, name)
+
+    def warn_of_lost(self, after: NamedTree) -> None:
+        """Warn of hooks at points that are no longer in the model, which now has the tree ``after``."""
+        lost = [
+            f"{FunctionInfo.of(attachment.user_hook)} at {self.names[id(point)]!r}"
+            for point in {id(point): point for point in self.points.values()}.values()
+            if id(point) not in after.names
+            for attachment in point.fitting("both", True, None)
+        ]
+        if lost:
+            warn_of_lost_hooks(lost)
+
+
+def warn_of_lost_hooks(lost: Sequence[str]) -> None:
+    """Warn of hooks whose points are no longer in the model.
+
+    :param lost: for each, the function and its point.
+    """
+    warn_user(
+        f"modules of the model were replaced or deleted, and {len(lost)} hooks with them: {listed(lost)}; "
+        "attach them again, to what is there now",
+        HooksLostWarning,
+    )
+
+
+def _walk(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Iterator[tuple[str, nn.Module]]:
+    for part, child in module._modules.items():
+        if child is None or child in above:
+            continue
+        name = f"{prefix}{part}"
+        yield name, child
+        if not isinstance(child, HookPoint):
+            yield from _walk(child, f"{name}.", (*above, module))
+
+
+def _is_parent(module: nn.Module) -> bool:
+    """True if the module has children, or may get some: a container, or a module of a class that is not torch's."""
+    own = not isinstance(module, HookPoint) and not type(module).__module__.startswith("torch.")
+    return bool(module._modules) or own or isinstance(module, CONTAINERS)
+
+
+def _give_name(module: nn.Module, name: str) -> None:
+    given = module.__dict__.get(_GIVEN)
+    own = getattr(type(module), "name", None) is not None or ("name" in module.__dict__ and module.name != given)
+    if isinstance(module, HookPoint):
+        module.be_named(name)
+    elif not own:
+        module.__dict__.update({"name": name, _GIVEN: name})
+
+
+def _pin_points(module: nn.Module) -> None:
+    """Put the hook points among the children of ``module`` into its ``__dict__``, and take out those that are no children now."""
+    own, children = module.__dict__, module._modules
+    for name in [name for name, value in own.items() if isinstance(value, HookPoint)]:
+        if children.get(name) is not own[name]:
+            del own[name]
+    for name, child in children.items():
+        if isinstance(child, HookPoint) and name.isidentifier() and not hasattr(type(module), name):
+            own.setdefault(name, child)

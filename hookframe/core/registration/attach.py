@@ -1,0 +1,134 @@
+"""The one door: attaching a batch after its admission, and detaching.
+
+Everything that attaches a hook calls :func:`attach`. A point changes what it runs in ``HookPoint.add_attachment`` and
+``HookPoint.detach``, which are called from here only, and in the loops of ``fast_path.bulk``, which may leave out any
+attachment. Lock order: ``hooks.cell.lock`` is the only lock that is held here, and no plugin is called while it is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.events import HooksAdded, HooksRemoved
+from hookframe.admission.request import ResetRequest, Route
+from hookframe.core.fast_path.bulk import put, take
+from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.hooks.cell import lock
+from hookframe.core.registration.admission import admit, model_name, review_or_raise
+from hookframe.core.registration.batch import Admitted, Batch
+from hookframe.core.torch_compat.dynamo import tracing
+
+if TYPE_CHECKING:
+    from hookframe.core.values.protocols import Model
+
+__all__ = ["abandon", "attach", "detach_all", "review_removal", "take_off", "tell_removed"]
+
+
+def attach(
+    batch: Batch | Sequence[Attachment],
+    *,
+    root: Model | None,
+    route: Route,
+    operation: int,
+    controller: AdmissionController | None = None,
+) -> Admitted:
+    """Admit a batch, then attach all of it: the one door.
+
+    :param controller: who decides, if the caller knows it already.
+    :returns: what was attached, and what admission left out.
+    :raises HookDenied: if the batch is refused; nothing was attached.
+    :raises BaseException: whatever stops the attaching half-way; what was attached so far is off again.
+    """
+    if not isinstance(batch, Batch):
+        batch = Batch((batch,), route)
+    if controller is None:
+        controller = current_controller() if root is None else root.controller
+    admitted = admit(batch, root=root, controller=controller, route=route)
+    attachments = admitted.attachments
+    try:
+        with lock:
+            bulk = batch.bulk if len(attachments) == len(batch.attachments) else None
+            for attachment in attachments if bulk is None else put(bulk):
+                attachment.point.add_attachment(attachment)
+        if "hooks_added" in controller.wanted and attachments:
+            event = HooksAdded(
+                model=model_name(root),
+                operation=operation,
+                route=route,
+                requests=admitted.requests,
+                skipped=tuple(admitted.skipped),
+            )
+            controller.notify(event)
+    except BaseException:
+        detach_all(attachments)
+        raise
+    return admitted
+
+
+def detach_all(attachments: Iterable[Attachment]) -> list[Attachment]:
+    """Take attachments off their points; return those that were still there. Tells nobody."""
+    return [attachment for attachment in attachments if attachment.point.detach(attachment)]
+
+
+def take_off(batch: Batch) -> list[Attachment]:
+    """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
+    if batch.bulk is None:
+        return detach_all(batch.attachments)
+    with lock:
+        others = take(batch.bulk)
+    if not others:
+        return batch.attachments
+    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
+    return [attachment for attachment in batch.attachments if id(attachment) not in left]
+
+
+def abandon(attachments: Iterable[Attachment], batch: Batch | None) -> None:
+    """Take attachments off after an interrupt, wherever that came. Tells nobody.
+
+    :param batch: the batch that they are, or were, a part of.
+    """
+    detach_all(attachments)
+    if tracing.begun and batch is not None and batch.bulk is not None:
+        batch.bulk.mirror()  # the interrupt may have come before the mirror was written
+
+
+def tell_removed(
+    gone: Sequence[Attachment],
+    root: Model | None,
+    controller: AdmissionController,
+    route: Route,
+    batch: Batch | None = None,
+) -> None:
+    """Tell observers that hooks are off, if any are.
+
+    :param batch: the hooks as they were planned, if all of them are off.
+    """
+    if gone and controller.wants("hooks_removed"):
+        points = tuple(attachment.shown_name for attachment in gone) if batch is None else batch.shown_names
+        controller.notify(HooksRemoved(model=model_name(root), route=route, points=points))
+
+
+def review_removal(
+    attachments: Sequence[Attachment],
+    root: Model | None,
+    controller: AdmissionController,
+    route: Route,
+) -> None:
+    """Ask before permanent hooks, or hooks of an open context, are removed by somebody else.
+
+    :raises HookDenied: if the removal is refused; nothing was removed.
+    """
+    if not controller.wants("check_reset"):
+        return
+    protected = [a for a in attachments if a.permanent or a.operation is not None]
+    if protected:
+        permanent = sum(attachment.permanent for attachment in protected)
+        request = ResetRequest(
+            points=tuple(attachment.shown_name for attachment in protected),
+            permanent=permanent,
+            owned=len(protected) - permanent,
+            route=route,
+        )
+        review_or_raise(controller.review_reset(request, root))

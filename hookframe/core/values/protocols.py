@@ -1,0 +1,124 @@
+"""What the lower rooms of the core use of a hook point and of a model, which are made in higher ones.
+
+These are for annotations only: no class inherits from them, and none is compared with them while the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from hookframe.admission.controller import AdmissionController
+    from hookframe.core.values.types import HookConversion, HookFunction
+
+__all__ = ["Attached", "Chosen", "Model", "Point"]
+
+
+class Attached(Protocol):
+    """A hook at a point."""
+
+    point: Any
+    options: Any
+
+    @property
+    def shown_name(self) -> str:
+        """The name of its point in messages."""
+
+    @property
+    def user_hook(self) -> HookFunction:
+        """The function, as the user gave it."""
+
+
+class Chosen(Protocol):
+    """The points that a filter means; compared by identity."""
+
+    def __iter__(self) -> Iterator[tuple[str, Any, bool]]:
+        """The name of each point, the point, and whether the user asked for it by this name."""
+
+    def __hash__(self) -> int: ...
+
+
+class Point(Protocol):
+    """A hook point."""
+
+    listens: ClassVar[bool]
+    name: str | None
+    given_name: str | None
+    ctx: dict[Any, Any]
+    hook_conversion: HookConversion | None
+    backward_scale: float
+    pos_dim: int | None
+    _cell: Any
+
+    @property
+    def __dict__(self) -> dict[str, Any]: ...  # type: ignore[override]  # as nn.Module has it
+
+    @property
+    def _plan(self) -> Any: ...
+
+    @property
+    def owner(self) -> Model | None:
+        """The model that named it last."""
+
+    @property
+    def backward_attachments(self) -> tuple[Any, ...]:
+        """Its backward hooks."""
+
+    def becomes(self, state: Literal["active", "idle"]) -> None:
+        """Called before the first function comes, and after the last has gone."""
+
+    def call_module(self, x: Any) -> Any:
+        """Run what torch runs."""
+
+    def release(self, attachment: Any) -> None:
+        """Remove a hook, and tell observers."""
+
+    def add_attachment(self, attachment: Any) -> None:
+        """Run one more hook."""
+
+    def detach(self, attachment: Any) -> bool:
+        """Take a hook off."""
+
+    def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Any]:
+        """The hooks that a removal would take."""
+
+    def why_silent(self) -> str | None:
+        """What is known about why its hooks never run."""
+
+    def synonyms(self, name: str | None) -> tuple[str, ...]:
+        """Other names of the same place."""
+
+    def owners(self, root: Model | None = None, name: str | None = None) -> Iterator[tuple[Model, str]]:
+        """Its models, each with its name there."""
+
+    def other_owners(self, root: Model | None) -> Sequence[Model]:
+        """Its models other than ``root``."""
+
+    def name_in(self, name: str | None) -> str | None:
+        """What hook functions see as its name."""
+
+
+class Model(Protocol):
+    """A model whose points have names."""
+
+    admission_controller: AdmissionController | None
+
+    @property
+    def __dict__(self) -> dict[str, Any]: ...  # type: ignore[override]  # as nn.Module has it
+
+    @property
+    def controller(self) -> AdmissionController:
+        """Who decides about hooks on it."""
+
+    def name_of(self, point: Any) -> str | None:
+        """The name of a point in it."""
+
+    def ask_own_check(self, attachment: Any, name: str) -> None:
+        """Ask its ``check_hooks_to_add``."""
+
+    def asks_about(self, batch: Any) -> bool:
+        """True if a model has to be asked about each hook."""
+
+    def forget_plans(self) -> None:
+        """Plan hooks anew."""

@@ -1,0 +1,37 @@
+"""Texts for messages: a value, cut; the first of many names; reasons that many points share, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["describe", "folded", "listed"]
+
+
+def describe(value: Any) -> str:
+    """The repr of ``value``, cut."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def listed(items: Iterable[str], most: int = 5) -> str:
+    """The first ``most`` of ``items``, and how many more there are."""
+    every = [*items]
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
+def folded(reasons: Mapping[str, str]) -> list[str]:
+    """One line for each different reason: how many names have it, and the first of them.
+
+    Two reasons are the same if they differ only in the name of their own point.
+
+    :param reasons: name → reason.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        groups.setdefault(reason.replace(repr(name), "'…'"), []).append(name)
+    return [
+        f"{names[0]}: {reasons[names[0]]}" if len(names) == 1 else f"{len(names)} points ({listed(names, 3)}): {reason}"
+        for reason, names in groups.items()
+    ]
