@@ -22,8 +22,7 @@ from hookframe.capture.saving import write_manifest
 from hookframe.capture.spool import Spool
 from hookframe.capture.step import CACHES
 from hookframe.core.hooks.caching import CachingFunction
-from hookframe.core.registration.admission import review_or_raise
-from hookframe.core.registration.devices import device_in_force
+from hookframe.core.registration.admission import device_in_force, review_or_raise
 from hookframe.core.values.slices import Slice, SliceInput
 from hookframe.core.values.types import CloneMode, DeviceType, HookSpecification, NamesFilter
 from hookframe.core.values.warn import warn_user

@@ -46,7 +46,7 @@ def _moved(model: TextModel, device: str) -> TextModel:
     import torch
     from torch.utils._pytree import tree_map_only
 
-    from hookframe.core.registration.devices import device_in_force
+    from hookframe.core.registration.admission import device_in_force
 
     root = model.root.to(device)
     there = device_in_force(root, None) or torch.device(device)  # a plugin may have chosen another

@@ -12,7 +12,7 @@ from torch import nn
 
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.hooks.attachment import Attachment
-from hookframe.core.hooks.cell import lock as points_lock
+from hookframe.core.hooks.steps import lock as points_lock
 from hookframe.core.model.copying import CarriedHook, carry, revive
 from hookframe.core.model.names import select, unknown_point
 from hookframe.core.model.tree import warn_of_lost_hooks

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hookframe.core.registration.devices import device_in_force
+from hookframe.core.registration.admission import device_in_force
 from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookframeError
 from hookframe.instrumenting.family import Check, Family, config_of

@@ -13,7 +13,7 @@ import torch
 import hookframe
 from hookframe import HookedRootModule, HookPoint
 from hookframe.core.fast_path import bulk as places
-from hookframe.core.hooks.cell import SharedCell, lock
+from hookframe.core.hooks.steps import SharedCell, lock
 from hookframe.core.torch_compat.dynamo import tracing
 
 ONES = torch.ones(2)

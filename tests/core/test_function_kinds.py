@@ -27,7 +27,16 @@ def test_another_functions_nature_is_another():
 
 
 def test_a_mark_makes_another_nature():
-    assert len({kind_of_function(made(1)), kind_of_function(read_only(made(1))), kind_of_function(guarded(shape=False)(made(1)))}) == 3
+    assert (
+        len(
+            {
+                kind_of_function(made(1)),
+                kind_of_function(read_only(made(1))),
+                kind_of_function(guarded(shape=False)(made(1))),
+            }
+        )
+        == 3
+    )
 
 
 def test_one_code_in_another_module_or_under_another_name_is_not_the_same():

@@ -330,7 +330,7 @@ def test_the_compiler_comes_across_the_first_point_in_the_midst() -> None:
         import torch
         from hookframe import HookedRootModule, HookPoint
         from hookframe.core.hooks.caching import LoneCachingAttachment
-        from hookframe.core.hooks.cell import begin_tracing
+        from hookframe.core.hooks.steps import begin_tracing
 
         class Model(HookedRootModule):
             def __init__(self):

@@ -9,7 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from hookframe import GradientError, HookedRootModule, HookPoint
-from hookframe.core.hooks.caching_both_ways import BothWays
+from hookframe.core.hooks.caching import BothWays
 from hookframe.core.hooks.steps import steps_in
 
 

@@ -4,7 +4,7 @@ The contract: everything here may say no. ``BatchPool.take`` may return None; ``
 attach, ``take`` those that it did not detach, and the caller attaches or detaches these one by one, under the same lock.
 Nothing here asks a controller, tells an observer, or changes which hooks a point reports. With ``BatchPool.take`` returning
 None, and ``put`` and ``take`` returning everything, every test outside ``tests/core/fast_path`` passes, only slower
-(``pytest --without-fast-path``). Besides ``hooks.cell.store``, only this room writes what a point runs.
+(``pytest --without-fast-path``). Besides ``hooks.steps.store``, only this room writes what a point runs.
 
 Door: none; ``registration``, ``model`` and ``verbs`` of the core use it. Imports ``hooks`` and the rooms below.
 """

@@ -1,7 +1,7 @@
 """Attaching and detaching the hooks of a whole batch in one loop.
 
 :func:`put` and :func:`take` may leave out any attachment: they return those, and the caller attaches or detaches each of
-them by itself. Both are called while ``hooks.cell.lock`` is held.
+them by itself. Both are called while ``hooks.steps.lock`` is held.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hookframe.core.torch_compat.dynamo import tracing
 
 if TYPE_CHECKING:
     from hookframe.core.hooks.attachment import Attachment
-    from hookframe.core.hooks.cell import Cell
+    from hookframe.core.hooks.steps import Cell
     from hookframe.core.values.protocols import Point
 
 __all__ = ["Bulk", "put", "take"]

@@ -2,7 +2,7 @@
 
 ``hook_point`` holds ``HookPoint`` as a whole, ``copying`` what becomes of its hooks in a copy or a pickle. ``tree`` reads the
 modules and notices changes, ``index`` keeps what follows from them, ``names`` turns a filter into points, ``named_model`` is
-the base of every model, ``moving`` reviews devices before the model moves.
+the base of every model.
 
 Door: ``HookPoint``, ``NamedModel``, ``ModuleTree``, ``PointIndex``, ``select``, ``Selected``, ``Selection``, ``carry``,
 ``revive``. Imports ``registration`` and the rooms below it, and ``fast_path.pool``.

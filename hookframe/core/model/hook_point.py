@@ -16,8 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment, HandleList, HookHandle, directions, fits
-from hookframe.core.hooks.cell import Cell, begin_tracing, expect_tracing, lock, store
-from hookframe.core.hooks.steps import plan_for, steps_in
+from hookframe.core.hooks.steps import Cell, begin_tracing, expect_tracing, lock, plan_for, steps_in, store
 from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, TorchAttachment, without_torch_hooks
 from hookframe.core.model.copying import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
 from hookframe.core.registration.admission import next_operation

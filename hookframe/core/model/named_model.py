@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
+import torch
 from torch import nn
 
 from hookframe.admission.controller import AdmissionController, current_controller
@@ -13,23 +14,22 @@ from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.index import PointIndex
-from hookframe.core.model.moving import AdmittedMoves
 from hookframe.core.model.names import Selected, Selection, select
 from hookframe.core.model.tree import NamedTree
-from hookframe.core.registration.admission import next_operation, review_or_raise
+from hookframe.core.registration.admission import next_operation, review_device, review_or_raise
 from hookframe.core.registration.attach import attach, detach_all
 from hookframe.core.registration.batch import Batch
 from hookframe.errors import HookDenied, NotSetUp
 
 if TYPE_CHECKING:
-    from hookframe.core.values.types import HookFunction, NamesFilter
+    from hookframe.core.values.types import DeviceType, HookFunction, NamesFilter
 
 __all__ = ["NamedModel"]
 
 logger = logging.getLogger("hookframe")
 
 
-class NamedModel(AdmittedMoves):
+class NamedModel(nn.Module):
     """What every verb builds on: names, points, the model's own check, and who decides.
 
     :ivar mod_dict: dotted name → module, for every module but the root.
@@ -224,6 +224,51 @@ class NamedModel(AdmittedMoves):
                 is_permanent=attachment.permanent,
                 prepend=attachment.prepend,
             )
+
+    # ---- moving: each device is reviewed before anything moves --------------------------------------------------------
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As ``torch.nn.Module.to``; an objection may name another device, which is then used."""
+        device, dtype, non_blocking, memory_format = torch._C._nn._parse_to(*args, **kwargs)
+        chosen = review_device(self, device, "model", "to") if device is not None else None
+        if chosen is None or chosen == device:
+            return super().to(*args, **kwargs)
+        options: dict[str, Any] = {} if memory_format is None else {"memory_format": memory_format}
+        return super().to(device=chosen, dtype=dtype, non_blocking=non_blocking, **options)
+
+    def to_empty(self, *, device: DeviceType, recurse: bool = True) -> Self:
+        """As ``torch.nn.Module.to_empty``."""
+        chosen = device if device is None else review_device(self, device, "model", "to")
+        return super().to_empty(device=chosen, recurse=recurse)
+
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.cuda``."""
+        return self._move("cuda", device)
+
+    def xpu(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.xpu``."""
+        return self._move("xpu", device)
+
+    def mtia(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.mtia``."""
+        return self._move("mtia", device)
+
+    def ipu(self, device: int | torch.device | None = None) -> Self:
+        """As ``torch.nn.Module.ipu``."""
+        return self._move("ipu", device)
+
+    def cpu(self) -> Self:
+        """As ``torch.nn.Module.cpu``."""
+        return self._move("cpu", None)
+
+    def _move(self, kind: str, device: int | torch.device | None) -> Self:
+        if device is None:
+            asked = torch.device(kind)
+        else:
+            asked = torch.device(kind, device) if isinstance(device, int) else device
+        return super().to(device=review_device(self, asked, "model", "to"))
+
+    # ---- copies and pickles --------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

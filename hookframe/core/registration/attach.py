@@ -2,7 +2,7 @@
 
 Everything that attaches a hook calls :func:`attach`. A point changes what it runs in ``HookPoint.add_attachment`` and
 ``HookPoint.detach``, which are called from here only, and in the loops of ``fast_path.bulk``, which may leave out any
-attachment. Lock order: ``hooks.cell.lock`` is the only lock that is held here, and no plugin is called while it is held.
+attachment. Lock order: ``hooks.steps.lock`` is the only lock that is held here, and no plugin is called while it is held.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hookframe.admission.events import HooksAdded, HooksRemoved
 from hookframe.admission.request import ResetRequest, Route
 from hookframe.core.fast_path.bulk import put, take
 from hookframe.core.hooks.attachment import Attachment
-from hookframe.core.hooks.cell import lock
+from hookframe.core.hooks.steps import lock
 from hookframe.core.registration.admission import admit, model_name, review_or_raise
 from hookframe.core.registration.batch import Admitted, Batch
 from hookframe.core.torch_compat.dynamo import tracing

@@ -14,8 +14,7 @@ from hookframe.core.cache.sink import AS_IS, CacheOptions, CacheSink
 from hookframe.core.hooks.caching import CachingFunction
 from hookframe.core.model.named_model import NamedModel
 from hookframe.core.model.names import Selection
-from hookframe.core.registration.admission import review_or_raise
-from hookframe.core.registration.devices import device_in_force, device_named, review_device
+from hookframe.core.registration.admission import device_in_force, device_named, review_device, review_or_raise
 from hookframe.core.values.slices import Slice, SliceInput
 from hookframe.core.values.text import describe
 from hookframe.core.values.types import CloneMode, DeviceType

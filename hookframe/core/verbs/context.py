@@ -20,7 +20,7 @@ from hookframe.core.cache.sink import CacheSink
 from hookframe.core.fast_path.pool import BatchPool
 from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.hooks.caching import CachingAttachment
-from hookframe.core.hooks.cell import lock
+from hookframe.core.hooks.steps import lock
 from hookframe.core.registration.admission import model_name, next_operation, review_or_raise
 from hookframe.core.registration.attach import abandon, attach, detach_all, take_off, tell_removed
 from hookframe.core.registration.batch import Batch, counts

@@ -16,8 +16,7 @@ from hookframe.core.cache.sink import CacheSink
 from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.hooks.caching import CachingAttachment
 from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, registrations
-from hookframe.core.registration.admission import model_name
-from hookframe.core.registration.devices import device_in_force
+from hookframe.core.registration.admission import device_in_force, model_name
 from hookframe.core.values.warn import warn_user
 from hookframe.errors import ExportError, HooksExportedWarning, StaleActivationWarning
 

@@ -41,9 +41,8 @@ from hookframe.core.verbs.caching import check_batch_of_one, functions_for, loss
 from hookframe.core.verbs.context import HookContext
 from hookframe.core.verbs.delegated import DelegatedVerbs
 from hookframe.core.verbs.introspection import HookIntrospectionMixin
-from hookframe.core.verbs.keywords import review_keywords
 from hookframe.core.verbs.reports import review_export, tell_failures, tell_started
-from hookframe.core.verbs.specification import specifications_of
+from hookframe.core.verbs.specification import review_keywords, specifications_of
 from hookframe.errors import NotAHookPoint, UnknownHookPoint
 
 if TYPE_CHECKING:
