@@ -8,8 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from hookframe.core.model.hook_point import HookPoint
-from hookframe.core.model.index import PointIndex
-from hookframe.core.model.tree import ModuleTree
+from hookframe.core.model.tree import ModuleTree, PointIndex
 from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family

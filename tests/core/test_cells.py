@@ -12,7 +12,7 @@ import torch
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
-from hookframe.core.fast_path import bulk as places
+from hookframe.core.fast_path import batch_pool as places
 from hookframe.core.hooks.steps import SharedCell, lock
 from hookframe.core.torch_compat.dynamo import tracing
 

@@ -16,8 +16,6 @@ from hookframe.core.torch_compat.dynamo import traced_as
 from hookframe.errors import InvalidDirection
 
 if TYPE_CHECKING:
-    from hookframe.admission.request import Direction
-    from hookframe.core.hooks.guards import ReturnRules
     from hookframe.core.values.protocols import Point
     from hookframe.core.values.scope import Scope
     from hookframe.core.values.types import HookFunction
@@ -45,13 +43,14 @@ class Options:
     :ivar rules: what is checked of a tensor that the function returns; None for no check.
     :ivar operation: the operation that it belongs to, if any.
     :ivar recomputed: True once the user was warned that the function runs again in a backward pass.
+    :ivar wrapped_by_options: True if an option puts something around the function, such as a check that it only reads.
     :ivar wrapped: True if a plugin or an option has put something around it at one of the points.
     :ivar scope: which threads and tasks run it; None for all.
     """
 
     __slots__ = (
         "aliases", "direction", "level", "operation", "permanent", "prepend", "read_only", "recomputed", "rules", "scope",
-        "user_hook", "wrapped",
+        "user_hook", "wrapped", "wrapped_by_options",
     )  # fmt: skip
 
     def __init__(
@@ -78,8 +77,7 @@ class Options:
         self.rules = rules
         self.operation = operation
         self.scope = scope
-        self.recomputed = False
-        self.wrapped = False
+        self.recomputed = self.wrapped = self.wrapped_by_options = False
 
 
 @dataclass(eq=False)
@@ -210,13 +208,6 @@ class Attachment(_Hot):
     def attachment(self) -> Attachment:
         """Itself: among what a point runs, the steps that stand for a hook say which."""
         return self
-
-    @property
-    def wrapped_by_options(self) -> bool:
-        """True if something goes around the function, such as a check that it only reads."""
-        return not self.caches and (
-            bool(self.aliases) or self.read_only or (self.rules is not None and self.rules.costly)
-        )
 
     @property
     def shown_name(self) -> str:

@@ -202,7 +202,7 @@ class _Caching(Attachment):
     def stale(attachments: Sequence[Any]) -> list[str]:
         """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
         changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
-        return [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
+        return changed and [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
 
 
 class CachingAttachment(_Caching):

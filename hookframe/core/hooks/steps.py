@@ -1,6 +1,6 @@
 """What a hook point runs when it is called: steps, each of which passes one tensor through, in a cell that holds them.
 
-Who writes to a cell: :func:`store`, and the loops of ``fast_path.bulk``, both while they hold :data:`lock`. Who reads it: every
+Who writes to a cell: :func:`store`, and the loops of ``fast_path.batch_pool``, both while they hold :data:`lock`. Who reads it: every
 call of a point, without the lock. Once torch.compile has traced a point, each write goes to the point's
 ``__dict__["_traced"]`` as well, since a guard on an entry of a dict is the cheapest one that it has.
 """
@@ -17,7 +17,6 @@ from hookframe.core.hooks.gradient import gradient_tap
 from hookframe.core.torch_compat.dynamo import run_while_traced, tracing
 
 if TYPE_CHECKING:
-    from hookframe.core.hooks.attachment import Attachment
     from hookframe.core.values.protocols import Point
 
 __all__ = [

@@ -334,8 +334,8 @@ class HookPoint(AdmittedTorchHooks):
 
     @property
     def _fwd(self) -> tuple[Attachment, ...]:
-        found = (getattr(step, "attachment", None) for step in steps_in(self._plan))
-        return tuple(attachment for attachment in found if attachment is not None)
+        found = [getattr(step, "attachment", None) for step in steps_in(self._cell.plan)]
+        return tuple([attachment for attachment in found if attachment is not None])
 
     def add_attachment(self, attachment: Attachment) -> None:
         """Run one more hook, admitted by now. Asks and tells nobody."""

@@ -13,9 +13,8 @@ from hookframe.admission.controller import AdmissionController, current_controll
 from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.model.hook_point import HookPoint
-from hookframe.core.model.index import PointIndex
 from hookframe.core.model.names import Selected, Selection, select
-from hookframe.core.model.tree import NamedTree
+from hookframe.core.model.tree import NamedTree, PointIndex
 from hookframe.core.registration.admission import next_operation, review_device, review_or_raise
 from hookframe.core.registration.attach import attach, detach_all
 from hookframe.core.registration.batch import Batch

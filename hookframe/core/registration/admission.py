@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -22,11 +22,10 @@ from hookframe.core.values.warn import warn_user
 from hookframe.errors import HookDenied, HookObjectionWarning, PluginError
 
 if TYPE_CHECKING:
-    from hookframe.admission.controller import AdmissionController
     from hookframe.core.values.protocols import Model
     from hookframe.core.values.types import DeviceType
 
-__all__ = ["admit", "device_in_force", "device_named", "model_name", "next_operation", "review_device"]
+__all__ = ["admit", "device_in_force", "device_named", "model_name", "next_operation", "review_device", "wrap"]
 
 
 logger = logging.getLogger("hookframe")
@@ -71,11 +70,18 @@ def admit(batch: Batch, *, root: Model | None, controller: AdmissionController, 
         left = LazyRequests(lambda: [requests[index] for index in kept], len(kept))
         admitted = Admitted([asked[index] for index in kept], skipped, left)
         _report_skipped(skipped, route, logging.INFO if kept else logging.WARNING)
-    if "wrap_hook" in controller.wanted:
-        _wrap(admitted, controller)
+    return admitted
+
+
+def wrap(admitted: Admitted, batch: Batch, controller: AdmissionController, wanted: Collection[str]) -> None:
+    """Put around the functions what plugins and the options of the attachments ask for.
+
+    :param wanted: the specs that plugins implement.
+    """
+    if "wrap_hook" in wanted:
+        _wrap_by_plugins(admitted, controller)
     if batch.wrapped_by_options:
         _wrap_by_options(admitted.attachments)
-    return admitted
 
 
 def _other_controllers(
@@ -116,7 +122,7 @@ def _ask_models(attachments: list[Attachment], root: Model | None) -> tuple[list
     return left, skipped
 
 
-def _wrap(admitted: Admitted, controller: AdmissionController) -> None:
+def _wrap_by_plugins(admitted: Admitted, controller: AdmissionController) -> None:
     for attachment, request in zip(admitted.attachments, admitted.requests, strict=True):
         if attachment.wrappable:
             attachment.put_around(controller.wrap(request, attachment.called))

@@ -1,7 +1,7 @@
 """The one door: attaching a batch after its admission, and detaching.
 
 Everything that attaches a hook calls :func:`attach`. A point changes what it runs in ``HookPoint.add_attachment`` and
-``HookPoint.detach``, which are called from here only, and in the loops of ``fast_path.bulk``, which may leave out any
+``HookPoint.detach``, which are called from here only, and in the loops of ``fast_path.batch_pool``, which may leave out any
 attachment. Lock order: ``hooks.steps.lock`` is the only lock that is held here, and no plugin is called while it is held.
 """
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.events import HooksAdded, HooksRemoved
 from hookframe.admission.request import ResetRequest, Route
-from hookframe.core.fast_path.bulk import put, take
+from hookframe.core.fast_path.batch_pool import put, take
 from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.hooks.steps import lock
-from hookframe.core.registration.admission import admit, model_name, review_or_raise
+from hookframe.core.registration.admission import admit, model_name, review_or_raise, wrap
 from hookframe.core.registration.batch import Admitted, Batch
 from hookframe.core.torch_compat.dynamo import tracing
 
@@ -46,13 +46,15 @@ def attach(
     if controller is None:
         controller = current_controller() if root is None else root.controller
     admitted = admit(batch, root=root, controller=controller, route=route)
-    attachments = admitted.attachments
+    attachments, wanted = admitted.attachments, controller.wanted
+    if batch.wrapped_by_options or "wrap_hook" in wanted:
+        wrap(admitted, batch, controller, wanted)
     try:
         with lock:
             bulk = batch.bulk if len(attachments) == len(batch.attachments) else None
             for attachment in attachments if bulk is None else put(bulk):
                 attachment.point.add_attachment(attachment)
-        if "hooks_added" in controller.wanted and attachments:
+        if "hooks_added" in wanted and attachments:
             event = HooksAdded(
                 model=model_name(root),
                 operation=operation,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.drafts import requests_at
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, LazyRequests, Route
-from hookframe.core.fast_path.bulk import Bulk
+from hookframe.core.fast_path.batch_pool import Bulk
 from hookframe.core.hooks.attachment import Attachment, Operation, Options
 from hookframe.core.registration.planning import FunctionKind, kind_of_function, plan_attachments
 
@@ -71,9 +71,11 @@ class Batch:
         self.attachments = [attachment for part in parts for attachment in part]
         self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
         self.exact = True in {attachment.exact for attachment in self.attachments}
-        self.wrapped_by_options = any(a.wrapped_by_options for a in {a.options: a for a in self.attachments}.values())
+        self.wrapped_by_options = True in {
+            options.wrapped_by_options for options in {*map(_options_of, self.attachments)}
+        }
         kinds: set[type[Attachment]] = {*map(type, self.attachments)}
-        self.caching = all(kind.caches for kind in kinds)
+        self.caching = False not in {kind.caches for kind in kinds}
         self.whole = Admitted(self.attachments, {}, self.requests)
         self.bulk: Bulk | None = None
         self.shared = True
@@ -100,7 +102,7 @@ class Batch:
         """True if a quick look shows that no hook is silent; False may mean either."""
         attachments = self.attachments
         if not self.exact or len(attachments) < 2:  # one is enough of those that a filter chose
-            return not attachments or attachments[0].has_fired
+            return not attachments or attachments[0].fired > 0
         return self.caching and len(sinks) == 1 and len(sinks[0].cache) == len(attachments)
 
     def counts(self) -> dict[tuple[str, Direction], int]:

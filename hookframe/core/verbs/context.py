@@ -17,7 +17,7 @@ from hookframe.admission.events import ContextEntered, ContextExited, RunFinishe
 from hookframe.admission.request import Route, RunRequest
 from hookframe.core.cache.activation_cache import ActivationCache
 from hookframe.core.cache.sink import CacheSink
-from hookframe.core.fast_path.pool import BatchPool
+from hookframe.core.fast_path.batch_pool import BatchPool
 from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.hooks.caching import CachingAttachment
 from hookframe.core.hooks.steps import lock
@@ -28,18 +28,16 @@ from hookframe.core.values.scope import Scope
 from hookframe.core.values.text import describe
 from hookframe.core.verbs.reports import report_caches, tell_failures, tell_started, unmanaged_modules
 from hookframe.core.verbs.silence import all_silent, silent_hooks, warn_of_silence
-from hookframe.core.verbs.specification import ask, asked_to_cache, caching_kind, kind_of, sinks_of, specifications_of
+from hookframe.core.verbs.specification import ask, asked_to_cache, kind_of, sinks_of, specifications_of
 from hookframe.errors import HookframeError
 
 if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
     from hookframe.admission.request import Direction
-    from hookframe.core.cache.sink import CacheSink
-    from hookframe.core.hooks.attachment import Attachment
     from hookframe.core.hooks.caching import DeferredGuards
-    from hookframe.core.model.index import PointIndex
     from hookframe.core.model.named_model import NamedModel
     from hookframe.core.model.names import Selection
+    from hookframe.core.model.tree import PointIndex
     from hookframe.core.registration.planning import FunctionKind
     from hookframe.core.values.types import HookSpecification
 
@@ -152,7 +150,7 @@ class HookContext(Generic[Root]):
             self._kind, self._function_kinds = kind_of(asked, self.route, self.level, scoped)
         else:
             asked = []
-            self._kind = caching_kind(self.route, self.level, selection, scoped=scoped, gradients=self.late is not None)
+            self._kind = (self.route, self.level, scoped, selection, self.late is not None)
         batch = None if pool is None else pool.take(self._kind)
         if batch is None:
             if selection is not None:
@@ -178,7 +176,13 @@ class HookContext(Generic[Root]):
         own = root.__dict__
         try:
             gone = take_off(batch) if batch is not None and self.reset else self._detach(attachments)
-            self._close_level()
+            self._entered = False
+            if self.scope is not None:
+                self.scope.close()
+            with lock:
+                if self._counted:
+                    self._counted = False
+                    own["context_level"] -= 1
             if self.clear:
                 root.clear_contexts()
             ran = own["_ran"] or any(map(_has_fired, attachments)) or root.must_have_run(attachments)
@@ -202,7 +206,10 @@ class HookContext(Generic[Root]):
         sinks = self.sinks
         if (batch.operation is not None and batch.operation.failed) or not batch.has_fired(sinks):
             return False
-        return not sinks or (batch.caching and not sinks[0].stale() and not CachingAttachment.stale(batch.attachments))
+        if not sinks:
+            return True
+        one = batch.caching and (not sinks[0].references or not sinks[0].stale())
+        return one and not CachingAttachment.stale(batch.attachments)
 
     def _detach(self, attachments: Sequence[Attachment]) -> list[Attachment]:
         if self.reset:
@@ -290,9 +297,6 @@ class HookContext(Generic[Root]):
         """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
         abandon(attachments, self._batch)
         self._batch = self._whole = self._pool = None  # never to be used again
-        self._close_level()
-
-    def _close_level(self) -> None:
         self._entered = False
         if self.scope is not None:
             self.scope.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -21,8 +21,8 @@ from hookframe.core.cache.sink import AS_IS, CacheSink
 from hookframe.core.hooks.attachment import Attachment, HookHandle
 from hookframe.core.hooks.caching import DeferredGuards
 from hookframe.core.model.hook_point import HookPoint
-from hookframe.core.model.index import PointIndex
 from hookframe.core.model.names import Selected, select, unknown_point
+from hookframe.core.model.tree import PointIndex
 from hookframe.core.registration.admission import model_name, next_operation
 from hookframe.core.registration.attach import attach, detach_all, review_removal
 from hookframe.core.registration.planning import plan_attachments
@@ -335,17 +335,17 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         selection = [Selected(hook_point_name, hook_point, True)]
         return self._attach(selection, hook, dir, options)[0].handle
 
-    def _look_up(self, name: str | Callable[[str], bool]) -> list[Selected]:
+    def _look_up(self, name: str | Callable[[str], bool]) -> Sequence[Selected]:
         modules = self.__dict__.get("mod_dict")
         if isinstance(name, str) and modules is not None and "hook_dict" not in self.__dict__:
             if name not in modules:
                 raise unknown_point(name, modules)
             return select(name, {name: modules[name]})
-        return self.select_points(name)
+        return self.selection(name).entries
 
     def _attach(
         self,
-        selection: list[Selected],
+        selection: Sequence[Selected],
         hook: HookFunction,
         direction: Direction,
         options: dict[str, Any],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hookframe.admission.request import Direction, Route
+from hookframe.admission.request import Direction
 from hookframe.core.cache.sink import CacheSink
 from hookframe.core.hooks.caching import CachingFunction
 from hookframe.core.model.named_model import NamedModel
@@ -17,13 +17,11 @@ from hookframe.core.values.text import describe
 from hookframe.errors import InvalidHookFunction
 
 if TYPE_CHECKING:
-    from hookframe.core.cache.sink import CacheSink
     from hookframe.core.hooks.caching import DeferredGuards
-    from hookframe.core.model.named_model import NamedModel
     from hookframe.core.model.names import Selection
     from hookframe.core.values.types import HookFunction, HookSpecification, NamesFilter
 
-__all__ = ["ask", "asked_to_cache", "caching_kind", "kind_of", "review_keywords", "sinks_of", "specifications_of"]
+__all__ = ["ask", "asked_to_cache", "kind_of", "review_keywords", "sinks_of", "specifications_of"]
 
 
 def sinks_of(asked: Iterable[Asked]) -> list[CacheSink]:
@@ -74,13 +72,6 @@ def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecifica
                 f"{what} holds {describe(item)}: each item is a pair of a name (or a predicate on names) and a function"
             )
     return listed
-
-
-def caching_kind(
-    route: Route, level: int, selection: Selection, *, scoped: bool = False, gradients: bool = False
-) -> Hashable:
-    """What makes two operations alike that cache what ``selection`` means, and do nothing else."""
-    return route, level, scoped, selection, gradients
 
 
 def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequence[FunctionKind]]:

@@ -1,4 +1,4 @@
-"""Attaching and detaching the hooks of a whole batch in one loop.
+"""Batches that were planned before: kept for the next operation of the same kind, and put on and off points in one loop.
 
 :func:`put` and :func:`take` may leave out any attachment: they return those, and the caller attaches or detaches each of
 them by itself. Both are called while ``hooks.steps.lock`` is held.
@@ -6,8 +6,8 @@ them by itself. Both are called while ``hooks.steps.lock`` is held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hookframe.core.hooks.steps import attachments_in, plan_for
 from hookframe.core.torch_compat.dynamo import tracing
@@ -17,7 +17,41 @@ if TYPE_CHECKING:
     from hookframe.core.hooks.steps import Cell
     from hookframe.core.values.protocols import Point
 
-__all__ = ["Bulk", "put", "take"]
+__all__ = ["BatchPool", "Bulk", "put", "take"]
+
+
+BatchT = TypeVar("BatchT")
+
+
+_KINDS = 64
+
+
+_OF_ONE_KIND = 4  # so many threads can run it at once without planning anew
+
+
+class BatchPool(Generic[BatchT]):
+    """Holds batches that no operation uses; bounded. Whatever would make them wrong replaces the pool with an empty one."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self) -> None:
+        self._free: dict[Hashable, list[BatchT]] = {}
+
+    def take(self, kind: Hashable) -> BatchT | None:
+        """A batch for an operation of this kind, the caller's alone from here on; None if there is none."""
+        free = self._free.get(kind)
+        try:
+            return free.pop() if free else None
+        except IndexError:  # another thread was faster
+            return None
+
+    def give_back(self, kind: Hashable, batch: BatchT) -> None:
+        """Let the next operation of this kind have ``batch``, to which nothing else may hold on."""
+        if kind not in self._free and len(self._free) >= _KINDS:
+            self._free.pop(next(iter(self._free)), None)
+        free = self._free.setdefault(kind, [])
+        if len(free) < _OF_ONE_KIND:
+            free.append(batch)
 
 
 class Bulk:
