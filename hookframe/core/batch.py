@@ -17,7 +17,6 @@ from hookframe.admission.request import Direction, FunctionInfo, HookRequest, La
 from hookframe.core.evidence import counts
 from hookframe.core.handles import Attachment
 from hookframe.core.places import Places
-from hookframe.core.placing import lock
 from hookframe.core.planning import Nature, nature_of, plan_attachments
 from hookframe.core.terms import Owner, Terms
 
@@ -95,7 +94,7 @@ class Batch:
         return self._started
 
     def has_fired(self, sinks: Sequence[CacheSink]) -> bool:
-        """True if a look at one of them, or at the cache of a lone one, says that no hook is silent; False says nothing."""
+        """True if a look at one of them, or at the cache if they feed only one, says that no hook is silent; False says nothing."""
         attachments = self.attachments
         if not self.exact or len(attachments) < 2:  # of those that a filter chose, one is enough
             return not attachments or attachments[0].has_fired
@@ -132,8 +131,7 @@ class Batch:
         :param natures: none if the functions stay.
         """
         self._infos[:] = [nature.info for nature in natures]
-        with lock:  # what is known of shared cells holds only there
-            self.places = Places(self.attachments)
+        self.places = Places(self.attachments)
         self.shared = points.are_shared(root) and any(a.point.other_owners(root) for a in self.attachments)
 
     def arm(self, asked: Sequence[Asked]) -> None:

@@ -43,9 +43,9 @@ _has_fired = attrgetter("has_fired")
 class HookContext(TellingContext[Root]):
     """What ``model.hooks(...)`` returns: a context manager that yields the model.
 
-    It can be entered again after it was left; contexts may be left in any order. The verbs that run the model call
-    :meth:`enter` and :meth:`leave` themselves. Right after a model has run, each function that is called takes about a
-    microsecond: what nearly every operation needs stands in these two, and the rest is called where it is needed.
+    It can be entered again after it was left; contexts may be left in any order. Right after a model has run, each function
+    that is called takes about a microsecond: what nearly every operation needs stands in ``__enter__`` and ``__exit__``, and
+    the rest is called where it is needed.
     """
 
     scope: Scope | None = None
