@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 import hookframe
+from hookframe.core.fast_path.batch_pool import BatchPool
+from hookframe.core.registration import attach
 
 from .figures import pytest_addoption as add_figures
 from .figures import (  # noqa: F401  # what pytest finds here, it calls
@@ -28,6 +30,16 @@ def manager() -> Iterator[hookframe.PluginManager]:
         yield empty
 
 
+@pytest.fixture(autouse=True)
+def fast_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast path, unless it is to refuse everything that it may refuse: see ``hookframe/core/fast_path``."""
+    if request.config.getoption("--without-fast-path"):
+        monkeypatch.setattr(BatchPool, "take", lambda pool, kind: None)
+        monkeypatch.setattr(attach, "put", lambda bulk: [*bulk.attachments])
+        monkeypatch.setattr(attach, "take", lambda bulk: [*bulk.attachments])
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_figures(parser)
+    parser.addoption("--without-fast-path", action="store_true", help="let the fast path of the core refuse everything")
     parser.addoption("--soak", action="store_true", help="soak for up to two minutes instead of some seconds")

@@ -23,9 +23,6 @@ class AdmissionController(Protocol):
     The reviews are called before anything is touched, never while a model runs. An implementation must not raise in
     order to refuse: it returns a decision.
 
-    One that has an attribute ``admits_all`` of its own says by it, while it is True, that it objects to nothing and that nobody
-    wants to be told of anything: of what is like an operation before, it is then asked for its decision alone.
-
     :ivar default_scope: who sees the hooks of a context that does not say it itself.
     """
 

@@ -185,7 +185,7 @@ def interrupted(model, after):
         for scope in ("all", "context"):
             with model.hooks([(POINT, nothing)], [(POINT, nothing)], scope=scope):
                 model(model.tokens).sum().backward()
-        for _ in range(2):  # what was there before goes another way
+        for _ in range(2):  # the second time with what the first has planned
             model.run_with_cache(model.tokens)
             model.run_with_hooks(model.tokens, fwd_hooks=[(POINT, nothing)])
     except KeyboardInterrupt:

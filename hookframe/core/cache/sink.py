@@ -52,7 +52,7 @@ class CacheSink:
     :ivar cache: key → detached tensor, in order of execution.
     :ivar copier: copies from a GPU to the CPU, for somebody who looks at the cache only once it has finished.
     :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors; without those that
-        caching hooks know themselves, and those of version 0 if it is a lone one.
+        caching hooks know themselves.
     :ivar unversioned: keys of values that came from compiled code, which knows of no versions.
     """
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 
 import hookframe
 from hookframe import HookDenied, HookPoint, Objection, hookimpl
-from hookframe.core.model import hook_point
+from hookframe.core.hooks.steps import attachments_in
+from hookframe.core.registration import attach
 
 POINTS = ["hook_embed", "blocks.0.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.2.hook_mlp_out"]
 
@@ -47,37 +49,63 @@ def test_a_denial_of_one_request_refuses_all(batch, place, model, tables):
     assert model.context_level == 0
 
 
+class Faulty:
+    """A cell at which writing what the point runs fails."""
+
+    def __init__(self, error):
+        self.error = error
+
+    @property
+    def plan(self):
+        raise self.error("injected")
+
+
+@pytest.fixture
+def fault(monkeypatch):
+    """Lets attaching fail at a place in the batch; ``fault.at_once`` and ``fault.one_by_one`` are attached by then."""
+    add, put = HookPoint.add_attachment, attach.put
+    found = SimpleNamespace(at_once=[], one_by_one=[])
+
+    def let_fail(place, error):
+        def faulty_add(point, attachment):
+            if len(found.one_by_one) == place:
+                raise error("injected")
+            found.one_by_one.append(attachment)
+            add(point, attachment)
+
+        def faulty_put(bulk):
+            for plan in bulk.plans[:place]:
+                found.at_once += attachments_in(plan)
+            bulk.cells[place:] = [Faulty(error) for _ in bulk.cells[place:]]
+            left = max(0, place - len(bulk.cells))
+            for _, plan, bwd in bulk.others[:left]:
+                found.at_once += attachments_in(plan, bwd)
+            bulk.others[left:] = [
+                (SimpleNamespace(_cell=Faulty(error), _plan=None), plan, bwd) for _, plan, bwd in bulk.others[left:]
+            ]
+            return put(bulk)
+
+        monkeypatch.setattr(HookPoint, "add_attachment", faulty_add)
+        monkeypatch.setattr(attach, "put", faulty_put)
+
+    found.at = let_fail
+    return found
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("place", range(len(POINTS)))
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.fault("an exception or an interrupt in the midst of an operation")
-def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, model, tables, monkeypatch):
-    before, add, put, done = tables(model), HookPoint._add, hook_point._put, []
-
-    def faulty(point, attachment):
-        if len(done) == place:
-            raise error("injected")
-        done.append(attachment)
-        add(point, attachment)
-
-    def faulty_put(places):
-        forward = places.forward
-        places.settle()
-        shared = [] if places.chosen is None else [places.chosen.cells]
-        for column in (forward.cells, forward.plans, forward.points, forward.bwd, *shared):
-            column[place:] = []
-        put(places)
-        done.extend(forward.plans)
-        raise error("injected")
-
-    monkeypatch.setattr(HookPoint, "_add", faulty)
-    monkeypatch.setattr(hook_point, "_put", faulty_put)
+def test_a_fault_while_attaching_leaves_nothing_behind(batch, place, error, model, tables, fault):
+    before = tables(model)
+    fault.at(place, error)
     with pytest.raises(error, match="injected"):
         BATCHES[batch](model, hook)
     assert tables(model) == before
     assert model.context_level == 0
-    assert bool(done) == bool(place)
-    assert all(attachment.run == 0 for attachment in done)
+    there = [*fault.at_once, *fault.one_by_one]
+    assert len(there) == place
+    assert all(attachment.generation == 0 for attachment in there)
 
 
 def test_a_refused_batch_keeps_nothing_alive(model):

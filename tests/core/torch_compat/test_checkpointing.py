@@ -77,7 +77,7 @@ def test_an_edit_that_is_gone_before_the_backward_pass(reentrant, scope):
     loss = model.run_with_hooks(leaf(), fwd_hooks=[("hook_a", triple)], scope=scope)
     with pytest.warns(
         EditNotRecomputedWarning,
-        match=r"with the edits by .*triple \(.*test_recomputing.py:\d+\) at 'hook_a', and the hooks were off .*inside of 'with",
+        match=r"with the edits by .*triple \(.*test_checkpointing.py:\d+\) at 'hook_a', and the hooks were off .*inside of 'with",
     ) as caught:
         loss.backward()
     assert caught[0].filename == __file__
