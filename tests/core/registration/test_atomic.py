@@ -74,16 +74,17 @@ def fault(monkeypatch):
             add(point, attachment)
 
         def faulty_put(bulk):
-            for plan in bulk.plans[:place]:
-                found.at_once += attachments_in(plan)
             bulk.cells[place:] = [Faulty(error) for _ in bulk.cells[place:]]
             left = max(0, place - len(bulk.cells))
-            for _, plan, bwd in bulk.others[:left]:
-                found.at_once += attachments_in(plan, bwd)
-            bulk.others[left:] = [
-                (SimpleNamespace(_cell=Faulty(error), _plan=None), plan, bwd) for _, plan, bwd in bulk.others[left:]
-            ]
-            return put(bulk)
+            faulty = SimpleNamespace(_cell=Faulty(error), _plan=None)
+            bulk.others[left:] = [(faulty, plan, bwd) for _, plan, bwd in bulk.others[left:]]
+            try:
+                return put(bulk)
+            finally:
+                for cell, plan in zip(bulk.cells[:place], bulk.plans, strict=False):
+                    found.at_once += attachments_in(plan) if cell.plan is plan else ()
+                for point, plan, bwd in bulk.others[:left]:
+                    found.at_once += attachments_in(plan, bwd) if point._cell.plan is plan else ()
 
         monkeypatch.setattr(HookPoint, "add_attachment", faulty_add)
         monkeypatch.setattr(attach, "put", faulty_put)
