@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.micro import manager_of
+from benchmarks.micro import forget_filters, manager_of
 from benchmarks.row import Row
 from benchmarks.stack import Bare, stack_of, weights_of
 from benchmarks.timing import interleaved
@@ -69,10 +69,9 @@ def many_names(rounds: int) -> Row:
     for count in (1000, 10000):
         model = manager_of(HookedRootModule, HookPoint, count)
         half = [f"points.{index}" for index in range(0, count, 2)]
-        tree = model.kept_tree
 
-        def anew(model: Any = model, half: list[str] = half, tree: Any = tree) -> None:
-            tree.forget_filters()
+        def anew(model: Any = model, half: list[str] = half) -> None:
+            forget_filters(model)
             model.selection(half)
 
         found[count] = interleaved({"it": anew}, rounds)["it"]

@@ -9,9 +9,18 @@ import textwrap
 
 import pytest
 
+from hookframe import PluginManager
 from hookframe.admission.request import DeviceRequest
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.running.children import VARIABLE, Announcement, default_manager, digest_of
+from hookframe.host.running.children import VARIABLE, Announcement, compare_and_announce, digest_of
+
+
+def default_manager(rules=None, environment=None):
+    """The installed plugins, compared with those of the parent process, and announced to children."""
+    manager = PluginManager.installed(rules=rules)
+    compare_and_announce(manager, ruled=rules is not None, environment=environment)
+    return manager
+
 
 PLUGIN = """
 from hookframe import Objection, hookimpl

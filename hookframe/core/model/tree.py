@@ -144,11 +144,6 @@ class PointIndex:
     def _selected(self, names_filter: NamesFilter) -> Selection:
         return Selection(select(names_filter, self.points, self._modules))
 
-    def forget_filters(self) -> None:
-        """Find out anew what filters mean."""
-        self._kept.clear()
-        self._last = ()
-
     def forget(self) -> None:
         """Plan anew from here on: a point has another name, or another model's say, than before."""
         self._shared = None

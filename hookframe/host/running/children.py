@@ -13,10 +13,9 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 
 from hookframe.host.installed.record import PluginRecord, PluginState
-from hookframe.host.installed.rules import LoadingRules
 from hookframe.host.running.manager import PluginManager
 
-__all__ = ["VARIABLE", "Announcement", "compare_and_announce", "default_manager", "digest_of"]
+__all__ = ["VARIABLE", "Announcement", "compare_and_announce", "digest_of"]
 
 logger = logging.getLogger("hookframe.plugins")
 
@@ -53,18 +52,6 @@ class Announcement:
 
     def __str__(self) -> str:
         return f"{self.pid}:{self.digest}:{int(self.ruled)}"
-
-
-def default_manager(
-    rules: LoadingRules | None = None, environment: MutableMapping[str, str] | None = None
-) -> PluginManager:
-    """The installed plugins, compared with those of the parent process, and announced to children.
-
-    A difference is logged; where rules for loading are in force, here or in the parent, it refuses everything.
-    """
-    manager = PluginManager.installed(rules=rules)
-    compare_and_announce(manager, ruled=rules is not None, environment=environment)
-    return manager
 
 
 def compare_and_announce(
