@@ -88,14 +88,14 @@ if TYPE_CHECKING:
     from hookframe.hookspecs import hookimpl
     from hookframe.host.running.manager import PluginManager
     from hookframe.host.running.using import use_plugins
+    from hookframe.inspecting.leaks import no_leaks
+    from hookframe.inspecting.noop import check_noop
+    from hookframe.inspecting.report import ScanReport
+    from hookframe.inspecting.scan import scan
     from hookframe.instrumenting.family import Family
     from hookframe.instrumenting.instrument import instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel
     from hookframe.plan.hook_plan import HookPlan
-    from hookframe.proving.leaks import no_leaks
-    from hookframe.proving.noop import check_noop
-    from hookframe.scanning.report import ScanReport
-    from hookframe.scanning.scan import scan
 
 _PLACES = {
     "hookframe.admission.decision": ("Decision",),
@@ -171,11 +171,11 @@ _PLACES = {
     "hookframe.hookspecs": ("hookimpl",),
     "hookframe.host.running.manager": ("PluginManager",),
     "hookframe.host.running.using": ("use_plugins",),
-    "hookframe.scanning.report": ("ScanReport",),
-    "hookframe.scanning.scan": ("scan",),
+    "hookframe.inspecting.report": ("ScanReport",),
+    "hookframe.inspecting.scan": ("scan",),
     "hookframe.plan.hook_plan": ("HookPlan",),
-    "hookframe.proving.leaks": ("no_leaks",),
-    "hookframe.proving.noop": ("check_noop",),
+    "hookframe.inspecting.leaks": ("no_leaks",),
+    "hookframe.inspecting.noop": ("check_noop",),
     "hookframe.instrumenting.family": ("Family",),
     "hookframe.instrumenting.instrument": ("instrument",),
     "hookframe.instrumenting.instrumented_model": ("InstrumentedModel",),

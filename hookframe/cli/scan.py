@@ -13,7 +13,7 @@ from hookframe.cli.plugins import asking
 from hookframe.cli.points_of import load_object
 
 if TYPE_CHECKING:
-    from hookframe.scanning.report import FoundHook, ScanReport
+    from hookframe.inspecting.report import FoundHook, ScanReport
 
 __all__ = ["command"]
 
@@ -47,7 +47,7 @@ def command(ctx: click.Context, target: str, show_all: bool, as_json: bool) -> N
 def _scanned(target: str) -> ScanReport:
     from torch import nn
 
-    from hookframe.scanning.scan import scan
+    from hookframe.inspecting.scan import scan
 
     value = load_object(target)
     if not isinstance(value, nn.Module) and callable(value):

@@ -1,13 +1,17 @@
-"""What a scan found, as values; rendered elsewhere."""
+"""Hooks that were found on a model, as values; the command renders them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import CodeType
+from typing import Self
 
 from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.handles import Attachment
 
-__all__ = ["FoundHook", "Remark", "ScanReport", "Trait"]
+__all__ = ["FoundHook", "Remark", "ScanReport", "Trait", "located"]
 
 
 class Trait(StrEnum):
@@ -59,6 +63,19 @@ class FoundHook:
     fired: int | None = None
     remarks: tuple[Remark, ...] = ()
 
+    @classmethod
+    def of(cls, attachment: Attachment, place: str, remarks: Sequence[Remark] = ()) -> Self:
+        """A function that is attached to the hook point called ``place``."""
+        return cls(
+            place=place,
+            kind="caching hook" if attachment.caches else "hook",
+            function=located(attachment.user_hook),
+            direction=attachment.direction,
+            permanent=attachment.handle.is_permanent,
+            fired=attachment.fired,
+            remarks=tuple(remarks),
+        )
+
     @property
     def traits(self) -> frozenset[Trait]:
         """All that is remarkable about it."""
@@ -102,3 +119,13 @@ class ScanReport:
             lines.append(f"  - {hook}")
             lines += [f"    {remark}" for remark in hook.remarks]
         return "\n".join(lines)
+
+
+def located(function: object) -> FunctionInfo:
+    """``function`` with file and line; for an object with ``__call__`` those of that method."""
+    info = FunctionInfo.of(function)
+    called = vars(type(function)).get("__call__")  # on the class: an instance's own is not what Python calls
+    code = getattr(called, "__code__", None)
+    if info.file is None and isinstance(code, CodeType):
+        return replace(info, file=code.co_filename, line=code.co_firstlineno)
+    return info

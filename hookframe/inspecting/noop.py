@@ -16,9 +16,9 @@ from hookframe.core.names import select
 from hookframe.core.root_module import HookedRootModule
 from hookframe.core.types import NamesFilter
 from hookframe.errors import HookDidNotFireWarning, NoopCheckFailed
+from hookframe.inspecting.bits import copied, same_bits, tensors_in
+from hookframe.inspecting.reasons import reason_for
 from hookframe.instrumenting.instrument import instrument
-from hookframe.proving.bits import copied, same_bits, tensors_in
-from hookframe.proving.reasons import reason_for
 
 __all__ = ["NoopReport", "check_noop"]
 
