@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
+from hookframe.cli import output
 from hookframe.cli.plugins import asking
 from hookframe.cli.table import print_table
 from hookframe.host.installed.record import PluginRecord, PluginState
@@ -26,7 +26,7 @@ _COLOURS = {
 
 
 @click.command("list")
-@asking.as_json
+@output.as_json
 @click.option("--load", is_flag=True, help="Load the plugins first, as the first hook would, and show the outcome.")
 @asking.no_plugin
 @asking.rules
@@ -38,7 +38,7 @@ def command(ctx: click.Context, as_json: bool, load: bool, without: tuple[str, .
     """
     records = _loaded(without, rules) if load else _surveyed(without, rules)
     if as_json:
-        click.echo(json.dumps([asdict(record) for record in records], indent=2))
+        output.print_json([asdict(record) for record in records])
     elif records:
         _print_table(records)
     else:

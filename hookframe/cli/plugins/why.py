@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 from packaging.utils import canonicalize_name
 
+from hookframe.cli import output
 from hookframe.cli.plugins import asking
 from hookframe.host.installed.judging import Step
 from hookframe.host.installed.record import PluginRecord
@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 @click.command("why")
 @click.argument("name")
-@asking.as_json
+@output.as_json
 @asking.no_plugin
 @asking.rules
 @click.pass_context
@@ -36,7 +36,7 @@ def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ..
         raise asking.unknown_plugin(name, [record.name for record in found.records])
     if as_json:
         explained = [{**asdict(r), "steps": [asdict(step) for step in found.steps(r)]} for r in records]
-        click.echo(json.dumps(explained, indent=2))
+        output.print_json(explained)
     else:
         for record in records:
             _print(record, found.steps(record))
