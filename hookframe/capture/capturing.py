@@ -14,8 +14,8 @@ from torch import nn
 
 from hookframe.admission.request import CacheRequest
 from hookframe.capture.captured import Captured, Place, too_large
-from hookframe.capture.clock import Beginning, Clock
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
+from hookframe.capture.forward_listener import Beginning, ForwardListener
 from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
@@ -64,7 +64,7 @@ class Capture:
         self.cache = Captured()
         self._spool: Spool | None = None
         self._stack: ExitStack | None = None
-        self._clock = Clock(self._begin, self.cache.cut)
+        self._listener = ForwardListener(self._begin, self.cache.cut)
         self._fitted: dict[Any, int | None] = {}  # None where it cannot be told
         self._versions: dict[Place, tuple[torch.Tensor, int]] = {}
 
@@ -83,10 +83,10 @@ class Capture:
             if self.spill is not None:
                 self._spool = self._opened_spool(self.spill, hooks)
                 stack.callback(self._spool.flush)
-            self._clock = Clock(self._begin, cache.cut)
-            cache.look = self._clock.look
-            stack.callback(self._clock.stop)
-            self._clock.start(self.module)
+            self._listener = ForwardListener(self._begin, cache.cut)
+            cache.look = self._listener.look
+            stack.callback(self._listener.stop)
+            self._listener.start(self.module)
             self._stack = stack.pop_all()
         return cache
 
@@ -143,11 +143,11 @@ class Capture:
         """As :meth:`estimate` inside of the context, without asking admission about the bytes."""
         points: list[PointEstimate] = []
         self._refuse_other_functions()
-        self._clock.paused, self.cache.tally = True, lambda name, value: points.append(PointEstimate.of(name, value))
+        self._listener.paused, self.cache.tally = True, lambda name, value: points.append(PointEstimate.of(name, value))
         try:
             run_on_shapes(self.module, args, kwargs)
         finally:
-            self._clock.paused, self.cache.tally = False, None
+            self._listener.paused, self.cache.tally = False, None
         return Estimate(tuple(points))
 
     def _refuse_other_functions(self) -> None:

@@ -16,7 +16,7 @@ from hookframe.capture.naming import names_of
 from hookframe.capture.provenance import model_facts, plugins_digest, policy_digest
 from hookframe.capture.shards import SUFFIX, file_digest, replaced_whole, write_shard
 from hookframe.capture.text_model import TextModel, weights_digest
-from hookframe.capture.texts import Survey, TextFile
+from hookframe.capture.texts import TextFile, TextSurvey
 from hookframe.core.folding import folded
 from hookframe.errors import CacheFileError, CaptureInputError
 from hookframe.instrumenting.attention import IMPLEMENTATION, implementation_of
@@ -60,10 +60,10 @@ class CaptureJob:
     batch_size: int = 32
     shard_bytes: int = 32 << 20
     max_bytes: int | None = None
-    _survey: list[Survey] = field(default_factory=list, init=False, repr=False)
+    _survey: list[TextSurvey] = field(default_factory=list, init=False, repr=False)
 
     @property
-    def survey(self) -> Survey:
+    def survey(self) -> TextSurvey:
         """What the file of texts holds; it is read for it once."""
         if not self._survey:
             self._survey.append(self.texts.survey())

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from hookframe.capture.manifest import Count, Digest, Facts, ModelFacts, SavedFile, Text, mistakes
+from hookframe.capture.manifest import Count, Digest, Facts, ModelRecord, SavedFile, Text, mistakes
 from hookframe.capture.shards import SUFFIX, read_facts
 from hookframe.errors import CaptureInputError
 
@@ -32,7 +32,7 @@ class JobRecord(Facts):
     format: Literal["hookframe-capture"] = "hookframe-capture"
     version: Literal[1] = 1
     hookframe: Text
-    model: ModelFacts
+    model: ModelRecord
     weights: Digest
     attention: Text | None = None
     device: Text = "cpu"

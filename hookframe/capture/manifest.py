@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from hookframe.errors import CacheFileError
 
-__all__ = ["MANIFEST", "CacheManifest", "Digest", "FileName", "ModelFacts", "SavedFile", "SavedStep", "SavedTensor"]
+__all__ = ["MANIFEST", "CacheManifest", "Digest", "FileName", "ModelRecord", "SavedFile", "SavedStep", "SavedTensor"]
 
 MANIFEST = "manifest.json"
 _MOST_BYTES = 64 << 20
@@ -51,7 +51,7 @@ def mistakes(error: ValidationError, most: int = 5) -> str:
     return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
 
 
-class ModelFacts(Facts):
+class ModelRecord(Facts):
     """Which model it was.
 
     :ivar kind: the name of its class.
@@ -115,7 +115,7 @@ class CacheManifest(Facts):
     version: Literal[1] = 1
     complete: bool = True
     hookframe: Text
-    model: ModelFacts
+    model: ModelRecord
     policy: Digest | None = None
     plugins: Digest | None = None
     files: Annotated[tuple[SavedFile, ...], Field(max_length=100_000)]

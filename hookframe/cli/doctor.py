@@ -7,7 +7,7 @@ from collections import Counter
 import click
 
 from hookframe.cli import output
-from hookframe.host.installed.selection import Selection
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.survey import survey
 from hookframe.policy.files.layers import LayerPlaces
 from hookframe.policy.in_force.found import read_layers
@@ -33,7 +33,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     found = read_layers(LayerPlaces.standard())
     refusals = refusals_of(found) if found else []
     loading = found.policy.loading if found else None
-    surveyed = survey(Selection.from_environment(), loading)
+    surveyed = survey(PluginChoice.from_environment(), loading)
     guarantee = guarantee_of(found, surveyed.verdicts)
     files = [f"{layer.kind.label} {layer.file}" for layer in found.layers]
     states = Counter(str(record.state) for record in surveyed.records)

@@ -23,9 +23,9 @@ from hookframe.core.removing import detach_all
 from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import InstrumentReleased
 from hookframe.instrumenting.charting import Chart, ChartedPoints
-from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.closing import Closing
 from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.module_point import ModulePoint
 
@@ -55,8 +55,8 @@ class InstrumentedModel(HookedRootModule):
     def __init__(self, model: nn.Module, family: Family | None, chosen: NamesFilter = None) -> None:
         super().__init__()
         itself = weakref.ref(self)
-        clock = Clock(model, lambda: _begin(itself()))
-        chart = Chart(model, family, clock)
+        counter = ForwardCounter(model, lambda: _begin(itself()))
+        chart = Chart(model, family, counter)
         # not setattr: the model is no child, and must not be named or found as one
         self.__dict__.update(wrapped=model, family=family, _chart=chart, _closing=Closing(chart))
         self.__dict__.update(_chosen=chosen, _released=False)
@@ -153,7 +153,7 @@ class InstrumentedModel(HookedRootModule):
     @property
     def forward_index(self) -> int:
         """Which forward of the model runs in this thread, or ran last, from 0 since something was first attached; -1 before."""
-        return self._chart.clock.forward
+        return self._chart.counter.forward
 
     def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
         """True if hooks were asked for at the model's own input or output: these wait for a call of the model alone.

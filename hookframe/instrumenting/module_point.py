@@ -11,7 +11,7 @@ from torch import nn
 
 from hookframe.core.hook_point import HookPoint
 from hookframe.errors import HookPointMoved, InstrumentReleased
-from hookframe.instrumenting.clock import Clock
+from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
@@ -43,10 +43,10 @@ class ModulePoint(HookPoint):
     :ivar at: the entry of the name map that made it; None for the module's own ``hook_in`` and ``hook_out``.
     """
 
-    def __init__(self, site: Site, clock: Clock, at: At | None = None, *, heads: int | None = None) -> None:
+    def __init__(self, site: Site, counter: ForwardCounter, at: At | None = None, *, heads: int | None = None) -> None:
         super().__init__()
         self.__dict__.update(
-            site=site, clock=clock, at=at, heads=heads, names=(), module_name="", _parent=None, _released=False
+            site=site, counter=counter, at=at, heads=heads, names=(), module_name="", _parent=None, _released=False
         )
         self.item = None if at is None else at.item
         self.part: Part | None = None if at is None else at.part
@@ -59,7 +59,7 @@ class ModulePoint(HookPoint):
         site.add(self)
 
     site: Site
-    clock: Clock
+    counter: ForwardCounter
     at: At | None
     heads: int | None
     names: tuple[str, ...]
@@ -70,12 +70,12 @@ class ModulePoint(HookPoint):
     @property
     def call(self) -> int:
         """Which call of the module in the current forward of its model this is, from 0."""
-        return self.clock.calls_of(self)
+        return self.counter.calls_of(self)
 
     @property
     def forward_index(self) -> int:
         """Which forward of the model this is, from 0 since something was first attached to one of its points."""
-        return self.clock.forward
+        return self.counter.forward
 
     def layer(self) -> int:
         """The layer: the first number among the dotted parts of the name.
@@ -115,10 +115,10 @@ class ModulePoint(HookPoint):
                     f"hook point {self.name!r} was released: call hookframe.instrument(model) again"
                 )
             self.connect()
-            self.clock.hold()
+            self.counter.hold()
         else:
             self.disconnect()
-            self.clock.let_go()
+            self.counter.let_go()
 
     def connect(self) -> None:
         """Become fed."""
@@ -197,7 +197,7 @@ class ModulePoint(HookPoint):
         self._still_there(module)
         if isinstance(output, torch.Tensor):
             if self.item is None is self.part:  # nearly always: as in through(), a call of Python less
-                self.clock.count(self)
+                self.counter.count(self)
                 return self(output)
             return self.through(output) if self.item in (None, 0) else output
         key = locate(output) if self.item is None else self.item
@@ -211,7 +211,7 @@ class ModulePoint(HookPoint):
         """Run the attached functions on the point's part of one tensor; the tensor to go on with."""
         if not isinstance(whole, torch.Tensor):
             return whole
-        self.clock.count(self)
+        self.counter.count(self)
         part = self.part
         if part is None:
             return self(whole)

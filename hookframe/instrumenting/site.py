@@ -13,7 +13,7 @@ from torch import nn
 from hookframe.instrumenting.inert import Inert
 
 if TYPE_CHECKING:
-    from hookframe.instrumenting.clock import Clock
+    from hookframe.instrumenting.forward_counter import ForwardCounter
 
 __all__ = ["Site", "site_of", "sites_on"]
 
@@ -24,8 +24,8 @@ class SitePoint(Protocol):
     """What a site asks of its points."""
 
     @property
-    def clock(self) -> Clock:
-        """The clock of the point's model."""
+    def counter(self) -> ForwardCounter:
+        """The counter of the point's model."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Site:
 
     def _install(self, module: nn.Module, point: SitePoint) -> None:
         """Put the torch hook on: the first time as anybody would, and then where torch has put it, in a fifth of the time."""
-        first = self.side == "out" or module is not point.clock.model  # there, the clock comes first
+        first = self.side == "out" or module is not point.counter.model  # there, the counter comes first
         if self._key is None:
             if self.side == "out":
                 handle = module.register_forward_hook(self._tap, prepend=True)

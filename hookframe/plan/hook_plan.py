@@ -24,7 +24,7 @@ from hookframe.core.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
 from hookframe.plan.applying import AppliedPlan
 from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks
-from hookframe.plan.operations import Operation, ProjectOut
+from hookframe.plan.operations import Operation, ProjectOutEdit
 from hookframe.policy.files.lines import Lines
 from hookframe.policy.files.toml import LARGEST, parse
 
@@ -159,7 +159,7 @@ class HookPlan(AppliesToModel):
 
 
 def _has_direction(hook: Operation, parameters: Mapping[str, torch.Tensor]) -> bool:
-    return not isinstance(hook, ProjectOut) or bool(parameters[hook.vector].count_nonzero())
+    return not isinstance(hook, ProjectOutEdit) or bool(parameters[hook.vector].count_nonzero())
 
 
 def _hooks(hooks: Sequence[Operation | Mapping[str, Any]], lines: Lines | None = None) -> tuple[Operation, ...]:

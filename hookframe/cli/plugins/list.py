@@ -10,9 +10,9 @@ import click
 from hookframe.cli import output
 from hookframe.cli.plugins import asking
 from hookframe.cli.table import print_table
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import Selection
 from hookframe.host.installed.survey import survey
 
 __all__ = ["command"]
@@ -53,7 +53,7 @@ def _loaded(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecor
 
 
 def _surveyed(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecord]:
-    found = survey(Selection.from_environment(without=without), rules)
+    found = survey(PluginChoice.from_environment(without=without), rules)
     for fault in found.faults:
         click.echo(f"note: {fault}", err=True)
     return found.records

@@ -9,7 +9,7 @@ import click
 
 from hookframe.cli import output
 from hookframe.host.installed.inventory import take_inventory
-from hookframe.host.installed.lock import Difference, compare, lock_installed
+from hookframe.host.installed.lock import LockDifference, compare, lock_installed
 from hookframe.host.installed.rules import LoadingRules
 
 __all__ = ["command"]
@@ -51,7 +51,7 @@ def _write(file: Path) -> int:
     return code
 
 
-def _report(differences: Sequence[Difference]) -> int:
+def _report(differences: Sequence[LockDifference]) -> int:
     for difference in differences:
         click.echo(str(difference), err=True)
     if any(difference.integrity for difference in differences):

@@ -10,10 +10,10 @@ from packaging.utils import canonicalize_name
 
 from hookframe.cli import output
 from hookframe.cli.plugins import asking
-from hookframe.host.installed.judging import Step
+from hookframe.host.installed.judging import RuleOutcome
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import Selection
 from hookframe.host.installed.survey import survey
 
 __all__ = ["command"]
@@ -30,7 +30,7 @@ def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ..
 
     Nothing is imported; what an import would bring to light is shown by 'hookframe plugins list --load'.
     """
-    found = survey(Selection.from_environment(without=without), rules, thorough=True)
+    found = survey(PluginChoice.from_environment(without=without), rules, thorough=True)
     records = [record for record in found.records if record.distribution == canonicalize_name(name)]
     if not records:
         raise asking.unknown_plugin(name, [record.name for record in found.records])
@@ -43,7 +43,7 @@ def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ..
     ctx.exit(asking.exit_code(records, rules.require))
 
 
-def _print(record: PluginRecord, steps: Sequence[Step]) -> None:
+def _print(record: PluginRecord, steps: Sequence[RuleOutcome]) -> None:
     place = f" ({record.entry_point})" if record.entry_point else ""
     click.echo(f"{record.name} {record.version or ''}{place}".replace("  ", " "))
     decided = False

@@ -10,7 +10,7 @@ from hookframe.cli import output
 from hookframe.cli.in_force import in_force
 from hookframe.cli.policy.given import read_policy
 from hookframe.policy.in_force.policy import Policy
-from hookframe.policy.tools.comparing import Difference, differences
+from hookframe.policy.tools.comparing import PolicyDifference, differences
 
 __all__ = ["command"]
 
@@ -42,7 +42,7 @@ def _read(files: str) -> Policy:
     return in_force() if files == _IN_FORCE else read_policy(files.split(","))
 
 
-def _print(difference: Difference) -> None:
+def _print(difference: PolicyDifference) -> None:
     head = f"{difference.kind} {difference.name}" + (f", {difference.part}" if difference.part else "")
     click.echo(click.style(head, bold=True))
     if difference.before is not None:

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from hookframe.core.tracing import run_while_traced
 from hookframe.instrumenting.inert import Inert
 
-__all__ = ["Clock"]
+__all__ = ["ForwardCounter"]
 
 
 class _Counts(threading.local):
@@ -50,7 +50,7 @@ class _Beginning:
         return Inert, ()
 
 
-class Clock:
+class ForwardCounter:
     """Counts forwards of one model, and calls of its points within each, while somebody holds it.
 
     Held, it keeps one torch hook on the model itself; let go by everybody, none.
@@ -72,7 +72,7 @@ class Clock:
 
     @property
     def forward(self) -> int:
-        """The number of the forward that runs in this thread, or ran last, from 0 since the clock was first held; -1 before."""
+        """The number of the forward that runs in this thread, or ran last, from 0 since the counter was first held; -1 before."""
         return self._counts.forward
 
     def calls_of(self, point: object) -> int:
@@ -85,7 +85,7 @@ class Clock:
         calls[id(point)] = calls.get(id(point), -1) + 1
 
     def hold(self) -> None:
-        """Start counting, if nobody holds the clock yet."""
+        """Start counting, if nobody holds the counter yet."""
         model = self.model
         if not self._holders and model is not None:
             self._hook = model.register_forward_pre_hook(_Beginning(self._counts, self._noticed), prepend=True)
