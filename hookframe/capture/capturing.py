@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hookframe.admission.listing import listed
 from hookframe.admission.request import CacheRequest
 from hookframe.capture.captured import Captured, Place, too_large
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
@@ -207,7 +208,7 @@ class Capture:
         if fresh:
             warn_user(
                 f"{len(fresh)} captured activations were changed in place later and do not hold their value at fire time: "
-                f"{', '.join(map(repr, fresh[:5]))}; capture with clone='auto' to keep it",
+                f"{listed(map(repr, fresh))}; capture with clone='auto' to keep it",
                 StaleActivationWarning,
             )
 

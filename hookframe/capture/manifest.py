@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from hookframe.admission.listing import listed
 from hookframe.errors import CacheFileError
 
 __all__ = ["MANIFEST", "CacheManifest", "Digest", "FileName", "ModelRecord", "SavedFile", "SavedStep", "SavedTensor"]
@@ -48,7 +49,7 @@ class Facts(BaseModel):
 def mistakes(error: ValidationError, most: int = 5) -> str:
     """What is wrong with data, in a line."""
     found = [f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors(include_url=False)]
-    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+    return listed(found, most, "; ")
 
 
 class ModelRecord(Facts):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import nn
 
+from hookframe.admission.point_names import layer_in
 from hookframe.core.hook_point import HookPoint
 from hookframe.errors import HookPointMoved, InstrumentReleased
 from hookframe.instrumenting.forward_counter import ForwardCounter
@@ -82,10 +83,10 @@ class ModulePoint(HookPoint):
 
         :raises ValueError: if the name has none.
         """
-        number = next((part for part in (self.name or "").split(".") if part.isdigit()), None)
+        number = layer_in(self.name or "")
         if number is None:
             raise ValueError(f"hook point {self.name!r} has no number in its name, so no layer")
-        return int(number)
+        return number
 
     # ---- where it is ------------------------------------------------------------------------------------------------
 

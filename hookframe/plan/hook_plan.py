@@ -16,6 +16,7 @@ import tomli_w
 import torch
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from hookframe.admission.listing import listed
 from hookframe.capture.captured import Captured
 from hookframe.capture.manifest import Digest, FileName
 from hookframe.capture.shards import SUFFIX, read_shard, replaced_whole, write_shard
@@ -153,7 +154,7 @@ class HookPlan(AppliesToModel):
         return hash(self.digest)
 
     def __repr__(self) -> str:
-        operations = ", ".join(hook.operation for hook in self.hooks[:6]) + (", …" if len(self.hooks) > 6 else "")
+        operations = listed((hook.operation for hook in self.hooks), 6)
         count = "1 hook" if len(self.hooks) == 1 else f"{len(self.hooks)} hooks"
         return f"HookPlan({self.name!r}, {count}: {operations})"
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from hookframe.admission.listing import listed
 from hookframe.plan.operations import Operation
 from hookframe.policy.files.lines import KeyPath, Lines
 from hookframe.policy.files.mistakes import dotted, near, shortened
@@ -64,7 +65,7 @@ def _joined(found: Sequence[tuple[KeyPath, str]], lines: Lines | None) -> str:
     for place, text in found:
         line = "" if lines is None or not place else f"line {lines.of(place)}: "
         told[f"{line}{f'{dotted(place)}: ' if place else ''}{text}"] = None
-    return "; ".join(list(told)[:_MOST]) + (f"; and {len(told) - _MOST} more" if len(told) > _MOST else "")
+    return listed(told, _MOST, "; ")
 
 
 def _mistake(found: Any, place: KeyPath, facts: Any, document: type[BaseModel] | None) -> tuple[KeyPath, str]:

@@ -326,7 +326,7 @@ def test_a_plan_comes_back_equal_from_a_file(tmp_path):
     again.to_toml(tmp_path / "all.toml")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "all.toml"]
     assert repr(HookPlan([ZeroEdit(points=OUT)])) == "HookPlan('', 1 hook: zero)"
-    assert repr(plan) == "HookPlan('all', 19 hooks: zero, zero, zero, zero, zero, zero, …)"
+    assert repr(plan) == "HookPlan('all', 19 hooks: zero, zero, zero, zero, zero, zero and 13 more)"
 
 
 def test_mistakes_in_a_file_are_told_with_their_lines_and_at_once(tmp_path):

@@ -21,7 +21,6 @@ from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord
 from hookframe.host.installed.required import denials, unfulfilled
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.running.event_names import spec_for
 from hookframe.host.running.holding import HeldPlugins
 from hookframe.host.running.loading import load_installed
 from hookframe.host.running.treatment import Treatment
@@ -227,7 +226,7 @@ class PluginManager(HeldPlugins):
 
     def notify(self, event: Event) -> None:
         """Tell the observers of this kind of event. Never raises."""
-        self._tell(spec_for(event), {"event": event})
+        self._tell(event.kind, {"event": event})
 
     def _tell(self, spec: str, facts: dict[str, Any]) -> None:
         for impl in self._impls[spec]:
