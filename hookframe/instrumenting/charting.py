@@ -56,9 +56,9 @@ class Chart:
         return self._snapshot is not None and self._snapshot.is_current
 
     def read(self) -> dict[str, ModulePoint]:
-        """Read the model. Points keep their functions, and move to the modules that are found under their names now.
+        """Read the model. Points keep their functions, and move to the modules that have their names now.
 
-        :returns: the points that have no module any more, by name; nothing passes them again.
+        :returns: the points that have no module any more, by name; they never fire again.
         """
         before = self.points
         self._snapshot = Snapshot(self.model)

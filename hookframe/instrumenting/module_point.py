@@ -1,4 +1,4 @@
-"""A hook point at the input or output of a module that knows nothing of it."""
+"""A hook point at the input or output of a module; the module does not know it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ModulePoint(HookPoint):
     # ---- where it is ------------------------------------------------------------------------------------------------
 
     def move(self, site: Site, module_name: str, parent: nn.Module | None) -> None:
-        """Say where the point's module is found now; it may be another module than before."""
+        """Record where the point's module is now; it may be another module than before."""
         before, moves = self.site, self.site is not site
         fed = moves and self._plan is not None
         if fed:
@@ -135,7 +135,7 @@ class ModulePoint(HookPoint):
         self.__dict__["_released"] = True
 
     def why_silent(self) -> str | None:
-        """What is known of modules that are used without being called."""
+        """The reason, for modules that are used without being called."""
         parent = None if self._parent is None else self._parent[0]()
         if not self.module_name:
             return (
@@ -163,7 +163,7 @@ class ModulePoint(HookPoint):
         return tuple(dict.fromkeys(other for point in here for other in point.names if other != name))
 
     def other_owners(self, root: NamedModel | None) -> list[NamedModel]:
-        """The living models that this point belongs to but ``root``, and those with a point at the same place."""
+        """The living models but ``root`` that this point belongs to, and those with a point at the same place."""
         found = super().other_owners(root)
         if not self.site.crowded:
             return found
@@ -187,17 +187,17 @@ class ModulePoint(HookPoint):
     # ---- what passes ------------------------------------------------------------------------------------------------
 
     def pass_input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Let the attached functions see, and change, one argument; arguments to go on with."""
+        """Run the attached functions on one argument; returns the arguments to go on with."""
         self._still_there(module)
         key, whole = take_argument(args, kwargs, self.item)
         edited = self.through(whole)
         return (args, kwargs) if key is None or edited is whole else put_argument(args, kwargs, key, edited)
 
     def pass_output(self, module: nn.Module, output: Any) -> Any:
-        """Let the attached functions see, and change, an output; what goes on."""
+        """Run the attached functions on an output; returns the output to go on with."""
         self._still_there(module)
         if isinstance(output, torch.Tensor):
-            if self.item is None is self.part:  # nearly always: as in through(), a call of Python less
+            if self.item is None is self.part:  # the usual case, as in through(), without one more Python call
                 self.counter.count(self)
                 return self(output)
             return self.through(output) if self.item in (None, 0) else output
@@ -209,7 +209,7 @@ class ModulePoint(HookPoint):
         return output if edited is whole else put_back(output, key, edited)
 
     def through(self, whole: Any) -> Any:
-        """Run the attached functions on the point's part of one tensor; the tensor to go on with."""
+        """Run the attached functions on the point's part of one tensor; returns the tensor to go on with."""
         if not isinstance(whole, torch.Tensor):
             return whole
         self.counter.count(self)
@@ -221,9 +221,9 @@ class ModulePoint(HookPoint):
         return whole if edited is seen else put_part(whole, part, self.heads or 1, edited)
 
     def check_place(self) -> None:
-        """Say so if the point's module is no longer where it was.
+        """Check that the point's module is still where it was.
 
-        :raises HookPointMoved: then.
+        :raises HookPointMoved: if it is not.
         """
         module = self.site.module
         if module is not None:

@@ -105,7 +105,7 @@ def _known(config: Any, attribute: str) -> int:
 def probe(root: HookedRootModule, inputs: Mapping[str, Any] | None = None) -> Probing:
     """Run the model once, in evaluation mode and without gradients, and try every point and every check of its family.
 
-    The checks of families are about models that were instrumented; one with hook points of its own is run, and no more.
+    The checks of families hold for instrumented models; a model with hook points of its own is only run.
 
     :param inputs: keyword arguments for the model; None for :func:`probe_input`, or :func:`own_input`.
     :raises HookframeError: if no input can be made for it.

@@ -1,4 +1,4 @@
-"""The modules of a model that is somebody else's: read without leaving anything on them, and compared before relied on."""
+"""The modules of a model that hookframe did not write: read without changing them, and compared before each use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Snapshot", "is_called"]
 
 
 def is_called(module: nn.Module) -> bool:
-    """False for a module that only holds others, such as a list of them: it has no ``forward`` that could be called."""
+    """False for a module that only holds others, such as a list: it has no ``forward`` to call."""
     return getattr(module.forward, "__func__", module.forward) is not nn.Module.forward
 
 
