@@ -110,8 +110,8 @@ class Capture:
     def estimate(self, *args: Any, **kwargs: Any) -> Estimate:
         """What one forward with these inputs will cache; nothing is computed, and nothing cached.
 
-        Call it inside the context or outside, where it passes the same admission as the capture itself; which is asked once
-        more, with the bytes.
+        Call it inside the context or outside. Outside, it passes the same admission as the capture itself. In both
+        cases admission is then asked once more, with the bytes.
 
         :raises EstimateError: if what the model does depends on values, or another hook function is attached, which
             would be called with tensors that hold none.
@@ -167,7 +167,7 @@ class Capture:
         self.cache.begin(step)
 
     def _refuse_beforehand(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Refuse a forward that cannot fit, before it runs; where that cannot be told, storing is refused later."""
+        """Refuse a forward that cannot fit before it runs; if its size cannot be told, storing is refused later."""
         plain = {name: value for name, value in kwargs.items() if name not in CACHES}  # not to be filled by this
         if "use_cache" in plain:
             plain["use_cache"] = False
@@ -219,7 +219,7 @@ def capture(root: HookedRootModule, names: NamesFilter, options: Mapping[str, An
 
 
 def _signature(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What the shapes of a forward's activations depend on, as far as it can be told from its arguments."""
+    """What the shapes of a forward's activations depend on, as far as its arguments show."""
     flat, structure = torch.utils._pytree.tree_flatten((args, dict(kwargs)))
     leaves = (
         (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, torch.Tensor) else (type(leaf), repr(leaf)[:200])

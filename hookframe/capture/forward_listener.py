@@ -40,7 +40,7 @@ class ForwardListener:
     :param begins: called as each begins.
     :param cut: called with how many of its last positions the forward before has lost in its key-value cache since.
     :ivar hookframe_managed: says that this torch hook is hookframe's own.
-    :ivar paused: True while forwards are none of the capture's: shapes alone are traced.
+    :ivar paused: True while the capture ignores forwards, as during an estimate, which only traces shapes.
     """
 
     hookframe_managed = True
@@ -81,7 +81,7 @@ class ForwardListener:
             self._begins(Beginning(inputs, args, kwargs, self._rows.have_moved(inputs)))
 
     def look(self, inputs: Mapping[str, Any] | None = None) -> None:
-        """Look what has become of the key-value cache since the last forward ended."""
+        """Look how the key-value cache has changed since the last forward ended."""
         lost = self._rows.taken_back(inputs)
         if lost:
             self._cut(lost)

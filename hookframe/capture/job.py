@@ -1,4 +1,4 @@
-"""Thousands of texts to shards on disk: begun, killed at any moment, and gone on with where it stopped."""
+"""Thousands of texts to shards on disk: a capture that may be killed at any moment and goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class Progress:
 class CaptureJob:
     """What to capture, and where to.
 
-    A directory of shards grows, each with whole batches; a shard that is there is complete, and everything else is thrown
-    away and done again. So the capture can be killed at any moment, and called again: no row is lost or doubled, and the
-    shards are those of a capture that nobody interrupted. In memory it holds one shard, whatever the number of texts.
+    The capture adds shards to a directory, each with whole batches. A shard that is there is complete; everything
+    else is thrown away and done again. So the capture can be killed at any moment, and called again: no row is lost
+    or doubled, and the shards are those of an uninterrupted capture. It holds one shard in memory, however many texts
+    there are.
 
     :ivar names: names of hook points, or globs on them.
     :ivar batch_size: texts to a forward.

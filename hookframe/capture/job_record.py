@@ -15,7 +15,7 @@ from hookframe.errors import CaptureInputError
 __all__ = ["RECORD", "CompleteCapture", "JobRecord", "ShardFacts", "committed_shards", "shard_name"]
 
 RECORD = "capture.json"
-_INFORMATIVE = frozenset({"hookframe", "policy", "plugins", "texts"})  # what may differ when it is gone on with
+_INFORMATIVE = frozenset({"hookframe", "policy", "plugins", "texts"})  # what may differ when the capture goes on
 
 
 class JobRecord(Facts):

@@ -55,7 +55,7 @@ def _config_digest(config: Any) -> str | None:
     """A digest of the values of a configuration, without those that say where it came from; None if it has none."""
     try:
         values = config.to_dict() if callable(getattr(config, "to_dict", None)) else vars(config)
-    except TypeError:  # nothing with attributes
+    except TypeError:  # an object without attributes
         return None
     text = json.dumps(_plain({key: values[key] for key in values if not _is_about_loading(key)}), sort_keys=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -66,7 +66,7 @@ def _is_about_loading(key: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a configuration as JSON has it; what JSON has not, by the name of its kind, as its text may hold an address."""
+    """A value of a configuration as JSON has it; another kind by the name of its class, as its text may hold an address."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
