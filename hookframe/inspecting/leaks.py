@@ -21,9 +21,10 @@ class no_leaks:  # noqa: N801  # read as a verb: with hookframe.no_leaks(model)
     """A context manager that raises if a hook is on ``model`` at its end that was not there at its beginning.
 
     All kinds count: functions at hook points, those of contexts that were never left and permanent ones too, torch's own
-    hooks on modules, on their parameters and on their state dicts, and torch's hooks for all modules, those on what is put
-    into modules among them. Hooks that another thread attaches meanwhile count as well. Hooks that went away are not
-    reported; nor are those on other tensors than parameters, such as buffers, and those on optimizers.
+    hooks on modules, on their parameters and on their state dicts, and torch's hooks for all modules, including those
+    that torch calls when something is put into a module. Hooks that another thread attaches meanwhile count as well.
+    Hooks that went away are not reported; nor are those on other tensors than parameters, such as buffers, and those
+    on optimizers.
 
     If the block raises, its exception goes on, with a note of what was left behind.
 

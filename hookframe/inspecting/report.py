@@ -22,9 +22,9 @@ class Trait(StrEnum):
     GLOBAL = "global"
     """It runs for every module of the process."""
     REPLACED = "replaced"
-    """No hook: the module's ``forward`` was replaced on the instance, as tools do that wrap it."""
+    """Not a hook: the module's ``forward`` was replaced on the instance, as some tools do to wrap it."""
     ORPHANED = "orphaned"
-    """What it was attached for is gone: the context that it belonged to, or its point's place in the model."""
+    """Its context is over, or its point is no longer in the model."""
     EXPIRED = "expired"
     """It was admitted, and would be refused now."""
     NEVER_FIRED = "never-fired"
@@ -49,10 +49,10 @@ class FoundHook:
     """One hook.
 
     :ivar place: the name of the hook point or module that it is on; ``""`` for the model itself, ``"*"`` for all modules.
-    :ivar kind: what it is: ``"hook"``, ``"caching hook"``, or the torch method that registers such a one.
+    :ivar kind: what it is: ``"hook"``, ``"caching hook"``, or the torch method that registers such a hook.
     :ivar function: the function, with file and line where it has them.
     :ivar direction: which pass calls it; None if neither does, as for hooks on state dicts.
-    :ivar fired: how often it ran; None if nobody counts.
+    :ivar fired: how often it ran; None if it is not counted.
     """
 
     place: str
@@ -104,7 +104,7 @@ class ScanReport:
 
     @property
     def findings(self) -> tuple[FoundHook, ...]:
-        """The hooks with something that somebody should look at; an exception that holds is none."""
+        """The hooks that the user should look at; a hook whose only remark is an exception is not among them."""
         return tuple(hook for hook in self.hooks if hook.traits - {Trait.EXCEPTED})
 
     def with_trait(self, trait: Trait | str) -> tuple[FoundHook, ...]:

@@ -30,9 +30,9 @@ __all__ = ["scan"]
 def scan(model: nn.Module) -> ScanReport:
     """Look at every hook on ``model``; nothing is attached, removed or run.
 
-    Hooks that were admitted are put before the plugins and the policy once more, as things stand now: one that would be
-    refused is ``expired``. Nobody is told of that, and nothing is recorded. Where a hook came from by which verb is not
-    kept with it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
+    The plugins and the policy review the admitted hooks once more, as things stand now: a hook that they would refuse
+    is ``expired``. No observer is told of this review, and nothing is recorded. A hook does not keep the verb that
+    attached it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
 
     :param model: with hook points, or any module; of one that :func:`hookframe.instrument` made, the wrapped model's
         modules are looked at.

@@ -60,7 +60,7 @@ def hooks_on_module(name: str, module: nn.Module) -> Iterator[FoundHook]:
                 yield _found(name, method, function, direction, *remarks)
     yield from _on_parameters(name, module)
     if "forward" in module.__dict__ and not getattr(module.__dict__["forward"], "hookframe_managed", False):
-        message = "the module's forward was replaced on the instance: what it does, no hook shows"
+        message = "the module's forward was replaced on the instance: no hook shows what it does"
         yield _found(name, "forward", module.__dict__["forward"], "fwd", Remark(Trait.REPLACED, message))
 
 

@@ -19,7 +19,7 @@ _Edit = TypeVar("_Edit", bound=operations.Edit)
 
 
 class Editing(ABC, Generic[_Edit]):
-    """One edit of a plan as a hook function: returns a new tensor, and leaves the one that it is given as it is.
+    """One edit of a plan as a hook function: returns a new tensor, and leaves its input unchanged.
 
     :ivar edit: what it does, as data.
     """
@@ -32,7 +32,7 @@ class Editing(ABC, Generic[_Edit]):
     def __call__(self, tensor: Any, *, hook: Any) -> torch.Tensor:
         """Return the edited activation.
 
-        :raises ActivationTypeError: if it is no tensor of floating point.
+        :raises ActivationTypeError: if it is not a tensor of floating point.
         :raises ActivationShapeError: if the plan asks for what this activation does not have.
         """
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():

@@ -57,7 +57,7 @@ class HookPlan(AppliesToModel):
     :param parameters: name → the tensor that hooks call by it.
     :param name: what people call the plan.
     :param note: what it is for; not part of the digest.
-    :raises InvalidPlan: if a hook is none, or calls for a parameter that is not there, or for a direction that is zero.
+    :raises InvalidPlan: if a hook is not one, names a parameter that is not there, or a direction that is zero.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ _KINDS = {
 
 
 def mistakes_in_file(error: ValidationError, document: type[BaseModel], facts: Any, lines: Lines | None) -> str:
-    """What is wrong with the tables of a file, but for its hooks."""
+    """What is wrong with the tables of a file, except its hooks."""
     found = [_mistake(each, tuple(each["loc"]), facts, document) for each in error.errors(include_url=False)]
     return _joined(found, lines)
 
@@ -69,7 +69,7 @@ def _joined(found: Sequence[tuple[KeyPath, str]], lines: Lines | None) -> str:
 
 
 def _mistake(found: Any, place: KeyPath, facts: Any, document: type[BaseModel] | None) -> tuple[KeyPath, str]:
-    """Where a mistake is, and what; one below a field that has its own words is the field's."""
+    """The place of a mistake, and its text; one inside a field that has its own text is reported at that field."""
     kind, key = found["type"], str(place[-1]) if place else ""
     if kind == "missing":
         return place[:-1], f"has no {key!r}: {_FIELDS.get(key, 'add it')}"
