@@ -22,10 +22,7 @@ from torch import nn
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, PluginManager, hookimpl, use_plugins
 from hookframe.audit.plugin import JournalPlugin
 from hookframe.audit.sealing import new_key_pair
-from hookframe.policy.files.reading import read_layer
-from hookframe.policy.in_force.engine import PolicyEngine
-from hookframe.policy.in_force.merging import merge
-from hookframe.policy.language.vocabulary import LayerKind
+from hookframe.policy import LayerKind, PolicyEngine, merge, read_layer
 
 POINTS, RULES, PLUGINS = 200, 100, 5
 JOURNALS: list[JournalPlugin] = []

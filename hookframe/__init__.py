@@ -6,7 +6,6 @@ package loads no torch and no plugin, and the first hook that is attached finds 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from hookframe import errors
@@ -17,12 +16,13 @@ from hookframe.admission.family import ModelFamily
 from hookframe.admission.objection import Action, Objection
 from hookframe.admission.request import CacheRequest, DeviceRequest, FunctionInfo, HookRequest, ResetRequest, RunRequest
 from hookframe.errors import *  # noqa: F403  # errors.__all__ is a part of ours
+from hookframe.lending import lend
 from hookframe.version import __version__
 
 if TYPE_CHECKING:  # for type checkers; _LAZY says the same to the program
     from hookframe.core.cache.activation_cache import ActivationCache as ActivationCache
     from hookframe.core.hooks.attachment import HookHandle as HookHandle
-    from hookframe.core.hooks.attachment import HookHandle as LensHandle
+    from hookframe.core.hooks.attachment import LensHandle as LensHandle
     from hookframe.core.hooks.guards import guarded as guarded
     from hookframe.core.hooks.guards import read_only as read_only
     from hookframe.core.model.hook_point import HookPoint as HookPoint
@@ -36,14 +36,14 @@ if TYPE_CHECKING:  # for type checkers; _LAZY says the same to the program
     from hookframe.hookspecs import hookimpl as hookimpl
     from hookframe.host.running.manager import PluginManager as PluginManager
     from hookframe.host.running.using import use_plugins as use_plugins
+    from hookframe.inspecting.leaks import no_leaks as no_leaks
+    from hookframe.inspecting.noop import check_noop as check_noop
+    from hookframe.inspecting.report import ScanReport as ScanReport
+    from hookframe.inspecting.scan import scan as scan
     from hookframe.instrumenting.family import Family as Family
     from hookframe.instrumenting.instrument import instrument as instrument
     from hookframe.instrumenting.instrumented_model import InstrumentedModel as InstrumentedModel
     from hookframe.plan.hook_plan import HookPlan as HookPlan
-    from hookframe.proving.leaks import no_leaks as no_leaks
-    from hookframe.proving.noop import check_noop as check_noop
-    from hookframe.scanning.report import ScanReport as ScanReport
-    from hookframe.scanning.scan import scan as scan
 
 _LAZY = {
     "ActivationCache": "hookframe.core.cache.activation_cache",
@@ -59,19 +59,18 @@ _LAZY = {
     "LensHandle": "hookframe.core.hooks.attachment",
     "NamesFilter": "hookframe.core.values.types",
     "PluginManager": "hookframe.host.running.manager",
-    "ScanReport": "hookframe.scanning.report",
+    "ScanReport": "hookframe.inspecting.report",
     "Slice": "hookframe.core.values.slices",
     "SliceInput": "hookframe.core.values.slices",
-    "check_noop": "hookframe.proving.noop",
+    "check_noop": "hookframe.inspecting.noop",
     "guarded": "hookframe.core.hooks.guards",
     "hookimpl": "hookframe.hookspecs",
     "instrument": "hookframe.instrumenting.instrument",
-    "no_leaks": "hookframe.proving.leaks",
+    "no_leaks": "hookframe.inspecting.leaks",
     "read_only": "hookframe.core.hooks.guards",
-    "scan": "hookframe.scanning.scan",
+    "scan": "hookframe.inspecting.scan",
     "use_plugins": "hookframe.host.running.using",
 }
-_RENAMED = {"LensHandle": "HookHandle"}
 
 __all__ = ["Action", "CacheRequest", "Decision", "DeviceRequest", "FunctionInfo", "HookRequest", "ModelFamily"]
 __all__ += ["Objection", "ResetRequest", "RunRequest", "__version__"]
@@ -79,13 +78,7 @@ __all__ += errors.__all__
 __all__ += [*_LAZY]  # noqa: PLE0604  # its keys are strings
 
 
-def __getattr__(name: str) -> Any:
-    home = _LAZY.get(name)
-    if home is None:
-        raise AttributeError(f"module 'hookframe' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), _RENAMED.get(name, name))
-    globals()[name] = value
-    return value
+__getattr__, _ = lend(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

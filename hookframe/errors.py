@@ -352,7 +352,7 @@ class HookPointMoved(HookframeError, RuntimeError):
 class HooksLeaked(HookframeError, RuntimeError):
     """Hooks are on a model at the end of a block that were not there at its beginning; they still are.
 
-    :ivar hooks: each of them, as :class:`~hookframe.scanning.report.FoundHook`.
+    :ivar hooks: each of them, as :class:`~hookframe.inspecting.report.FoundHook`.
     """
 
     code = "hooks-leaked"

@@ -17,9 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pluggy
+
+from hookframe.admission.events import Event
+from hookframe.admission.request import Request
 
 if TYPE_CHECKING:
     import click
@@ -200,20 +203,9 @@ def hookframe_add_commands(registry: click.Group) -> None:
     """Called when the ``hookframe`` command is given a verb that is not built in; add click commands to ``registry``."""
 
 
-VALIDATORS = ("check_hooks_to_add", "check_cache", "check_device", "check_reset", "check_run")
+VALIDATORS: tuple[str, ...] = tuple(kind.spec for kind in get_args(Request))
 """Names of the validators, without the prefix."""
-OBSERVERS = (
-    "decision_made",
-    "hooks_added",
-    "hooks_removed",
-    "hooks_reset",
-    "context_entered",
-    "context_exited",
-    "cache_started",
-    "cache_finished",
-    "run_finished",
-    "hook_failed",
-)
+OBSERVERS: tuple[str, ...] = ("decision_made", *(kind.kind for kind in get_args(Event)))
 """Names of the observers, without the prefix."""
 PROVIDERS = ("configure", "wrap_hook", "model_families", "add_commands")
 """Names of the providers, without the prefix."""

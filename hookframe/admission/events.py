@@ -1,10 +1,13 @@
-"""What happened over a hook's life, as frozen values for observers. No event holds a tensor or a function."""
+"""What happened over a hook's life, as frozen values for observers. No event holds a tensor or a function.
+
+The ``kind`` of each class is the name of the spec that is told of it, without the prefix.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from hookframe.admission.request import Direction, FunctionInfo, HookRequest, Route
 
@@ -30,6 +33,7 @@ class HooksAdded:
     :ivar skipped: names of the points that a filter swept up and an objection left out.
     """
 
+    kind: ClassVar[str] = "hooks_added"
     model: str
     operation: int
     route: Route
@@ -44,6 +48,7 @@ class HooksRemoved:
     :ivar points: one name for each hook that went.
     """
 
+    kind: ClassVar[str] = "hooks_removed"
     model: str
     route: Route
     points: tuple[str, ...]
@@ -56,6 +61,7 @@ class HooksReset:
     :ivar removed: how many hooks went.
     """
 
+    kind: ClassVar[str] = "hooks_reset"
     model: str
     route: Route
     removed: int
@@ -67,6 +73,7 @@ class HooksReset:
 class ContextEntered:
     """A context of temporary hooks was entered; its hooks are attached."""
 
+    kind: ClassVar[str] = "context_entered"
     model: str
     operation: int
     route: Route
@@ -82,6 +89,7 @@ class ContextExited:
     :ivar error: the type of the exception that ended it, None if none did.
     """
 
+    kind: ClassVar[str] = "context_exited"
     model: str
     operation: int
     route: Route
@@ -94,6 +102,7 @@ class ContextExited:
 class CacheStarted:
     """Caching hooks were attached; what runs now fills the cache."""
 
+    kind: ClassVar[str] = "cache_started"
     model: str
     operation: int
     route: Route
@@ -112,6 +121,7 @@ class CacheFinished:
     :ivar stale: keys whose tensor was changed in place after it was cached.
     """
 
+    kind: ClassVar[str] = "cache_finished"
     model: str
     operation: int
     stored: tuple[str, ...]
@@ -130,6 +140,7 @@ class RunFinished:
     :ivar error: the type of the exception that ended it, None if none did.
     """
 
+    kind: ClassVar[str] = "run_finished"
     model: str
     operation: int
     route: Route
@@ -151,6 +162,7 @@ class HookFailed:
     :ivar message: its text.
     """
 
+    kind: ClassVar[str] = "hook_failed"
     model: str
     point: str
     direction: Direction

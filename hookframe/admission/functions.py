@@ -1,16 +1,12 @@
-"""Where a function comes from, beyond its name: a digest of its code, and the distribution that brought it."""
+"""A digest of what a function does."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import sys
 import weakref
-from collections.abc import Mapping, Sequence
 from types import CodeType
-from typing import Any
 
-__all__ = ["code_digest", "distribution_of"]
+__all__ = ["code_digest"]
 
 _SHAPE = 0x3FF  # the flags that say what kind of function it is; higher ones are the compiler's own options
 _digests: weakref.WeakKeyDictionary[CodeType, str] = weakref.WeakKeyDictionary()
@@ -47,25 +43,3 @@ def _constant(value: object) -> str:
     if isinstance(value, tuple):
         return f"({','.join(map(_constant, value))})"
     return f"{type(value).__name__}:{value!r}"
-
-
-def distribution_of(module: str) -> str | None:
-    """The normalised name of the installed distribution that ``module`` belongs to.
-
-    Reads the metadata of everything installed when first asked, and remembers it.
-
-    :returns: None for a script, the standard library, and code that no distribution brought.
-    """
-    top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or top == "__main__":
-        return None
-    return next(iter(_distributions().get(top, ())), None)
-
-
-@functools.cache
-def _distributions() -> Mapping[str, Sequence[str]]:
-    from importlib_metadata import packages_distributions
-    from packaging.utils import canonicalize_name
-
-    found: Mapping[str, Any] = packages_distributions()
-    return {package: sorted({canonicalize_name(name) for name in names}) for package, names in found.items()}

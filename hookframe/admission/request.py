@@ -1,13 +1,17 @@
-"""What is asked of an admission: plain, frozen data, one value for each planned effect."""
+"""What is asked of an admission: plain, frozen data, one value for each planned effect.
+
+Each class says its ``kind``, as records and policies name it, and the ``spec`` of the validators that are asked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, ClassVar, Literal, TypeAlias, overload
 
-from hookframe.admission.functions import code_digest, distribution_of
+from hookframe.admission.distributions import distribution_of
+from hookframe.admission.functions import code_digest
 
 __all__ = [
     "CacheRequest",
@@ -106,6 +110,8 @@ class HookRequest:
     :ivar caches: True if the function stores what it sees in a cache.
     """
 
+    kind: ClassVar[Literal["hook"]] = "hook"
+    spec: ClassVar[str] = "check_hooks_to_add"
     index: int
     point: str | None
     function: FunctionInfo
@@ -137,6 +143,8 @@ class CacheRequest:
         second time, with the bytes.
     """
 
+    kind: ClassVar[Literal["cache"]] = "cache"
+    spec: ClassVar[str] = "check_cache"
     index: int = 0
     points: tuple[str, ...]
     device: str | None = None
@@ -160,6 +168,8 @@ class DeviceRequest:
         there (because the caller said so, or because the model is there).
     """
 
+    kind: ClassVar[Literal["device"]] = "device"
+    spec: ClassVar[str] = "check_device"
     index: int = 0
     device: str
     purpose: Literal["model", "cache"]
@@ -180,6 +190,8 @@ class ResetRequest:
     :ivar owned: how many hooks of open contexts would go.
     """
 
+    kind: ClassVar[Literal["reset"]] = "reset"
+    spec: ClassVar[str] = "check_reset"
     index: int = 0
     points: tuple[str, ...]
     permanent: int = 0
@@ -202,6 +214,8 @@ class RunRequest:
         itself), sorted.
     """
 
+    kind: ClassVar[Literal["run"]] = "run"
+    spec: ClassVar[str] = "check_run"
     index: int = 0
     never_fired: tuple[str, ...] = ()
     bytes_cached: int = 0

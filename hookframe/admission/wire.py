@@ -11,29 +11,19 @@ from typing import Any, get_args
 
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import (
-    CacheRequest,
     DeviceRequest,
     Direction,
     Effect,
     FunctionInfo,
-    HookRequest,
     Request,
     ResetRequest,
     Route,
-    RunRequest,
 )
 from hookframe.errors import InvalidWireData
 
 __all__ = ["objection_from_json", "objection_to_json", "request_from_json", "request_to_json"]
 
-_KINDS: dict[str, type[Request]] = {
-    "hook": HookRequest,
-    "cache": CacheRequest,
-    "device": DeviceRequest,
-    "reset": ResetRequest,
-    "run": RunRequest,
-}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+_KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in get_args(Request)}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "direction": get_args(Direction),
     "route": get_args(Route),
@@ -69,7 +59,7 @@ _LISTS = ("aliases", "never_fired", "points", "unmanaged")
 
 def request_to_json(request: Request) -> dict[str, Any]:
     """``request`` as plain data for :func:`json.dumps`."""
-    return {"kind": _NAMES[type(request)], **asdict(request)}
+    return {"kind": request.kind, **asdict(request)}
 
 
 def request_from_json(data: object) -> Request:

@@ -41,10 +41,10 @@ class Place(NamedTuple):
 class Captured(ActivationCache):
     """The activations of any number of forwards.
 
-    With one forward, in which each point was called once, keys are the points' names, as in any cache. As soon as there
-    is more, every key says what it is: ``name@step``, and ``name@step:call`` for further calls in the same step. A name
-    that has several values by then is refused, never answered with one of them: ask :meth:`step`, :attr:`prompt`,
-    :attr:`decode`, :meth:`sequence` or :meth:`rows`, or use the key itself.
+    With one forward, in which each point was called once, keys are the points' names, as in any cache. As soon as
+    there is more, every key says which value it means: ``name@step``, and ``name@step:call`` for further calls in the
+    same step. A name that has several values by then is refused, never answered with one of them: ask :meth:`step`,
+    :attr:`prompt`, :attr:`decode`, :meth:`sequence` or :meth:`rows`, or use the key itself.
 
     :ivar steps: the forwards, in order.
     :ivar pos_dims: name → the dimension that is the position, for points that say so.
@@ -66,15 +66,15 @@ class Captured(ActivationCache):
         self.look: Callable[[], None] | None = None  # has cut() called, if there is something to cut
 
     def begin(self, step: Step) -> None:
-        """A forward begins: what is stored from here on is its."""
+        """A forward begins: what is stored from here on belongs to it."""
         self.steps.append(step)
         self._calls.clear()
 
     def cut(self, lost: int) -> None:
         """The key-value cache of the last forward has lost so many of the last positions since.
 
-        If those are all that the forward had, or more, somebody goes on from another place in the text: that is another
-        generation, and nothing is wrong with the forward.
+        If that is every position of the forward, or more, the caller goes on from another place in the text: another
+        generation begins, and the forward is not cut.
         """
         if self.steps and lost < (self.steps[-1].length or 0):
             self.steps[-1] = replace(self.steps[-1], cut=lost)

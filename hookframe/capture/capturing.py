@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from hookframe.admission.listing import listed
 from hookframe.admission.request import CacheRequest
 from hookframe.capture.captured import Captured, Place, too_large
-from hookframe.capture.clock import Beginning, Clock
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
+from hookframe.capture.forward_listener import Beginning, ForwardListener
 from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.naming import names_of
 from hookframe.capture.saving import write_manifest
@@ -63,7 +64,7 @@ class Capture:
         self.cache = Captured()
         self._spool: Spool | None = None
         self._stack: ExitStack | None = None
-        self._clock = Clock(self._begin, self.cache.cut)
+        self._listener = ForwardListener(self._begin, self.cache.cut)
         self._fitted: dict[Any, int | None] = {}  # None where it cannot be told
         self._versions: dict[Place, tuple[torch.Tensor, int]] = {}
 
@@ -82,10 +83,10 @@ class Capture:
             if self.spill is not None:
                 self._spool = self._opened_spool(self.spill, hooks)
                 stack.callback(self._spool.flush)
-            self._clock = Clock(self._begin, cache.cut)
-            cache.look = self._clock.look
-            stack.callback(self._clock.stop)
-            self._clock.start(self.module)
+            self._listener = ForwardListener(self._begin, cache.cut)
+            cache.look = self._listener.look
+            stack.callback(self._listener.stop)
+            self._listener.start(self.module)
             self._stack = stack.pop_all()
         return cache
 
@@ -108,8 +109,8 @@ class Capture:
     def estimate(self, *args: Any, **kwargs: Any) -> Estimate:
         """What one forward with these inputs will cache; nothing is computed, and nothing cached.
 
-        Call it inside the context or outside, where it passes the same admission as the capture itself; which is asked once
-        more, with the bytes.
+        Call it inside the context or outside. Outside, it passes the same admission as the capture itself. In both
+        cases admission is then asked once more, with the bytes.
 
         :raises EstimateError: if what the model does depends on values, or another hook function is attached, which
             would be called with tensors that hold none.
@@ -142,11 +143,11 @@ class Capture:
         """As :meth:`estimate` inside of the context, without asking admission about the bytes."""
         points: list[PointEstimate] = []
         self._refuse_other_functions()
-        self._clock.paused, self.cache.tally = True, lambda name, value: points.append(PointEstimate.of(name, value))
+        self._listener.paused, self.cache.tally = True, lambda name, value: points.append(PointEstimate.of(name, value))
         try:
             run_on_shapes(self.module, args, kwargs)
         finally:
-            self._clock.paused, self.cache.tally = False, None
+            self._listener.paused, self.cache.tally = False, None
         return Estimate(tuple(points))
 
     def _refuse_other_functions(self) -> None:
@@ -165,7 +166,7 @@ class Capture:
         self.cache.begin(step)
 
     def _refuse_beforehand(self, most: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Refuse a forward that cannot fit, before it runs; where that cannot be told, storing is refused later."""
+        """Refuse a forward that cannot fit before it runs; if its size cannot be told, storing is refused later."""
         plain = {name: value for name, value in kwargs.items() if name not in CACHES}  # not to be filled by this
         if "use_cache" in plain:
             plain["use_cache"] = False
@@ -206,7 +207,7 @@ class Capture:
         if fresh:
             warn_user(
                 f"{len(fresh)} captured activations were changed in place later and do not hold their value at fire time: "
-                f"{', '.join(map(repr, fresh[:5]))}; capture with clone='auto' to keep it",
+                f"{listed(map(repr, fresh))}; capture with clone='auto' to keep it",
                 StaleActivationWarning,
             )
 
@@ -217,7 +218,7 @@ def capture(root: HookedRootModule, names: NamesFilter, options: Mapping[str, An
 
 
 def _signature(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What the shapes of a forward's activations depend on, as far as it can be told from its arguments."""
+    """What the shapes of a forward's activations depend on, as far as its arguments show."""
     flat, structure = torch.utils._pytree.tree_flatten((args, dict(kwargs)))
     leaves = (
         (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, torch.Tensor) else (type(leaf), repr(leaf)[:200])

@@ -1,4 +1,4 @@
-"""How many bytes a capture will hold, told from shapes alone: the model is traced, and computes nothing."""
+"""How many bytes a capture will hold, told from shapes: the model is traced, and computes nothing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run_on_shapes(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
             torch.func.functional_call(module, state, args, kwargs)
     except Exception as error:
         raise EstimateError(
-            f"the bytes cannot be told without running the model, which fails on shapes alone ({type(error).__name__}: "
+            f"the bytes cannot be told without running the model, which fails without values ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no message'}): capture with max_bytes, which holds anyway"
         ) from error
 
@@ -83,7 +83,7 @@ def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def _kept_as_it_is(model: nn.Module) -> Iterator[None]:
-    """Undo what the model keeps of the tensors without values, such as a table of positions it computes when first used."""
+    """Remove what the model kept of tensors without values, such as a table of positions computed when first used."""
     tables = [
         (table, dict(table))
         for module in model.modules()

@@ -1,4 +1,4 @@
-"""Thousands of texts to shards on disk: begun, killed at any moment, and gone on with where it stopped."""
+"""Thousands of texts to shards on disk: a capture that may be killed at any moment and goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hookframe.capture.naming import names_of
 from hookframe.capture.provenance import model_facts, plugins_digest, policy_digest
 from hookframe.capture.shards import SUFFIX, file_digest, replaced_whole, write_shard
 from hookframe.capture.text_model import TextModel, weights_digest
-from hookframe.capture.texts import Survey, TextFile
+from hookframe.capture.texts import TextFile, TextSurvey
 from hookframe.core.values.text import folded
 from hookframe.errors import CacheFileError, CaptureInputError
 from hookframe.instrumenting.attention import IMPLEMENTATION, implementation_of
@@ -43,9 +43,10 @@ class Progress:
 class CaptureJob:
     """What to capture, and where to.
 
-    A directory of shards grows, each with whole batches; a shard that is there is complete, and everything else is thrown
-    away and done again. So the capture can be killed at any moment, and called again: no row is lost or doubled, and the
-    shards are those of a capture that nobody interrupted. In memory it holds one shard, whatever the number of texts.
+    The capture adds shards to a directory, each with whole batches. A shard that is there is complete; everything
+    else is thrown away and done again. So the capture can be killed at any moment, and called again: no row is lost
+    or doubled, and the shards are those of an uninterrupted capture. It holds one shard in memory, however many texts
+    there are.
 
     :ivar names: names of hook points, or globs on them.
     :ivar batch_size: texts to a forward.
@@ -60,10 +61,10 @@ class CaptureJob:
     batch_size: int = 32
     shard_bytes: int = 32 << 20
     max_bytes: int | None = None
-    _survey: list[Survey] = field(default_factory=list, init=False, repr=False)
+    _survey: list[TextSurvey] = field(default_factory=list, init=False, repr=False)
 
     @property
-    def survey(self) -> Survey:
+    def survey(self) -> TextSurvey:
         """What the file of texts holds; it is read for it once."""
         if not self._survey:
             self._survey.append(self.texts.survey())

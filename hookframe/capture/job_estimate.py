@@ -38,7 +38,7 @@ class JobEstimate:
 def estimate_job(job: CaptureJob) -> JobEstimate:
     """Read and encode all texts, and tell what they will come to; the model computes nothing.
 
-    Attaches the hooks of the capture as it will, so that what admission would refuse is refused here.
+    Attaches the hooks as the capture will, so that admission refuses here what it would refuse there.
 
     :raises EstimateError: if the bytes cannot be told without running the model.
     :raises HookDenied: if the admission refuses, which is told the bytes.

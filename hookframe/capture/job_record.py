@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from hookframe.capture.manifest import Count, Digest, Facts, ModelFacts, SavedFile, Text, mistakes
+from hookframe.capture.manifest import Count, Digest, Facts, ModelRecord, SavedFile, Text, mistakes
 from hookframe.capture.shards import SUFFIX, read_facts
 from hookframe.errors import CaptureInputError
 
 __all__ = ["RECORD", "CompleteCapture", "JobRecord", "ShardFacts", "committed_shards", "shard_name"]
 
 RECORD = "capture.json"
-_INFORMATIVE = frozenset({"hookframe", "policy", "plugins", "texts"})  # what may differ when it is gone on with
+_INFORMATIVE = frozenset({"hookframe", "policy", "plugins", "texts"})  # what may differ when the capture goes on
 
 
 class JobRecord(Facts):
@@ -32,7 +32,7 @@ class JobRecord(Facts):
     format: Literal["hookframe-capture"] = "hookframe-capture"
     version: Literal[1] = 1
     hookframe: Text
-    model: ModelFacts
+    model: ModelRecord
     weights: Digest
     attention: Text | None = None
     device: Text = "cpu"

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from hookframe.admission.listing import listed
 from hookframe.errors import CacheFileError
 
-__all__ = ["MANIFEST", "CacheManifest", "Digest", "FileName", "ModelFacts", "SavedFile", "SavedStep", "SavedTensor"]
+__all__ = ["MANIFEST", "CacheManifest", "Digest", "FileName", "ModelRecord", "SavedFile", "SavedStep", "SavedTensor"]
 
 MANIFEST = "manifest.json"
 _MOST_BYTES = 64 << 20
@@ -48,10 +49,10 @@ class Facts(BaseModel):
 def mistakes(error: ValidationError, most: int = 5) -> str:
     """What is wrong with data, in a line."""
     found = [f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors(include_url=False)]
-    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+    return listed(found, most, "; ")
 
 
-class ModelFacts(Facts):
+class ModelRecord(Facts):
     """Which model it was.
 
     :ivar kind: the name of its class.
@@ -115,7 +116,7 @@ class CacheManifest(Facts):
     version: Literal[1] = 1
     complete: bool = True
     hookframe: Text
-    model: ModelFacts
+    model: ModelRecord
     policy: Digest | None = None
     plugins: Digest | None = None
     files: Annotated[tuple[SavedFile, ...], Field(max_length=100_000)]

@@ -1,4 +1,4 @@
-"""Hook points that were found, as names for the verbs of the model."""
+"""Hook points that were found, as names for the model's verbs."""
 
 from __future__ import annotations
 

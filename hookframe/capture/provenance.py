@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hookframe.admission.controller import AdmissionController
-from hookframe.capture.manifest import ModelFacts
+from hookframe.capture.manifest import ModelRecord
 from hookframe.host.installed.record import PluginState
 from hookframe.host.running.manager import PluginManager
 from hookframe.policy.in_force.engine import PolicyEngine
@@ -26,14 +26,14 @@ _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,127}(/[A-Za-z0-9][\w.-]{0,127})?")
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,127}")
 
 
-def model_facts(model: Any) -> ModelFacts:
+def model_facts(model: Any) -> ModelRecord:
     """What ``model`` says of itself; ``"?"`` for None.
 
     A model that was loaded from a directory or a file is told by a digest of its configuration: paths say something of the
     machine, and nothing of the model.
     """
     if model is None:
-        return ModelFacts(kind="?")
+        return ModelRecord(kind="?")
     kind = type(getattr(model, "forward_module", model)).__name__
     configs = [config for name in _CONFIGS if (config := getattr(model, name, None)) is not None]
     for config in configs:
@@ -42,8 +42,8 @@ def model_facts(model: Any) -> ModelFacts:
             if _is_on_hub(known_as):
                 revision = getattr(config, "_commit_hash", None)
                 whole = isinstance(revision, str) and _REVISION.fullmatch(revision)
-                return ModelFacts(kind=kind, id=known_as, revision=revision if whole else None)
-    return ModelFacts(kind=kind, config=_config_digest(configs[0]) if configs else None)
+                return ModelRecord(kind=kind, id=known_as, revision=revision if whole else None)
+    return ModelRecord(kind=kind, config=_config_digest(configs[0]) if configs else None)
 
 
 def _is_on_hub(known_as: Any) -> bool:
@@ -55,7 +55,7 @@ def _config_digest(config: Any) -> str | None:
     """A digest of the values of a configuration, without those that say where it came from; None if it has none."""
     try:
         values = config.to_dict() if callable(getattr(config, "to_dict", None)) else vars(config)
-    except TypeError:  # nothing with attributes
+    except TypeError:  # an object without attributes
         return None
     text = json.dumps(_plain({key: values[key] for key in values if not _is_about_loading(key)}), sort_keys=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -66,7 +66,7 @@ def _is_about_loading(key: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a configuration as JSON has it; what JSON has not, by the name of its kind, as its text may hold an address."""
+    """A value of a configuration as JSON has it; another kind by the name of its class, as its text may hold an address."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

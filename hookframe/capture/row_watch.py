@@ -29,11 +29,11 @@ class _Left(NamedTuple):
 
 
 class RowWatch:
-    """Remembers the keys that one forward left in its cache, and looks whether the next one finds them there.
+    """Remembers the keys that one forward left in its cache, and checks whether the next one finds them there.
 
     A beam search goes on with some of its rows, in another order: it puts other keys into the cache between two forwards.
     Assisted decoding takes the keys of rejected drafts out again.
-    Caches that do not show their keys, as quantised ones do not, show nothing of it either.
+    A cache that hides its keys, as quantised ones do, hides this as well.
     """
 
     def __init__(self) -> None:

@@ -80,7 +80,7 @@ def write_manifest(
     """Write what :func:`load_cache` needs beside files of tensors that are there already.
 
     :param files: file → the keys, or the places, of what is in it.
-    :param complete: False for a directory that is to be filled: until it is written again, nobody loads it.
+    :param complete: False for a directory that is still being filled: it cannot be loaded until this is written again.
     :raises CacheFileError: if it cannot be written.
     """
     controller = current_controller() if cache.model is None else cache.model.controller

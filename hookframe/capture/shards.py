@@ -18,7 +18,7 @@ from hookframe.errors import CacheFileError
 __all__ = ["SUFFIX", "file_digest", "read_facts", "read_shard", "replaced_whole", "write_shard"]
 
 SUFFIX = ".safetensors"
-_FACTS = "hookframe"  # one key alone: with several their order in the file would differ from run to run
+_FACTS = "hookframe"  # only one key: with several their order in the file would differ from run to run
 _CHUNK = 1 << 20
 
 
@@ -60,7 +60,7 @@ def write_shard(path: Path, tensors: Mapping[str, torch.Tensor], facts: str = ""
             save_file(ready, part, metadata={_FACTS: facts})
             part.chmod(
                 stat.S_IMODE(path.parent.stat().st_mode) & 0o666
-            )  # the library makes files for their owner alone
+            )  # the library makes files that only their owner may read
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise CacheFileError(f"{str(path)!r} cannot be written: {error}") from error
 
@@ -87,7 +87,7 @@ def _ready(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def read_shard(path: Path) -> dict[str, torch.Tensor]:
     """The tensors in ``path``, mapped from the file: memory is used for what is looked at, and given back under pressure.
 
-    Writing to one changes this process's copy alone, not the file.
+    Writing to one changes only this process's copy, not the file.
 
     :raises CacheFileError: if it is no such file, or cut short.
     """
@@ -99,7 +99,7 @@ def read_shard(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_facts(path: Path) -> str:
-    """What :func:`write_shard` wrote beside the tensors; ``""`` if somebody else wrote the file.
+    """What :func:`write_shard` wrote beside the tensors; ``""`` if another program wrote the file.
 
     :raises CacheFileError: if it is no such file, or cut short.
     """

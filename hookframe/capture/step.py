@@ -12,7 +12,7 @@ import torch
 __all__ = ["CACHES", "Step", "inputs_by_name", "read_step"]
 
 CACHES = ("past_key_values", "cache")
-"""What models call the key-value cache that they are given."""
+"""The names under which models take the key-value cache."""
 
 _TOKENS = ("input_ids", "inputs_embeds", "decoder_input_ids")
 
@@ -53,7 +53,7 @@ def inputs_by_name(forward: Callable[..., Any], args: tuple[Any, ...], kwargs: M
     """The arguments of a call by the names of ``forward``'s parameters; those it takes as ``**kwargs`` by their own."""
     try:
         bound = inspect.signature(forward).bind_partial(*args, **kwargs).arguments
-    except (TypeError, ValueError):  # the call will say itself what is wrong with it
+    except (TypeError, ValueError):  # the call itself raises the error
         bound = dict(kwargs)
     named = {name: value for name, value in bound.items() if name not in ("args", "kwargs")}
     starred = bound.get("args", ())

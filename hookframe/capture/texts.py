@@ -11,14 +11,14 @@ from pathlib import Path
 
 from hookframe.errors import CaptureInputError
 
-__all__ = ["Survey", "TextFile"]
+__all__ = ["TextFile", "TextSurvey"]
 
 _LONGEST = 1 << 20
 _JSON = (".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class TextSurvey:
     """What a file of texts holds.
 
     :ivar rows: how many texts.
@@ -41,7 +41,7 @@ class TextFile:
     path: Path
     field: str = "text"
 
-    def survey(self) -> Survey:
+    def survey(self) -> TextSurvey:
         """Read the whole file once, check every line, and count.
 
         :raises CaptureInputError: if a line cannot be used; with its number.
@@ -53,7 +53,7 @@ class TextFile:
             rows += self._text(number, line) is not None
         if not rows:
             raise CaptureInputError(f"{str(self.path)!r} holds no text")
-        return Survey(rows, f"sha256:{digest.hexdigest()}")
+        return TextSurvey(rows, f"sha256:{digest.hexdigest()}")
 
     def rows(self, start: int = 0) -> Iterator[str]:
         """The texts from row ``start`` on.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,12 +13,11 @@ import click
 
 from hookframe.admission.globs import Glob
 from hookframe.admission.request import FunctionInfo, HookRequest
+from hookframe.cli import output
 from hookframe.cli.in_force import in_force
-from hookframe.cli.plugins import asking
 from hookframe.cli.points_of import is_facts, load_model, load_object, points_in
 from hookframe.cli.policy.given import day, policy_option, read_policy
 from hookframe.cli.table import print_table
-from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.in_force.engine import today as utc_today
 from hookframe.policy.in_force.found import Found
 from hookframe.policy.language.vocabulary import Value
@@ -41,7 +39,7 @@ __all__ = ["command"]
 @click.option("--function", metavar="MODULE:OBJECT", help="Ask about this hook function.")
 @policy_option
 @day
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -88,7 +86,7 @@ def command(
         model = load_model(target)
         answers = ask_model(_manager(policies), model, request, _chosen(list(model.hook_dict), points, target))
     _show(answers, as_json)
-    ctx.exit(asking.FINDINGS if any(answer.verdict in ("deny", "skip") for answer in answers) else asking.FINE)
+    ctx.exit(output.FINDINGS if any(answer.verdict in ("deny", "skip") for answer in answers) else output.FINE)
 
 
 def _chosen(points: Sequence[str], glob: str, target: str) -> list[str]:
@@ -109,14 +107,14 @@ def _manager(policies: Sequence[str]) -> PluginManager:
 
 def _show(answers: Sequence[Answer], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
+        output.print_json([asdict(answer) for answer in answers])
         return
     numbers: dict[tuple[str, str], int] = {}
     for answer in answers:
         for reason in answer.reasons:
             numbers.setdefault(reason, len(numbers) + 1)
     rows = [(a.point, a.verdict, " ".join(f"[{numbers[reason]}]" for reason in a.reasons)) for a in answers]
-    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 60}, colours=COLOURS)
+    print_table(("Point", "Verdict", "Why"), rows, limits={"Point": 60}, colours=output.COLOURS)
     click.echo()
     for (by, why), number in numbers.items():
         click.echo(f"[{number}] {why}\n    by {by}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import click
 
-from hookframe.cli.plugins import asking
-from hookframe.host.installed.selection import Selection
+from hookframe.cli import output
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.survey import survey
 from hookframe.policy.files.layers import LayerPlaces
 from hookframe.policy.in_force.found import read_layers
@@ -21,7 +20,7 @@ _COLOURS = {Level.NONE: "bright_black", Level.ADVISORY: "yellow", Level.MANAGED:
 
 
 @click.command("doctor")
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Say how much the policy promises on this machine, and why it is not more.
@@ -34,7 +33,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     found = read_layers(LayerPlaces.standard())
     refusals = refusals_of(found) if found else []
     loading = found.policy.loading if found else None
-    surveyed = survey(Selection.from_environment(), loading)
+    surveyed = survey(PluginChoice.from_environment(), loading)
     guarantee = guarantee_of(found, surveyed.verdicts)
     files = [f"{layer.kind.label} {layer.file}" for layer in found.layers]
     states = Counter(str(record.state) for record in surveyed.records)
@@ -46,7 +45,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             "plugins": dict(states),
             "refusals": [refusal.message for refusal in refusals],
         }
-        click.echo(json.dumps(facts, indent=2))
+        output.print_json(facts)
     else:
         click.echo(f"guarantee: {click.style(str(guarantee.level), bold=True, fg=_COLOURS[guarantee.level])}")
         for reason in guarantee.reasons:
@@ -55,4 +54,4 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"plugins: {', '.join(f'{count} {state}' for state, count in sorted(states.items())) or 'none'}")
         for refusal in refusals:
             click.echo(click.style("every hook is refused: ", fg="red") + f"{refusal.message}; {refusal.remedy}")
-    ctx.exit(asking.FINDINGS if refusals else asking.FINE)
+    ctx.exit(output.FINDINGS if refusals else output.FINE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,9 +11,8 @@ import click
 
 from hookframe.audit.entries import DecisionEntry
 from hookframe.audit.reading import read_journal
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.policy.given import day, policy_option, read_policy
-from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.in_force.engine import today as utc_today
 from hookframe.policy.in_force.policy import Policy
 from hookframe.policy.language.facts import RecordedFacts, RequestFacts, place_of
@@ -38,7 +36,7 @@ Asked: TypeAlias = tuple[str, Explanation, Mapping[str, Value]]
 @policy_option
 @click.option("--all", "show_all", is_flag=True, help="Show rules that do not match as well, and why not.")
 @day
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -61,14 +59,14 @@ def command(
     else:
         asked = _recorded(policy, find_decision(journal, what), today, quiet=as_json)
     if as_json:
-        click.echo(json.dumps([as_facts(explanation, known) for _, explanation, known in asked], indent=2))
+        output.print_json([as_facts(explanation, known) for _, explanation, known in asked])
     else:
         for subject, explanation, _ in asked:
             if len(asked) > 1:
                 click.echo(click.style(f"\n{subject}", bold=True))
             print_explanation(policy, explanation, show_all=show_all)
     refused = any(explanation.ruling.verdict in ("deny", "skip") for _, explanation, _ in asked)
-    ctx.exit(asking.FINDINGS if refused else asking.FINE)
+    ctx.exit(output.FINDINGS if refused else output.FINE)
 
 
 def find_decision(journal: Path, name: str) -> DecisionEntry:
@@ -102,7 +100,7 @@ def print_explanation(policy: Policy, explanation: Explanation, *, show_all: boo
     """Print the verdict, then each rule with its part in it."""
     ruling = explanation.ruling
     asked = len(policy.rules_at(ruling.place))
-    verdict = click.style(ruling.verdict, bold=True, fg=COLOURS[ruling.verdict])
+    verdict = click.style(ruling.verdict, bold=True, fg=output.COLOURS[ruling.verdict])
     click.echo(f"{verdict} at {ruling.place}: {len(ruling.matches)} of {asked} rules match")
     for trace in explanation.traces:
         if trace.match is not None or show_all:

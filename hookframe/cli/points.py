@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookframe.cli import output
 from hookframe.cli.any_models import eagerly, open_any_model
-from hookframe.cli.plugins import asking
 
 if TYPE_CHECKING:
     from hookframe.instrumenting.probing import Probing
@@ -43,7 +42,7 @@ class _Row:
 @click.option("--probe", is_flag=True, help="Run the model once on a small input; show what fired, and its shape.")
 @eagerly
 @click.option("--names", metavar="GLOB", default="*", help="Show the points with such a name only.")
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(
     ctx: click.Context, model: str, family: str | None, probe: bool, eager: bool, names: str, as_json: bool
@@ -59,11 +58,11 @@ def command(
     if not rows:
         raise click.UsageError(f"no hook point of {model} has a name like {names!r}")
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        output.print_json([asdict(row) for row in rows])
     else:
         _print(root, rows, tried)
     if tried is not None and tried.findings:
-        ctx.exit(asking.FINDINGS)
+        ctx.exit(output.FINDINGS)
 
 
 def _probed(model: str, root: Any) -> Probing:

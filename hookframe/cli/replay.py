@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
@@ -13,10 +12,9 @@ import click
 
 from hookframe.audit.entries import Problem
 from hookframe.audit.reading import read_journal
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.policy.given import day, read_policy
 from hookframe.cli.table import print_table
-from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.tools.replay import Change, Replayed, replay
 
 __all__ = ["command"]
@@ -29,7 +27,7 @@ _SHOWN = 20
 @click.option("--policy", "policies", metavar="FILE", multiple=True, required=True, help="The policy to decide under.")
 @click.option("--all", "show_all", is_flag=True, help="Show every change, and not the first ones of each kind alone.")
 @day
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(
     ctx: click.Context, journal: Path, policies: tuple[str, ...], show_all: bool, today: date | None, as_json: bool
@@ -45,8 +43,8 @@ def command(
     changes = [change for one in replayed for change in one.changes]
     for problem in problems:
         click.echo(f"left out: {problem}", err=True)
-    click.echo(json.dumps(_facts(replayed, changes), indent=2)) if as_json else _print(replayed, changes, show_all)
-    ctx.exit(asking.FINDINGS if changes else asking.FINE)
+    output.print_json(_facts(replayed, changes)) if as_json else _print(replayed, changes, show_all)
+    ctx.exit(output.FINDINGS if changes else output.FINE)
 
 
 def _print(replayed: Sequence[Replayed], changes: Sequence[Change], show_all: bool) -> None:
@@ -59,7 +57,7 @@ def _print(replayed: Sequence[Replayed], changes: Sequence[Change], show_all: bo
         if show_all or shown[kind] <= max(1, _SHOWN // len(kinds)):
             rows.append((change.decision, change.before, change.after, f"{change.request.subject} [{kind[2]}]"))
     if rows:
-        print_table(("Decision", "Was", "Becomes", "What"), rows, limits={"Decision": 60}, colours=COLOURS)
+        print_table(("Decision", "Was", "Becomes", "What"), rows, limits={"Decision": 60}, colours=output.COLOURS)
         click.echo()
     for (before, after, rules), count in kinds.most_common():
         click.echo(f"{count} requests: {before} becomes {after} [{rules}]")

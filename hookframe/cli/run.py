@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from hookframe.cli import output
 from hookframe.cli.plugins import asking
 from hookframe.cli.run_report import RunReport
 from hookframe.errors import HookDenied
@@ -68,19 +69,19 @@ def _run(script: Path, arguments: Sequence[str]) -> int:
         return _code(error.code)
     except HookDenied as error:
         click.echo(f"hookframe: {error}", err=True)
-        return asking.FINDINGS
+        return output.FINDINGS
     except Exception:  # noqa: BLE001  # the script's own, shown as Python shows it
         traceback.print_exc()
-        return asking.FINDINGS
+        return output.FINDINGS
     finally:
         sys.argv, sys.path[:] = before
-    return asking.FINE
+    return output.FINE
 
 
 def _code(code: object) -> int:
     if code is None:
-        return asking.FINE
+        return output.FINE
     if isinstance(code, int):
         return code
     click.echo(str(code), err=True)
-    return asking.FINDINGS
+    return output.FINDINGS

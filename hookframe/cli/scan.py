@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookframe.audit.plain import printable
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.points_of import load_object
 
 if TYPE_CHECKING:
-    from hookframe.scanning.report import FoundHook, ScanReport
+    from hookframe.inspecting.report import FoundHook, ScanReport
 
 __all__ = ["command"]
 
@@ -23,7 +22,7 @@ _COLOURS = {"never-fired": "yellow", "excepted": "yellow"}
 @click.command("scan")
 @click.argument("target", metavar="MODULE:OBJECT")
 @click.option("--all", "show_all", is_flag=True, help="Show hooks with nothing remarkable as well.")
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(ctx: click.Context, target: str, show_all: bool, as_json: bool) -> None:
     """See every hook on the model MODULE:OBJECT, or on what that returns when it is called.
@@ -33,7 +32,7 @@ def command(ctx: click.Context, target: str, show_all: bool, as_json: bool) -> N
     """
     report = _scanned(target)
     if as_json:
-        click.echo(json.dumps(_facts(report), indent=2))
+        output.print_json(_facts(report))
     else:
         shown = report.hooks if show_all else report.findings
         click.echo(
@@ -41,13 +40,13 @@ def command(ctx: click.Context, target: str, show_all: bool, as_json: bool) -> N
         )
         for hook in shown:
             _print(hook)
-    ctx.exit(asking.FINDINGS if report.findings else asking.FINE)
+    ctx.exit(output.FINDINGS if report.findings else output.FINE)
 
 
 def _scanned(target: str) -> ScanReport:
     from torch import nn
 
-    from hookframe.scanning.scan import scan
+    from hookframe.inspecting.scan import scan
 
     value = load_object(target)
     if not isinstance(value, nn.Module) and callable(value):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 from typing import Any
 
 import click
 
 from hookframe import hookspecs
+from hookframe.cli import output
 
 __all__ = ["command"]
 
@@ -31,7 +31,7 @@ def command(name: str | None, as_json: bool) -> None:
     if not chosen:
         raise click.BadParameter(f"there is no spec {name!r}: hookframe specs lists them", param_hint="NAME")
     if as_json:
-        click.echo(json.dumps(chosen, indent=2))
+        output.print_json(chosen)
         return
     for spec in chosen:
         click.echo(click.style(f"{spec['name']}({', '.join(spec['arguments'])})", bold=True) + f"  {spec['kind']}")

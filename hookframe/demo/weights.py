@@ -35,5 +35,5 @@ def check_vocabulary(metadata: Mapping[str, str]) -> None:
     if metadata.get("vocabulary") != vocabulary_digest():
         raise ValueError(
             "the demo weights were trained for another vocabulary than the grammar has now: "
-            "run python -m hookframe.demo.train"
+            "run python -m benchmarks.demo_model.train"
         )

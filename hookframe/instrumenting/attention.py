@@ -57,7 +57,7 @@ class AttentionPoint(ModulePoint):
             _points[module] = (*_points.get(module, ()), self)
 
     def disconnect(self) -> None:
-        """Give the module its own attention function back, if nobody else needs this one, or has set another."""
+        """Give the module its own attention function back, unless another point needs this one or the user set another."""
         module = self.site.module
         if module is None:
             return
@@ -65,13 +65,13 @@ class AttentionPoint(ModulePoint):
             left = tuple(point for point in _points.get(module, ()) if point is not self)
             _points[module] = left
             config = _config_of(module)
-            if config._attn_implementation != IMPLEMENTATION:  # somebody's own choice, made meanwhile
+            if config._attn_implementation != IMPLEMENTATION:  # the user has set another one meanwhile
                 self.__dict__["_changed_to"] = config._attn_implementation
             elif not left and not any(points and _config_of(other) is config for other, points in _points.items()):
                 config._attn_implementation = "eager"
 
     def why_silent(self) -> str | None:
-        """Also, that somebody has set another attention function while the point was active."""
+        """As for any point; also says if the user set another attention function while the point was active."""
         module = self.site.module
         fed = module is not None and self in _points.get(module, ())
         used = implementation_of(module) if fed else self.__dict__.get("_changed_to")
@@ -104,7 +104,7 @@ def open_reason(module: nn.Module) -> str | None:
     if used not in ("eager", IMPLEMENTATION):
         return f"attention is computed by {used!r}, which does not show what it computes on the way"
     if _eager_function(module) is None:
-        return f"{type(module).__name__} has no eager attention function that could be asked"
+        return f"{type(module).__name__} has no eager attention function that hookframe could call"
     return None
 
 
@@ -144,7 +144,7 @@ def attention_with_points(
     :returns: the mixed values ``[batch, pos, head, d_head]`` and the pattern ``[batch, head, query, key]``.
     """
     eager = _eager_function(module)
-    if eager is None:  # only a module that came to be under a configuration of another's
+    if eager is None:  # only if a module was given the configuration of another module
         raise HookPointClosed(f"{type(module).__name__} has no eager attention function; {EAGER_REMEDY}")
     points = _points.get(module, ())
     if not points:

@@ -10,8 +10,8 @@ from torch import nn
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.tree import ModuleTree, PointIndex
 from hookframe.instrumenting.attention import AttentionPoint
-from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.module_point import ModulePoint, pos_dim_of
 from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.site import site_of
@@ -38,10 +38,10 @@ class Chart:
     :ivar modules: name → module, the model itself under ``""``; empty before the model was read.
     """
 
-    def __init__(self, model: nn.Module, family: Family | None, clock: Clock) -> None:
+    def __init__(self, model: nn.Module, family: Family | None, counter: ForwardCounter) -> None:
         self.model = model
         self.family = family
-        self.clock = clock
+        self.counter = counter
         self.points: dict[str, ModulePoint] = {}
         self._tree: ModuleTree | None = None
         self.modules: dict[str, nn.Module] = {}
@@ -52,9 +52,9 @@ class Chart:
         return self._tree is not None and self._tree.is_current()
 
     def read(self) -> dict[str, ModulePoint]:
-        """Read the model. Points keep their functions, and move to the modules that are found under their names now.
+        """Read the model. Points keep their functions, and move to the modules that have their names now.
 
-        :returns: the points that have no module any more, by name; nothing passes them again.
+        :returns: the points that have no module any more, by name; they never fire again.
         """
         before = self.points
         self._tree = ModuleTree(self.model)
@@ -122,7 +122,7 @@ class Chart:
         at, heads = (None, None) if entry is None else (entry.at, entry.heads)
         point: ModulePoint | None = next((before[name] for name in names if name in before), None)
         if point is None or type(point) is not kind or point.at != at:
-            point = kind(site, self.clock, at, heads=heads)
+            point = kind(site, self.counter, at, heads=heads)
         point.move(site, module, self.modules[module.rpartition(".")[0]] if module else None)
         return point
 

@@ -1,6 +1,6 @@
-"""What holds between the values at a family's points, whatever the weights: a name at a wrong place breaks one of these.
+"""Equations between the values at a family's points, true for all weights: a name at a wrong place breaks one of them.
 
-Each check is data, and computes with nothing but the tensors and the module that it is given.
+Each check is data, and computes only with the tensors and the module that it is given.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def families_in_force() -> list[Family]:
 def family_for(model: Any) -> Family | None:
     """The family that recognises ``model``; None if none does.
 
-    If several do, it is the one that recognises the fewest types of models, as the more special one.
+    If several do, the most specific one is chosen: the family with the fewest model types.
     """
     fitting = [family for family in families_in_force() if family.matches(model)]
     if not fitting:

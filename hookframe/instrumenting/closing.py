@@ -1,4 +1,4 @@
-"""Which points of somebody else's model are closed: inside of a compiled module, or behind a gate that is shut."""
+"""Which points of an instrumented model are closed: inside a compiled module, or behind a closed gate."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _in_place = attrgetter("_compiled_call_impl")  # as torch keeps what Module.comp
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What was found out about a batch that is used again.
+    """What was found out about a batch that may be used again.
 
-    :ivar open: True if none of its points can be closed but by a module around it that is compiled in place.
+    :ivar open: True if its points can be closed only by a module around them that is compiled in place.
     :ivar above: these modules.
     """
 
@@ -43,9 +43,9 @@ class Closing:
         self._above: dict[str, list[tuple[str, nn.Module]]] = {}  # name of a module → those that it lies inside of
 
     def refuse(self, attachment: Attachment, name: str) -> None:
-        """Refuse a point, called ``name``, inside of a compiled module, and one behind a gate that a filter swept up.
+        """Refuse the point ``name`` if it lies inside a compiled module, or if a filter chose it and its gate is closed.
 
-        A point behind a gate that was asked for by name is the plugins' to refuse, who know the rule and the remedy.
+        If the user named a point behind a closed gate, the plugins refuse it: they know the rule and the remedy.
 
         :raises HookPointClosed: if the point is closed.
         """
@@ -64,10 +64,10 @@ class Closing:
             raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
 
     def may_refuse(self, batch: Batch) -> bool:
-        """True if each hook of ``batch`` has to be asked about: one may be closed, or another model may have a say.
+        """True if each hook of ``batch`` must be checked: its point may be closed, or belong to another model as well.
 
-        But for what can change without a trace, that is found out once for a batch that is used again: such are dropped
-        when another model comes to one of its points.
+        The answer is kept for a batch that is used again, except for what can change unnoticed. A batch is dropped
+        when another model gets a point at one of its places.
         """
         if batch.shared:
             return True
@@ -81,7 +81,7 @@ class Closing:
         above: dict[int, nn.Module] = {}
         for attachment in attachments:
             if not attachment.exact and self._chart.family is not None:
-                return _Around(False, ())  # what a gate says is its own business, each time
+                return _Around(False, ())  # a gate may answer differently each time
             point = attachment.point
             if isinstance(point, ModulePoint):
                 above.update({id(module): module for _, module in self._modules_above(point.module_name)})

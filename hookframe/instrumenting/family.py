@@ -13,10 +13,10 @@ from hookframe.instrumenting.place import At
 __all__ = ["Check", "Family", "Gate", "NameMap", "Probe", "config_of"]
 
 NameMap: TypeAlias = Mapping[str, At | Sequence[At]]
-"""Canonical name, with ``{i}`` for the layer, → its place, or several of which the first that the model has is meant."""
+"""Canonical name, with ``{i}`` for the layer, → its place, or several, of which the first that the model has counts."""
 
 Probe: TypeAlias = Literal["tokens", "tokens-and-decoder-tokens", "pixels"]
-"""What a model of the family is fed with to try its points."""
+"""The kind of input that a probe gives to a model of the family."""
 
 
 def config_of(model: Any) -> Any:
@@ -65,7 +65,7 @@ class Check(Protocol):
 
     @property
     def tolerance(self) -> float:
-        """The largest deviation that is no finding."""
+        """The largest deviation that is not reported."""
 
     @property
     def when(self) -> tuple[str, object] | None:
@@ -85,7 +85,7 @@ class Family:
     :ivar names: the name map.
     :ivar gates: which points are closed when.
     :ivar checks: what holds between the values at its points, tried on a probe.
-    :ivar probe: what its models are fed with.
+    :ivar probe: the kind of input that a probe gives to its models.
     """
 
     name: str

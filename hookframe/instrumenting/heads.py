@@ -1,4 +1,4 @@
-"""Between a module's own layout and the one that hook functions see."""
+"""Conversions between a module's own layout and the one that hook functions see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["HeadsApart", "HeadsBehindPositions", "put_part", "take_part"]
 class HeadsApart:
     """A hook conversion: ``[batch, pos, head * d_head]`` as ``[batch, pos, head, d_head]``; both share memory.
 
-    Grouped key and value heads are as many as the model has: none is repeated.
+    Grouped key and value heads are not repeated: there are as many as the model has.
 
     :ivar heads: how many.
     """

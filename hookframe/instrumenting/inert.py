@@ -1,4 +1,4 @@
-"""What becomes of hookframe's torch hooks in a copy of a model: nothing, and at the first call they are gone."""
+"""Stand-ins for hookframe's torch hooks in a copy of a model: they do nothing, and the first call removes them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["Inert", "without_inert"]
 
 
 class Inert:
-    """Stands in a copied or unpickled model where a hook of the original's points was; does nothing but go.
+    """Takes the place of a point's torch hook in a copied or unpickled model; does nothing and removes itself.
 
-    Functions are admitted for one model; a copy of that model starts without. What copies a module copies what is in its
-    tables of hooks, one for one, so the place cannot be left empty there and then.
+    Functions are admitted for one model; a copy of that model starts without. Whatever copies a module copies each
+    entry of its tables of hooks, so the entry cannot be left out at that moment.
     """
 
     hookframe_managed = True
 
     def __call__(self, module: nn.Module, *_: Any) -> None:
         """Take the stand-ins off ``module``."""
-        if not is_dynamo_compiling():  # which reads the tables, and would have to begin again
+        if not is_dynamo_compiling():  # dynamo reads the tables, and would have to begin again
             _clear(module)
 
 

@@ -27,7 +27,7 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     adds canonical names, ``blocks.3.hook_mlp_out``.
 
     :param points: which points to have: None for all, a name, a glob, a list of these, or a predicate on names.
-    :param family: a family, or the name of one that a plugin provides; None to find out.
+    :param family: a family, or the name of one that a plugin provides; None to let hookframe recognise it.
     :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
         as a context manager.
     :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already; or if

@@ -1,4 +1,4 @@
-"""A model that somebody else wrote, with hook points around its modules."""
+"""Any torch model, with hook points around its modules."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hookframe.core.verbs.delegated import AppliesToModel
 from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import InstrumentReleased
 from hookframe.instrumenting.charting import Chart, ChartedPoints
-from hookframe.instrumenting.clock import Clock
 from hookframe.instrumenting.closing import Closing
 from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.module_point import ModulePoint
 
@@ -39,8 +39,8 @@ __all__ = ["InstrumentedModel"]
 class InstrumentedModel(HookedRootModule):
     """Hook points on ``wrapped``, which is neither copied nor changed; made by :func:`hookframe.instrument`.
 
-    Everything that is not a verb of hookframe's (``generate``, ``config``, parameters, the state dict, ``train()`` …) is
-    the wrapped model's own. As a context manager it is released at the end.
+    Every attribute that is not one of hookframe's verbs (``generate``, ``config``, parameters, the state dict,
+    ``train()`` …) is the wrapped model's own. As a context manager it is released at the end.
 
     :ivar wrapped: the model.
     :ivar family: the family that gave the canonical names; None if there is none.
@@ -55,8 +55,8 @@ class InstrumentedModel(HookedRootModule):
     def __init__(self, model: nn.Module, family: Family | None, chosen: NamesFilter = None) -> None:
         super().__init__()
         itself = weakref.ref(self)
-        clock = Clock(model, lambda: _begin(itself()))
-        chart = Chart(model, family, clock)
+        counter = ForwardCounter(model, lambda: _begin(itself()))
+        chart = Chart(model, family, counter)
         # not setattr: the model is no child, and must not be named or found as one
         self.__dict__.update(wrapped=model, family=family, _chart=chart, _closing=Closing(chart))
         self.__dict__.update(_chosen=chosen, _released=False)
@@ -67,8 +67,8 @@ class InstrumentedModel(HookedRootModule):
     def setup(self) -> None:
         """Read the model's modules again; points keep their functions and follow the modules that carry their names.
 
-        A model whose modules were replaced while hooks were attached, by an adapter for example, is noticed by each verb
-        and when it is run through this object.
+        Each verb, and each run through this object, notices that modules were replaced while hooks were attached, by
+        an adapter for example.
         """
         self._check_released()
         gone = self._chart.read()
@@ -121,7 +121,7 @@ class InstrumentedModel(HookedRootModule):
         self._closing.refuse(attachment, name)
 
     def asks_about(self, batch: Batch) -> bool:
-        """As for any model; one question for a whole batch, if nobody else has one."""
+        """True if hooks are checked one by one: the model has a check of its own, or a point may be closed."""
         own = type(self).ask_own_check is not InstrumentedModel.ask_own_check or self.overrides_check
         return own or self._closing.may_refuse(batch)
 
@@ -153,12 +153,12 @@ class InstrumentedModel(HookedRootModule):
     @property
     def forward_index(self) -> int:
         """Which forward of the model runs in this thread, or ran last, from 0 since something was first attached; -1 before."""
-        return self._chart.clock.forward
+        return self._chart.counter.forward
 
     def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
-        """True if hooks were asked for at the model's own input or output: these wait for a call of the model alone.
+        """True if hooks were asked for at the model's own input or output: only a call of the model fires these.
 
-        Its ``.forward()`` called directly passes them by, unseen; and so does code that was compiled before passes all by.
+        A direct call of its ``.forward()`` passes them by unseen. Code that was compiled earlier passes all hooks by.
         """
         points = [a.point for a in attachments if a.exact and isinstance(a.point, ModulePoint)]
         return any(not point.module_name for point in points) or (bool(points) and is_compiled_elsewhere(self.wrapped))
@@ -195,7 +195,7 @@ class InstrumentedModel(HookedRootModule):
         return self.wrapped(*args, **kwargs)
 
     def run_at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the model; its modules were looked at a moment ago."""
+        """Run the model; its modules were just read."""
         self.__dict__["_looked"] = True
         try:
             return self(*args, **kwargs)
@@ -232,7 +232,7 @@ class InstrumentedModel(HookedRootModule):
 
     @training.setter
     def training(self, value: bool) -> None:
-        """Accept and forget: the wrapped model says it."""
+        """Ignore the value: the wrapped model has its own."""
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The wrapped model's state dict."""
@@ -269,7 +269,7 @@ class InstrumentedModel(HookedRootModule):
 
 
 def _begin(hooked: InstrumentedModel | None) -> None:
-    """The wrapped model runs, by whichever way it was called.
+    """Note that the wrapped model begins to run, however it was called.
 
     :raises HookPointMoved: if that was not through the instrument, and a module with a hook is no longer in the model.
     """
@@ -284,7 +284,7 @@ def _begin(hooked: InstrumentedModel | None) -> None:
 
 
 def carried_hooks(hooked: InstrumentedModel) -> dict[str, list[CarriedHook]]:
-    """What travels along with a copy or a pickle of ``hooked``: point's name → its hooks, but those of contexts and caches."""
+    """What a copy or a pickle of ``hooked`` takes along: point's name → its hooks, not those of contexts and caches."""
     points = () if hooked._released else hooked.hook_points()
     found = {str(point.name): carry(point.fitting("both", True, None)) for point in points}
     return {name: hooks for name, hooks in found.items() if hooks}
@@ -293,7 +293,7 @@ def carried_hooks(hooked: InstrumentedModel) -> dict[str, list[CarriedHook]]:
 def rebuild(
     model: nn.Module, family: Family | None, chosen: NamesFilter, carried: dict[str, list[CarriedHook]]
 ) -> InstrumentedModel:
-    """Instrument a copy of a model, and attach what came along, after admission.
+    """Instrument a copy of a model, and attach the hooks that it brought, after admission.
 
     :raises HookDenied: if the hooks are refused here; there is no copy then.
     """

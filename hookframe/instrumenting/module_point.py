@@ -1,4 +1,4 @@
-"""A hook point at the input or output of a module that knows nothing of it."""
+"""A hook point at the input or output of a module; the module does not know it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import nn
 
+from hookframe.admission.point_names import layer_in
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.errors import HookPointMoved, InstrumentReleased
-from hookframe.instrumenting.clock import Clock
+from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
@@ -42,10 +43,10 @@ class ModulePoint(HookPoint):
     :ivar at: the entry of the name map that made it; None for the module's own ``hook_in`` and ``hook_out``.
     """
 
-    def __init__(self, site: Site, clock: Clock, at: At | None = None, *, heads: int | None = None) -> None:
+    def __init__(self, site: Site, counter: ForwardCounter, at: At | None = None, *, heads: int | None = None) -> None:
         super().__init__()
         self.__dict__.update(
-            site=site, clock=clock, at=at, heads=heads, names=(), module_name="", _parent=None, _released=False
+            site=site, counter=counter, at=at, heads=heads, names=(), module_name="", _parent=None, _released=False
         )
         self.item = None if at is None else at.item
         self.part: Part | None = None if at is None else at.part
@@ -58,7 +59,7 @@ class ModulePoint(HookPoint):
         site.add(self)
 
     site: Site
-    clock: Clock
+    counter: ForwardCounter
     at: At | None
     heads: int | None
     names: tuple[str, ...]
@@ -69,27 +70,27 @@ class ModulePoint(HookPoint):
     @property
     def call(self) -> int:
         """Which call of the module in the current forward of its model this is, from 0."""
-        return self.clock.calls_of(self)
+        return self.counter.calls_of(self)
 
     @property
     def forward_index(self) -> int:
         """Which forward of the model this is, from 0 since something was first attached to one of its points."""
-        return self.clock.forward
+        return self.counter.forward
 
     def layer(self) -> int:
         """The layer: the first number among the dotted parts of the name.
 
         :raises ValueError: if the name has none.
         """
-        number = next((part for part in (self.name or "").split(".") if part.isdigit()), None)
+        number = layer_in(self.name or "")
         if number is None:
             raise ValueError(f"hook point {self.name!r} has no number in its name, so no layer")
-        return int(number)
+        return number
 
     # ---- where it is ------------------------------------------------------------------------------------------------
 
     def move(self, site: Site, module_name: str, parent: nn.Module | None) -> None:
-        """Say where the point's module is found now; it may be another module than before."""
+        """Record where the point's module is now; it may be another module than before."""
         before, moves = self.site, self.site is not site
         fed = moves and self._plan is not None
         if fed:
@@ -114,10 +115,10 @@ class ModulePoint(HookPoint):
                     f"hook point {self.name!r} was released: call hookframe.instrument(model) again"
                 )
             self.connect()
-            self.clock.hold()
+            self.counter.hold()
         else:
             self.disconnect()
-            self.clock.let_go()
+            self.counter.let_go()
 
     def connect(self) -> None:
         """Become fed."""
@@ -133,7 +134,7 @@ class ModulePoint(HookPoint):
         self.__dict__["_released"] = True
 
     def why_silent(self) -> str | None:
-        """What is known of modules that are used without being called."""
+        """The reason, for modules that are used without being called."""
         parent = None if self._parent is None else self._parent[0]()
         if not self.module_name:
             return (
@@ -161,7 +162,7 @@ class ModulePoint(HookPoint):
         return tuple(dict.fromkeys(other for point in here for other in point.names if other != name))
 
     def other_owners(self, root: Model | None) -> list[Model]:
-        """The living models that this point belongs to but ``root``, and those with a point at the same place."""
+        """The living models but ``root`` that this point belongs to, and those with a point at the same place."""
         found = super().other_owners(root)
         if not self.site.crowded:
             return found
@@ -185,18 +186,18 @@ class ModulePoint(HookPoint):
     # ---- what passes ------------------------------------------------------------------------------------------------
 
     def pass_input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Let the attached functions see, and change, one argument; arguments to go on with."""
+        """Run the attached functions on one argument; returns the arguments to go on with."""
         self._still_there(module)
         key, whole = take_argument(args, kwargs, self.item)
         edited = self.through(whole)
         return (args, kwargs) if key is None or edited is whole else put_argument(args, kwargs, key, edited)
 
     def pass_output(self, module: nn.Module, output: Any) -> Any:
-        """Let the attached functions see, and change, an output; what goes on."""
+        """Run the attached functions on an output; returns the output to go on with."""
         self._still_there(module)
         if isinstance(output, torch.Tensor):
-            if self.item is None is self.part:  # nearly always: as in through(), a call of Python less
-                self.clock.count(self)
+            if self.item is None is self.part:  # the usual case, as in through(), without one more Python call
+                self.counter.count(self)
                 return self(output)
             return self.through(output) if self.item in (None, 0) else output
         key = locate(output) if self.item is None else self.item
@@ -207,10 +208,10 @@ class ModulePoint(HookPoint):
         return output if edited is whole else put_back(output, key, edited)
 
     def through(self, whole: Any) -> Any:
-        """Run the attached functions on the point's part of one tensor; the tensor to go on with."""
+        """Run the attached functions on the point's part of one tensor; returns the tensor to go on with."""
         if not isinstance(whole, torch.Tensor):
             return whole
-        self.clock.count(self)
+        self.counter.count(self)
         part = self.part
         if part is None:
             return self(whole)
@@ -219,9 +220,9 @@ class ModulePoint(HookPoint):
         return whole if edited is seen else put_part(whole, part, self.heads or 1, edited)
 
     def check_place(self) -> None:
-        """Say so if the point's module is no longer where it was.
+        """Check that the point's module is still where it was.
 
-        :raises HookPointMoved: then.
+        :raises HookPointMoved: if it is not.
         """
         module = self.site.module
         if module is not None:

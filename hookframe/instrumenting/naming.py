@@ -36,7 +36,7 @@ class Layout:
 
     :ivar modules: path, without the names of transparent wrappers → the module's full name.
     :ivar base: the path of the base module, with a dot behind it if there is any.
-    :ivar layers: one more than the largest number that a layer may have.
+    :ivar layers: the number of layers: layers are numbered below it.
     """
 
     modules: Mapping[str, str]

@@ -16,13 +16,13 @@ from hookframe.instrumenting.family import Check, Family, config_of
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
 from hookframe.instrumenting.naming import Layout
 
-__all__ = ["Finding", "Probing", "own_input", "probe", "probe_input"]
+__all__ = ["ProbeFinding", "Probing", "own_input", "probe", "probe_input"]
 
 _BATCH, _POSITIONS, _DECODED = 2, 6, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ProbeFinding:
     """A check that does not hold.
 
     :ivar deviation: how far off, as a part of the largest value; infinite where the shapes do not fit.
@@ -50,7 +50,7 @@ class Probing:
 
     values: Mapping[str, torch.Tensor]
     skipped: Mapping[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[ProbeFinding, ...]
     checked: int
 
 
@@ -105,7 +105,7 @@ def _known(config: Any, attribute: str) -> int:
 def probe(root: HookedRootModule, inputs: Mapping[str, Any] | None = None) -> Probing:
     """Run the model once, in evaluation mode and without gradients, and try every point and every check of its family.
 
-    The checks of families are about models that were instrumented; one with hook points of its own is run, and no more.
+    The checks of families hold for instrumented models; a model with hook points of its own is only run.
 
     :param inputs: keyword arguments for the model; None for :func:`probe_input`, or :func:`own_input`.
     :raises HookframeError: if no input can be made for it.
@@ -132,7 +132,9 @@ def _by_name(hooked: InstrumentedModel, cache: Mapping[str, torch.Tensor]) -> di
     return {name: cache[first] for first in cache for name in hooked.names_of(first)}
 
 
-def _checked(hooked: InstrumentedModel, family: Family, values: Mapping[str, torch.Tensor]) -> Iterator[Finding | None]:
+def _checked(
+    hooked: InstrumentedModel, family: Family, values: Mapping[str, torch.Tensor]
+) -> Iterator[ProbeFinding | None]:
     """Each check, at each layer that has its points: what is wrong, or None."""
     layout = Layout.read(hooked.wrapped, family, ["", *hooked.mod_dict])
     if layout is None:
@@ -171,11 +173,11 @@ def _filled(pattern: str, marks: Mapping[str, int]) -> str:
 
 def _tried(
     check: Check, names: tuple[str, ...], module: nn.Module | None, values: Mapping[str, torch.Tensor]
-) -> Finding | None:
+) -> ProbeFinding | None:
     try:
         deviation = check.deviation([values[name] for name in names], module)
     except (RuntimeError, IndexError, TypeError, ValueError):  # tensors of other shapes than the equation is about
         deviation = float("inf")
     if deviation <= check.tolerance:
         return None
-    return Finding(check=type(check).__name__, names=names, deviation=deviation, tolerance=check.tolerance)
+    return ProbeFinding(check=type(check).__name__, names=names, deviation=deviation, tolerance=check.tolerance)

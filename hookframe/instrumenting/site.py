@@ -13,7 +13,7 @@ from torch import nn
 from hookframe.instrumenting.inert import Inert
 
 if TYPE_CHECKING:
-    from hookframe.instrumenting.clock import Clock
+    from hookframe.instrumenting.forward_counter import ForwardCounter
 
 __all__ = ["Site", "site_of", "sites_on"]
 
@@ -24,8 +24,8 @@ class SitePoint(Protocol):
     """What a site asks of its points."""
 
     @property
-    def clock(self) -> Clock:
-        """The clock of the point's model."""
+    def counter(self) -> ForwardCounter:
+        """The counter of the point's model."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,8 +80,8 @@ class Site:
     """One side of one module.
 
     :ivar active: the points with something to run, in the order in which they became active. The torch hook is on the
-        module as long as there are any, before hooks that others registered: points see what the module itself returns,
-        and others see what the points made of it, whoever came first.
+        module as long as there are any. It runs before hooks that others registered, whichever came first: points see
+        what the module itself returns, and the other hooks see what the points made of it.
     """
 
     def __init__(self, module: nn.Module, side: Literal["in", "out"]) -> None:
@@ -105,11 +105,11 @@ class Site:
 
     @property
     def crowded(self) -> bool:
-        """False if there is one point here, or none; for most sites all that has to be asked."""
+        """False if there is one point here, or none, as at most sites."""
         return len(self._points) > 1
 
     def add(self, point: SitePoint) -> None:
-        """Know ``point``, without keeping it alive."""
+        """Add ``point`` to those known here, without keeping it alive."""
         with _lock:
             others = [reference for reference in self._points if reference() not in (None, point)]
             self._points = (*others, weakref.ref(point))
@@ -129,8 +129,8 @@ class Site:
             self.active = (*self.active, point)
 
     def _install(self, module: nn.Module, point: SitePoint) -> None:
-        """Put the torch hook on: the first time as anybody would, and then where torch has put it, in a fifth of the time."""
-        first = self.side == "out" or module is not point.clock.model  # there, the clock comes first
+        """Put the torch hook on: at first by torch's method, later straight into torch's table, in a fifth of the time."""
+        first = self.side == "out" or module is not point.counter.model  # there, the counter comes first
         if self._key is None:
             if self.side == "out":
                 handle = module.register_forward_hook(self._tap, prepend=True)

@@ -9,13 +9,13 @@ from types import TracebackType
 import torch
 
 from hookframe.capture.captured import Captured
-from hookframe.capture.clock import Beginning, Clock
+from hookframe.capture.forward_listener import Beginning, ForwardListener
 from hookframe.capture.naming import names_of
 from hookframe.core.values.types import HookSpecification
 from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookframeError
 from hookframe.plan.functions import function_for
-from hookframe.plan.operations import Capture, Operation
+from hookframe.plan.operations import CaptureHook, Operation
 
 __all__ = ["AppliedPlan"]
 
@@ -42,11 +42,11 @@ class AppliedPlan:
         hooks = self._hooks(self.cache)
         with ExitStack() as stack:
             stack.enter_context(self.root.hooks(fwd_hooks=hooks))
-            clock = Clock(self._begin, self.cache.cut)
-            self.cache.look = clock.look
+            listener = ForwardListener(self._begin, self.cache.cut)
+            self.cache.look = listener.look
             stack.callback(self._ended)
-            stack.callback(clock.stop)
-            clock.start(self.root.forward_module)
+            stack.callback(listener.stop)
+            listener.start(self.root.forward_module)
             self._stack = stack.pop_all()
         return self.cache
 
@@ -62,7 +62,7 @@ class AppliedPlan:
         for planned in self.hooks:
             points = planned.points if isinstance(planned.points, str) else list(planned.points)
             selected = self.root.select_points(points)
-            if isinstance(planned, Capture):
+            if isinstance(planned, CaptureHook):
                 cache.pos_dims.update({s.name: s.point.pos_dim for s in selected if s.point.pos_dim is not None})
                 hooks += self.root.get_caching_hooks(names_of(selected), cache=cache, clone="auto")[1]
             else:

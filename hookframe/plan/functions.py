@@ -19,7 +19,7 @@ _Edit = TypeVar("_Edit", bound=operations.Edit)
 
 
 class Editing(ABC, Generic[_Edit]):
-    """One edit of a plan as a hook function: returns a new tensor, and leaves the one that it is given as it is.
+    """One edit of a plan as a hook function: returns a new tensor, and leaves its input unchanged.
 
     :ivar edit: what it does, as data.
     """
@@ -32,7 +32,7 @@ class Editing(ABC, Generic[_Edit]):
     def __call__(self, tensor: Any, *, hook: Any) -> torch.Tensor:
         """Return the edited activation.
 
-        :raises ActivationTypeError: if it is no tensor of floating point.
+        :raises ActivationTypeError: if it is not a tensor of floating point.
         :raises ActivationShapeError: if the plan asks for what this activation does not have.
         """
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
@@ -63,16 +63,16 @@ class Editing(ABC, Generic[_Edit]):
         return given
 
 
-class Zero(Editing[operations.Zero]):
-    """See :class:`~hookframe.plan.operations.Zero`."""
+class Zero(Editing[operations.ZeroEdit]):
+    """See :class:`~hookframe.plan.operations.ZeroEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """Zeros."""
         return torch.zeros_like(tensor)
 
 
-class Mean(Editing[operations.Mean]):
-    """See :class:`~hookframe.plan.operations.Mean`."""
+class Mean(Editing[operations.MeanEdit]):
+    """See :class:`~hookframe.plan.operations.MeanEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """The mean that is given, or the activation's own."""
@@ -82,24 +82,24 @@ class Mean(Editing[operations.Mean]):
         return tensor.mean(dim=dims, keepdim=True)
 
 
-class AddVector(Editing[operations.AddVector]):
-    """See :class:`~hookframe.plan.operations.AddVector`."""
+class AddVector(Editing[operations.AddVectorEdit]):
+    """See :class:`~hookframe.plan.operations.AddVectorEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """The sum."""
         return tensor + self.edit.coefficient * self.parameter(self.edit.vector, tensor)
 
 
-class Scale(Editing[operations.Scale]):
-    """See :class:`~hookframe.plan.operations.Scale`."""
+class Scale(Editing[operations.ScaleEdit]):
+    """See :class:`~hookframe.plan.operations.ScaleEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """The product."""
         return tensor * self.edit.factor
 
 
-class ProjectOut(Editing[operations.ProjectOut]):
-    """See :class:`~hookframe.plan.operations.ProjectOut`."""
+class ProjectOut(Editing[operations.ProjectOutEdit]):
+    """See :class:`~hookframe.plan.operations.ProjectOutEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """The activation less its part in the space."""
@@ -113,16 +113,16 @@ class ProjectOut(Editing[operations.ProjectOut]):
         return basis[sizes > sizes.max() * 1e-9]  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
-class Clamp(Editing[operations.Clamp]):
-    """See :class:`~hookframe.plan.operations.Clamp`."""
+class Clamp(Editing[operations.ClampEdit]):
+    """See :class:`~hookframe.plan.operations.ClampEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """The values, held in the range."""
         return tensor.clamp(self.edit.low, self.edit.high)
 
 
-class PatchFrom(Editing[operations.PatchFrom]):
-    """See :class:`~hookframe.plan.operations.PatchFrom`."""
+class PatchFrom(Editing[operations.PatchFromEdit]):
+    """See :class:`~hookframe.plan.operations.PatchFromEdit`."""
 
     def change(self, tensor: torch.Tensor, hook: Any) -> torch.Tensor:
         """The tensor of the plan at the chosen positions, and the activation elsewhere."""

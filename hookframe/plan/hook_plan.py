@@ -16,6 +16,7 @@ import tomli_w
 import torch
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from hookframe.admission.listing import listed
 from hookframe.capture.captured import Captured
 from hookframe.capture.manifest import Digest, FileName
 from hookframe.capture.shards import SUFFIX, read_shard, replaced_whole, write_shard
@@ -24,7 +25,7 @@ from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import CacheFileError, InvalidPlan
 from hookframe.plan.applying import AppliedPlan
 from hookframe.plan.mistakes import mistakes_in_file, mistakes_in_hooks
-from hookframe.plan.operations import Operation, ProjectOut
+from hookframe.plan.operations import Operation, ProjectOutEdit
 from hookframe.policy.files.lines import Lines
 from hookframe.policy.files.toml import LARGEST, parse
 
@@ -56,7 +57,7 @@ class HookPlan(AppliesToModel):
     :param parameters: name → the tensor that hooks call by it.
     :param name: what people call the plan.
     :param note: what it is for; not part of the digest.
-    :raises InvalidPlan: if a hook is none, or calls for a parameter that is not there, or for a direction that is zero.
+    :raises InvalidPlan: if a hook is not one, names a parameter that is not there, or a direction that is zero.
     """
 
     def __init__(
@@ -153,13 +154,13 @@ class HookPlan(AppliesToModel):
         return hash(self.digest)
 
     def __repr__(self) -> str:
-        operations = ", ".join(hook.operation for hook in self.hooks[:6]) + (", …" if len(self.hooks) > 6 else "")
+        operations = listed((hook.operation for hook in self.hooks), 6)
         count = "1 hook" if len(self.hooks) == 1 else f"{len(self.hooks)} hooks"
         return f"HookPlan({self.name!r}, {count}: {operations})"
 
 
 def _has_direction(hook: Operation, parameters: Mapping[str, torch.Tensor]) -> bool:
-    return not isinstance(hook, ProjectOut) or bool(parameters[hook.vector].count_nonzero())
+    return not isinstance(hook, ProjectOutEdit) or bool(parameters[hook.vector].count_nonzero())
 
 
 def _hooks(hooks: Sequence[Operation | Mapping[str, Any]], lines: Lines | None = None) -> tuple[Operation, ...]:

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from hookframe.admission.listing import listed
 from hookframe.plan.operations import Operation
-from hookframe.policy.files.lines import Lines, Place
+from hookframe.policy.files.lines import KeyPath, Lines
 from hookframe.policy.files.mistakes import dotted, near, shortened
 
 __all__ = ["mistakes_in_file", "mistakes_in_hooks"]
@@ -43,7 +44,7 @@ _KINDS = {
 
 
 def mistakes_in_file(error: ValidationError, document: type[BaseModel], facts: Any, lines: Lines | None) -> str:
-    """What is wrong with the tables of a file, but for its hooks."""
+    """What is wrong with the tables of a file, except its hooks."""
     found = [_mistake(each, tuple(each["loc"]), facts, document) for each in error.errors(include_url=False)]
     return _joined(found, lines)
 
@@ -59,16 +60,16 @@ def mistakes_in_hooks(error: ValidationError, hooks: Sequence[Any], lines: Lines
     return _joined(found, lines)
 
 
-def _joined(found: Sequence[tuple[Place, str]], lines: Lines | None) -> str:
+def _joined(found: Sequence[tuple[KeyPath, str]], lines: Lines | None) -> str:
     told: dict[str, None] = {}
     for place, text in found:
         line = "" if lines is None or not place else f"line {lines.of(place)}: "
         told[f"{line}{f'{dotted(place)}: ' if place else ''}{text}"] = None
-    return "; ".join(list(told)[:_MOST]) + (f"; and {len(told) - _MOST} more" if len(told) > _MOST else "")
+    return listed(told, _MOST, "; ")
 
 
-def _mistake(found: Any, place: Place, facts: Any, document: type[BaseModel] | None) -> tuple[Place, str]:
-    """Where a mistake is, and what; one below a field that has its own words is the field's."""
+def _mistake(found: Any, place: KeyPath, facts: Any, document: type[BaseModel] | None) -> tuple[KeyPath, str]:
+    """The place of a mistake, and its text; one inside a field that has its own text is reported at that field."""
     kind, key = found["type"], str(place[-1]) if place else ""
     if kind == "missing":
         return place[:-1], f"has no {key!r}: {_FIELDS.get(key, 'add it')}"
@@ -87,7 +88,7 @@ def _mistake(found: Any, place: Place, facts: Any, document: type[BaseModel] | N
     return place, f"is {shortened(found['input'])}: {text}"
 
 
-def _operation(place: Place, facts: Any) -> tuple[Place, str]:
+def _operation(place: KeyPath, facts: Any) -> tuple[KeyPath, str]:
     hook = _at(facts, place)
     if not isinstance(hook, Mapping):
         return place, f"is {shortened(hook)}: write a table with 'points' and 'operation'"
@@ -97,7 +98,7 @@ def _operation(place: Place, facts: Any) -> tuple[Place, str]:
     return (*place, "operation"), f"is {shortened(given)}: {near(str(given), _OPERATIONS)}"
 
 
-def _at(facts: Any, place: Place) -> Any:
+def _at(facts: Any, place: KeyPath) -> Any:
     for key in place:
         facts = facts[key]
     return facts

@@ -7,16 +7,16 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 __all__ = [
-    "AddVector",
-    "Capture",
-    "Clamp",
-    "Mean",
+    "AddVectorEdit",
+    "CaptureHook",
+    "ClampEdit",
+    "MeanEdit",
     "Operation",
-    "PatchFrom",
-    "ProjectOut",
-    "Scale",
+    "PatchFromEdit",
+    "ProjectOutEdit",
+    "ScaleEdit",
     "Span",
-    "Zero",
+    "ZeroEdit",
 ]
 
 PointName = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -72,13 +72,13 @@ class Edit(_Hook):
     norm_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
 
 
-class Zero(Edit):
+class ZeroEdit(Edit):
     """Set activations to zero."""
 
     operation: Literal["zero"] = "zero"
 
 
-class Mean(Edit):
+class MeanEdit(Edit):
     """Set activations to a mean: a tensor that is given, or the activation's own over its batch or positions.
 
     :ivar value: name of the tensor, of a shape that broadcasts to the activation's.
@@ -96,7 +96,7 @@ class Mean(Edit):
         return self
 
 
-class AddVector(Edit):
+class AddVectorEdit(Edit):
     """Add ``coefficient * vector``; the vector's shape broadcasts to the activation's."""
 
     operation: Literal["add_vector"] = "add_vector"
@@ -104,14 +104,14 @@ class AddVector(Edit):
     coefficient: Number = 1.0
 
 
-class Scale(Edit):
+class ScaleEdit(Edit):
     """Multiply by ``factor``."""
 
     operation: Literal["scale"] = "scale"
     factor: Number
 
 
-class ProjectOut(Edit):
+class ProjectOutEdit(Edit):
     """Take out what lies along a direction ``[d]``, or in the space that several ``[n, d]`` span.
 
     :ivar vector: name of the tensor; its length does not matter.
@@ -121,7 +121,7 @@ class ProjectOut(Edit):
     vector: ParameterName
 
 
-class Clamp(Edit):
+class ClampEdit(Edit):
     """Hold values between ``low`` and ``high``, of which one may be left out."""
 
     operation: Literal["clamp"] = "clamp"
@@ -137,7 +137,7 @@ class Clamp(Edit):
         return self
 
 
-class PatchFrom(Edit):
+class PatchFromEdit(Edit):
     """Put a tensor in the activation's place.
 
     :ivar value: name of the tensor; it broadcasts to the activation's shape, with as many positions as are chosen.
@@ -147,12 +147,13 @@ class PatchFrom(Edit):
     value: ParameterName
 
 
-class Capture(_Hook):
+class CaptureHook(_Hook):
     """Keep activations, as they are at this place in the plan."""
 
     operation: Literal["capture"] = "capture"
 
 
 Operation: TypeAlias = Annotated[
-    Zero | Mean | AddVector | Scale | ProjectOut | Clamp | PatchFrom | Capture, Field(discriminator="operation")
+    ZeroEdit | MeanEdit | AddVectorEdit | ScaleEdit | ProjectOutEdit | ClampEdit | PatchFromEdit | CaptureHook,
+    Field(discriminator="operation"),
 ]

@@ -6,8 +6,9 @@ that hookframe is installed in, and that loads none of them.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hookframe.lending import lend
 
 if TYPE_CHECKING:
     from hookframe.testing.conformance.card import Card, CheckResult, Verdict
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
     from hookframe.testing.fake_installations import FakeDistribution, FakeSite, fake_site
     from hookframe.testing.request_builder import RequestBuilder
     from hookframe.testing.tiny_model import TinyModel
-
-_HOME = {
-    "Card": "conformance.card",
-    "CheckResult": "conformance.card",
-    "DecisionAsserter": "decision_asserter",
-    "EventRecorder": "event_recorder",
-    "FakeDistribution": "fake_installations",
-    "FakeSite": "fake_installations",
-    "RequestBuilder": "request_builder",
-    "TinyModel": "tiny_model",
-    "Verdict": "conformance.card",
-    "check_plugin": "conformance.checking",
-    "fake_site": "fake_installations",
-}
 
 __all__ = [
     "Card",
@@ -46,12 +33,19 @@ __all__ = [
     "fake_site",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'hookframe.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"hookframe.testing.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*__all__]
+__getattr__, __dir__ = lend(
+    __name__,
+    {
+        "Card": "hookframe.testing.conformance.card",
+        "CheckResult": "hookframe.testing.conformance.card",
+        "DecisionAsserter": "hookframe.testing.decision_asserter",
+        "EventRecorder": "hookframe.testing.event_recorder",
+        "FakeDistribution": "hookframe.testing.fake_installations",
+        "FakeSite": "hookframe.testing.fake_installations",
+        "RequestBuilder": "hookframe.testing.request_builder",
+        "TinyModel": "hookframe.testing.tiny_model",
+        "Verdict": "hookframe.testing.conformance.card",
+        "check_plugin": "hookframe.testing.conformance.checking",
+        "fake_site": "hookframe.testing.fake_installations",
+    },
+)

@@ -7,8 +7,11 @@ import subprocess
 import sys
 import textwrap
 
+import pluggy
+
 from hookframe import FunctionInfo
-from hookframe.admission.functions import code_digest, distribution_of
+from hookframe.admission.distributions import distribution_of, version_of
+from hookframe.admission.functions import code_digest
 
 SOURCE = """
     {comment}
@@ -69,10 +72,13 @@ def test_a_distribution_is_named_as_it_is_installed():
         assert distribution_of(module) is None
 
 
+def test_a_version_is_that_of_the_installed_distribution():
+    assert version_of("pluggy") == pluggy.__version__
+    assert version_of("no-such-distribution-anywhere") is None
+
+
 def test_a_function_that_wears_the_names_of_another_is_from_where_it_was_made():
     import functools
-
-    import pluggy
 
     worn = functools.wraps(pluggy.PluginManager)(lambda tensor, hook: tensor)
     info = FunctionInfo.of(worn)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hookframe
 from hookframe import ActivationCache, CacheFileError
-from hookframe.capture.manifest import CacheManifest, ModelFacts
+from hookframe.capture.manifest import CacheManifest, ModelRecord
 from hookframe.capture.provenance import model_facts
 from hookframe.capture.shards import read_shard, write_shard
 
@@ -86,13 +86,13 @@ def test_a_path_is_not_written_into_a_manifest(tmp_path, decoder, tokens, monkey
 
 
 def test_a_name_on_a_hub_is_kept_with_its_revision_and_a_model_without_a_configuration_has_its_class(decoder):
-    assert model_facts(decoder) == ModelFacts(kind="Decoder")
+    assert model_facts(decoder) == ModelRecord(kind="Decoder")
     decoder.config = SimpleNamespace(_name_or_path="org/a-model.v2", _commit_hash="../up")
-    assert model_facts(decoder) == ModelFacts(kind="Decoder", id="org/a-model.v2")
+    assert model_facts(decoder) == ModelRecord(kind="Decoder", id="org/a-model.v2")
     decoder.config._commit_hash = "0f" * 20
-    assert model_facts(decoder) == ModelFacts(kind="Decoder", id="org/a-model.v2", revision="0f" * 20)
+    assert model_facts(decoder) == ModelRecord(kind="Decoder", id="org/a-model.v2", revision="0f" * 20)
     decoder.config = 3
-    assert model_facts(decoder) == ModelFacts(kind="Decoder")
+    assert model_facts(decoder) == ModelRecord(kind="Decoder")
 
 
 def test_the_plugins_in_force_are_part_of_the_manifest(tmp_path, decoder, tokens):

@@ -237,7 +237,7 @@ def test_a_model_of_ones_own(run, texts, tmp_path, module):
     base = ["--names", "hook_out", "--input", texts, "--out", tmp_path / "out"]
     assert "10 rows, 120 B of activations" in run("capture", f"{module}:reader", *base).stdout
     judging = ["capture", f"{module}:judging", "--names", "hook_out", "--input", texts, "--out", tmp_path / "judged"]
-    error(run(*judging, "--dry-run"), EstimateError, "fails on shapes alone")
+    error(run(*judging, "--dry-run"), EstimateError, "fails without values")
     error(run(*judging, "--max-bytes", "100"), CacheTooLarge, "shard 0 with 120 bytes")
     wrong = run("capture", f"{module}:nothing", *base)
     assert wrong.exit_code == 2

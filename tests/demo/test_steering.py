@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from benchmarks.demo_model.turning import main, prompts, turning
 from hookframe.demo import steering
 from hookframe.demo.grammar import is_sentence, sentences
-from hookframe.demo.turning import main, prompts, turning
 
 PROMPTS = 50
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hookframe.demo import grammar, train
+from benchmarks.demo_model import train
+from hookframe.demo import grammar
 from hookframe.demo.grammar import write_reports
 from hookframe.demo.model import load_demo
 from hookframe.demo.weights import check_vocabulary, read_weights, write_weights
@@ -43,7 +44,7 @@ def test_weights_come_back_in_half_precision(tmp_path: Path):
 
 def test_weights_for_another_vocabulary_are_refused():
     check_vocabulary({"vocabulary": grammar.vocabulary_digest()})
-    with pytest.raises(ValueError, match=r"another vocabulary.*run python -m hookframe.demo.train"):
+    with pytest.raises(ValueError, match=r"another vocabulary.*run python -m benchmarks.demo_model\.train"):
         check_vocabulary({"vocabulary": "0" * 64})
 
 

@@ -11,7 +11,7 @@ from hookframe import PluginManager
 from hookframe.host.installed import inventory
 from hookframe.host.installed.inventory import take_inventory
 from hookframe.host.installed.modules import locate
-from hookframe.host.installed.origin import Origin, OriginKind
+from hookframe.host.installed.origin import InstallOrigin, OriginKind
 from hookframe.host.installed.survey import survey
 from hookframe.testing.fake_installations import ABSTAINS, FakeSite
 
@@ -53,7 +53,7 @@ def test_the_origin_is_what_direct_url_says(direct_url, kind, commit, site):
 
 
 def test_a_damaged_direct_url_is_an_unknown_origin():
-    assert Origin.of("{") == Origin.of("[]") == Origin(OriginKind.UNKNOWN)
+    assert InstallOrigin.of("{") == InstallOrigin.of("[]") == InstallOrigin(OriginKind.UNKNOWN)
 
 
 def test_the_first_of_two_distributions_of_one_name_counts(site, tmp_path, monkeypatch):

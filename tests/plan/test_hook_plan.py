@@ -26,7 +26,7 @@ from hookframe import (
     UnknownHookPoint,
     hookimpl,
 )
-from hookframe.plan.operations import AddVector, Capture, Zero
+from hookframe.plan.operations import AddVectorEdit, CaptureHook, ZeroEdit
 
 
 class Layer(nn.Module):
@@ -155,7 +155,12 @@ def test_positions_of_per_head_points_are_third_from_last(model, x):
 
 def test_a_plan_runs_in_its_order_and_keeps_what_is_there_at_each_place(model, x):
     plan = HookPlan(
-        [Capture(points=OUT), AddVector(points=OUT, vector="v", coefficient=2), Capture(points=OUT), Zero(points=OUT)],
+        [
+            CaptureHook(points=OUT),
+            AddVectorEdit(points=OUT, vector="v", coefficient=2),
+            CaptureHook(points=OUT),
+            ZeroEdit(points=OUT),
+        ],
         {"v": VECTOR},
     )
     with model.apply_plan(plan) as cache:
@@ -320,8 +325,8 @@ def test_a_plan_comes_back_equal_from_a_file(tmp_path):
     assert all(torch.equal(again.parameters[key], value) for key, value in PARAMETERS.items())
     again.to_toml(tmp_path / "all.toml")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "all.toml"]
-    assert repr(HookPlan([Zero(points=OUT)])) == "HookPlan('', 1 hook: zero)"
-    assert repr(plan) == "HookPlan('all', 19 hooks: zero, zero, zero, zero, zero, zero, …)"
+    assert repr(HookPlan([ZeroEdit(points=OUT)])) == "HookPlan('', 1 hook: zero)"
+    assert repr(plan) == "HookPlan('all', 19 hooks: zero, zero, zero, zero, zero, zero and 13 more)"
 
 
 def test_mistakes_in_a_file_are_told_with_their_lines_and_at_once(tmp_path):
@@ -358,7 +363,7 @@ def test_a_plan_written_by_hand(tmp_path, model, x):
 
 def test_the_digest_changes_with_what_a_plan_does_and_not_with_its_note():
     def plan(vector=VECTOR, coefficient=1.0, **names):
-        return HookPlan([AddVector(points=OUT, vector="v", coefficient=coefficient)], {"v": vector}, **names)
+        return HookPlan([AddVectorEdit(points=OUT, vector="v", coefficient=coefficient)], {"v": vector}, **names)
 
     base = plan()
     assert plan(note="another").digest == base.digest == plan(VECTOR.clone()).digest
@@ -370,7 +375,7 @@ def test_the_digest_changes_with_what_a_plan_does_and_not_with_its_note():
 def write(path: Path, **facts):
     import tomli_w
 
-    plan = HookPlan([AddVector(points=OUT, vector="v")], {"v": VECTOR})
+    plan = HookPlan([AddVectorEdit(points=OUT, vector="v")], {"v": VECTOR})
     plan.to_toml(path)
     path.write_text(tomli_w.dumps(tomllib.loads(path.read_text()) | facts))
 
@@ -451,11 +456,11 @@ def test_a_plan_is_bounded_in_size_and_depth(tmp_path, text, says):
 
 
 def test_a_plan_that_cannot_be_written_says_so(tmp_path):
-    plan = HookPlan([Zero(points=OUT)])
+    plan = HookPlan([ZeroEdit(points=OUT)])
     with pytest.raises(InvalidPlan, match="cannot be written"):
         plan.to_toml(tmp_path / "no" / "such" / "folder.toml")
     with pytest.raises(InvalidPlan, match="could not be read back: parameters: is 'my plan.safetensors': write"):
-        HookPlan([Zero(points=OUT)], {"v": VECTOR}).to_toml(tmp_path / "my plan.toml")
+        HookPlan([ZeroEdit(points=OUT)], {"v": VECTOR}).to_toml(tmp_path / "my plan.toml")
 
 
 values = st.recursive(

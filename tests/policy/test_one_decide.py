@@ -16,6 +16,7 @@ from hookframe import FunctionInfo, HookRequest, PluginManager
 from hookframe.admission.decision import Decision
 from hookframe.audit.entries import DecisionEntry, RecordedFunction
 from hookframe.host.installed.record import PluginRecord, PluginState
+from hookframe.inspecting.report import Trait
 from hookframe.policy.in_force.engine import PolicyEngine
 from hookframe.policy.in_force.governing import NAME
 from hookframe.policy.language.facts import ModelFacts, RecordedFacts, RequestFacts
@@ -23,7 +24,6 @@ from hookframe.policy.tools.asking import ask_facts, ask_model
 from hookframe.policy.tools.cases import Case, run_cases
 from hookframe.policy.tools.replay import replay
 from hookframe.policy.tools.tracing import explain
-from hookframe.scanning.report import Trait
 from hookframe.testing import RequestBuilder, TinyModel
 from tests.policy.documents import TODAY, merged, stacks
 

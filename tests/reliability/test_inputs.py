@@ -17,7 +17,7 @@ from hookframe.admission.wire import objection_to_json
 from hookframe.errors import InvalidLoadingRules, PluginError, PluginRejected, PolicyError
 from hookframe.host.installed.integrity import check_files
 from hookframe.host.installed.inventory import take_inventory
-from hookframe.host.installed.origin import Origin
+from hookframe.host.installed.origin import InstallOrigin
 from hookframe.host.installed.rules import LoadingRules
 from hookframe.host.running.isolation import IsolatedPlugin
 from hookframe.policy.files.layers import LayerPlaces
@@ -120,7 +120,7 @@ def test_metadata_is_bounded(tmp_path):
 
 @pytest.mark.found("deeply nested metadata ended the listing of plugins with a RecursionError")
 def test_a_direct_url_may_be_as_deep_as_it_likes():
-    assert str(Origin.of("[" * 100_000)).startswith("unknown")
+    assert str(InstallOrigin.of("[" * 100_000)).startswith("unknown")
 
 
 REQUEST = HookRequest(index=0, point="a.b", function=FunctionInfo(module="m", qualname="f"), route="add_hook")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hookframe.cli import output
 from hookframe.cli.any_models import open_any_model
-from hookframe.cli.plugins import asking
 
 if TYPE_CHECKING:
     from hookframe.instrumenting.probing import Probing
@@ -44,7 +44,7 @@ def command(ctx: click.Context, model: str, family: str | None) -> None:
     else:
         click.echo("all hold" if not tried.findings else f"{len(tried.findings)} do not hold")
     if tried.findings or not tried.checked:
-        ctx.exit(asking.FINDINGS)
+        ctx.exit(output.FINDINGS)
 
 
 def _silent(root: Any, tried: Probing) -> list[str]:

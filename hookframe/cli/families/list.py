@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.table import print_table
 from hookframe.instrumenting.choosing import families_in_force
 
@@ -14,13 +12,13 @@ __all__ = ["command"]
 
 
 @click.command("list")
-@asking.as_json
+@output.as_json
 def command(as_json: bool) -> None:
     """List the families that plugins provide, and the types of models by which they are recognised."""
     families = families_in_force()
     if as_json:
         rows = [{"name": f.name, "model_types": f.model_types, "names": len(f.names)} for f in families]
-        click.echo(json.dumps(rows, indent=2))
+        output.print_json(rows)
     elif not families:
         click.echo("no plugin provides any: install hookframe-families")
     else:

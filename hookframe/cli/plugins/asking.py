@@ -1,4 +1,4 @@
-"""What the verbs of ``hookframe plugins`` share: their options, and the exit codes of states."""
+"""What the verbs of ``hookframe plugins`` share: their options, and the exit codes for states."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 import click
 
 from hookframe.cli.in_force import loading_in_force
+from hookframe.cli.output import FAILED, FINDINGS, FINE, INTEGRITY, as_json
 from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.rules import LoadingRules
 
-__all__ = ["FAILED", "FINDINGS", "FINE", "INTEGRITY", "as_json", "exit_code", "no_plugin", "rules", "unknown_plugin"]
+__all__ = ["FINDINGS", "FINE", "INTEGRITY", "as_json", "exit_code", "no_plugin", "rules", "unknown_plugin"]
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
-
-FINE, FINDINGS, INTEGRITY, FAILED = 0, 1, 3, 4
 
 _FINE_STATES = {PluginState.FOUND, PluginState.LOADED, PluginState.DISABLED, PluginState.BLOCKED}
 _FAILED_STATES = {PluginState.BROKEN, PluginState.TRIPPED}
@@ -37,11 +36,6 @@ def no_plugin(verb: _Verb) -> _Verb:
     """Add ``--no-plugin NAME``."""
     text = "Leave a distribution out; can be repeated."
     return click.option("--no-plugin", "without", metavar="NAME", multiple=True, help=text)(verb)
-
-
-def as_json(verb: _Verb) -> _Verb:
-    """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(verb)
 
 
 def exit_code(records: Iterable[PluginRecord], required: Collection[str] = ()) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
+from hookframe.cli import output
 from hookframe.cli.plugins import asking
 from hookframe.cli.table import print_table
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import Selection
 from hookframe.host.installed.survey import survey
 
 __all__ = ["command"]
@@ -26,7 +26,7 @@ _COLOURS = {
 
 
 @click.command("list")
-@asking.as_json
+@output.as_json
 @click.option("--load", is_flag=True, help="Load the plugins first, as the first hook would, and show the outcome.")
 @asking.no_plugin
 @asking.rules
@@ -38,7 +38,7 @@ def command(ctx: click.Context, as_json: bool, load: bool, without: tuple[str, .
     """
     records = _loaded(without, rules) if load else _surveyed(without, rules)
     if as_json:
-        click.echo(json.dumps([asdict(record) for record in records], indent=2))
+        output.print_json([asdict(record) for record in records])
     elif records:
         _print_table(records)
     else:
@@ -53,7 +53,7 @@ def _loaded(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecor
 
 
 def _surveyed(without: Sequence[str], rules: LoadingRules) -> Sequence[PluginRecord]:
-    found = survey(Selection.from_environment(without=without), rules)
+    found = survey(PluginChoice.from_environment(without=without), rules)
     for fault in found.faults:
         click.echo(f"note: {fault}", err=True)
     return found.records

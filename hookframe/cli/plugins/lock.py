@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.host.installed.inventory import take_inventory
-from hookframe.host.installed.lock import Difference, compare, lock_installed
+from hookframe.host.installed.lock import LockDifference, compare, lock_installed
 from hookframe.host.installed.rules import LoadingRules
 
 __all__ = ["command"]
@@ -40,7 +40,7 @@ def _check(file: str) -> int:
 def _write(file: Path) -> int:
     lock = lock_installed(take_inventory())
     code = _report(lock.doubts)
-    if code == asking.INTEGRITY:
+    if code == output.INTEGRITY:
         click.echo(f"{file} was not written: reinstall these plugins first", err=True)
         return code
     try:
@@ -51,9 +51,9 @@ def _write(file: Path) -> int:
     return code
 
 
-def _report(differences: Sequence[Difference]) -> int:
+def _report(differences: Sequence[LockDifference]) -> int:
     for difference in differences:
         click.echo(str(difference), err=True)
     if any(difference.integrity for difference in differences):
-        return asking.INTEGRITY
-    return asking.FINDINGS if differences else asking.FINE
+        return output.INTEGRITY
+    return output.FINDINGS if differences else output.FINE

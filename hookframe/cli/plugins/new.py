@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 
 __all__ = ["command"]
 
@@ -30,6 +30,6 @@ def command(ctx: click.Context, name: str, into: str, author: str) -> None:
         folder, *files = write_plugin(plugin, Path(into))
     except OSError as error:
         click.echo(f"hookframe: {error}", err=True)
-        ctx.exit(asking.FINDINGS)
+        ctx.exit(output.FINDINGS)
     click.echo(f"{plugin.distribution}: {len(files)} files in {folder}")
     click.echo(f"Next: cd {folder} && python -m pip install -e '.[test]' && pytest")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 from packaging.utils import canonicalize_name
 
+from hookframe.cli import output
 from hookframe.cli.in_force import installed_plugins
 from hookframe.cli.plugins import asking
 from hookframe.host.installed.distribution import PluginDistribution
@@ -26,7 +26,7 @@ _FIELDS = ("Summary", "Author", "Author-email", "License-Expression", "License",
 
 @click.command("show")
 @click.argument("name")
-@asking.as_json
+@output.as_json
 @asking.no_plugin
 @asking.rules
 @click.pass_context
@@ -43,7 +43,7 @@ def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ..
     metadata = {d.path: _metadata(d) for d in distributions if d.name == canonicalize_name(name)}
     shown = [_facts(manager, record, metadata.get(record.path or "", {})) for record in records]
     if as_json:
-        click.echo(json.dumps(shown, indent=2, default=str))
+        output.print_json(shown, default=str)
     else:
         for facts in shown:
             _print(facts)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 from packaging.utils import canonicalize_name
 
+from hookframe.cli import output
 from hookframe.cli.plugins import asking
 from hookframe.host.installed.distribution import PluginDistribution
 from hookframe.host.installed.integrity import FileCheck, check_files
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 @click.command("verify")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Compare the files of installed plugins with RECORD: all plugins, or those named.
@@ -28,14 +28,14 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """
     checks = [(distribution, check_files(distribution)) for distribution in _chosen(names)]
     if as_json:
-        click.echo(json.dumps([_facts(*each) for each in checks], indent=2))
+        output.print_json([_facts(*each) for each in checks])
     else:
         for distribution, check in checks:
             _print(distribution, check)
         if not checks:
             click.echo("No plugins are installed.")
     codes = {_code(check) for _, check in checks}
-    ctx.exit(max(codes, default=asking.FINE))
+    ctx.exit(max(codes, default=output.FINE))
 
 
 def _chosen(names: tuple[str, ...]) -> list[PluginDistribution]:
@@ -49,8 +49,8 @@ def _chosen(names: tuple[str, ...]) -> list[PluginDistribution]:
 
 def _code(check: FileCheck) -> int:
     if check.impossible is not None:
-        return asking.FINDINGS
-    return asking.FINE if check.intact else asking.INTEGRITY
+        return output.FINDINGS
+    return output.FINE if check.intact else output.INTEGRITY
 
 
 def _facts(distribution: PluginDistribution, check: FileCheck) -> dict[str, object]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 from packaging.utils import canonicalize_name
 
+from hookframe.cli import output
 from hookframe.cli.plugins import asking
-from hookframe.host.installed.judging import Step
+from hookframe.host.installed.judging import RuleOutcome
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import Selection
 from hookframe.host.installed.survey import survey
 
 __all__ = ["command"]
@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 @click.command("why")
 @click.argument("name")
-@asking.as_json
+@output.as_json
 @asking.no_plugin
 @asking.rules
 @click.pass_context
@@ -30,20 +30,20 @@ def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ..
 
     Nothing is imported; what an import would bring to light is shown by 'hookframe plugins list --load'.
     """
-    found = survey(Selection.from_environment(without=without), rules, thorough=True)
+    found = survey(PluginChoice.from_environment(without=without), rules, thorough=True)
     records = [record for record in found.records if record.distribution == canonicalize_name(name)]
     if not records:
         raise asking.unknown_plugin(name, [record.name for record in found.records])
     if as_json:
         explained = [{**asdict(r), "steps": [asdict(step) for step in found.steps(r)]} for r in records]
-        click.echo(json.dumps(explained, indent=2))
+        output.print_json(explained)
     else:
         for record in records:
             _print(record, found.steps(record))
     ctx.exit(asking.exit_code(records, rules.require))
 
 
-def _print(record: PluginRecord, steps: Sequence[Step]) -> None:
+def _print(record: PluginRecord, steps: Sequence[RuleOutcome]) -> None:
     place = f" ({record.entry_point})" if record.entry_point else ""
     click.echo(f"{record.name} {record.version or ''}{place}".replace("  ", " "))
     decided = False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import date
 
 import click
 
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.points_of import points_of
 from hookframe.cli.policy.given import day, read_policy
 from hookframe.policy.in_force.engine import today as utc_today
@@ -21,7 +20,7 @@ __all__ = ["command"]
 @click.argument("files", nargs=-1)
 @click.option("--against", metavar="MODEL_OR_FACTS", help="Find globs that match no point of this model as well.")
 @day
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(ctx: click.Context, files: tuple[str, ...], against: str | None, today: date | None, as_json: bool) -> None:
     """Check policy FILES, or the policy in force if none is given.
@@ -32,11 +31,11 @@ def command(ctx: click.Context, files: tuple[str, ...], against: str | None, tod
     policy = read_policy(files)
     notes = analyse(policy, today or utc_today(), None if against is None else points_of(against))
     if as_json:
-        click.echo(json.dumps([asdict(note) for note in notes], indent=2))
+        output.print_json([asdict(note) for note in notes])
     else:
         for note in notes:
             click.echo(str(note))
         layers = ", ".join(f"{layer.kind.label} {layer.file}" for layer in policy.layers) or "no policy is in force"
         count = f"{len(policy.rules)} rules, {len(policy.exemptions)} exceptions, {len(notes)} findings"
         click.echo(f"{layers}: {count}")
-    ctx.exit(asking.FINDINGS if notes else asking.FINE)
+    ctx.exit(output.FINDINGS if notes else output.FINE)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 
+from hookframe.cli import output
 from hookframe.cli.in_force import in_force
-from hookframe.cli.plugins import asking
 from hookframe.cli.policy.given import read_policy
 from hookframe.policy.in_force.policy import Policy
-from hookframe.policy.tools.comparing import Difference, differences
+from hookframe.policy.tools.comparing import PolicyDifference, differences
 
 __all__ = ["command"]
 
@@ -21,7 +20,7 @@ _IN_FORCE = "in-force"
 @click.command("diff")
 @click.argument("before")
 @click.argument("after")
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(ctx: click.Context, before: str, after: str, as_json: bool) -> None:
     """Show what is not the same in the policy AFTER as in the policy BEFORE.
@@ -30,20 +29,20 @@ def command(ctx: click.Context, before: str, after: str, as_json: bool) -> None:
     """
     found = differences(_read(before), _read(after))
     if as_json:
-        click.echo(json.dumps([asdict(difference) for difference in found], indent=2))
+        output.print_json([asdict(difference) for difference in found])
     else:
         for difference in found:
             _print(difference)
         if not found:
             click.echo("no difference")
-    ctx.exit(asking.FINDINGS if found else asking.FINE)
+    ctx.exit(output.FINDINGS if found else output.FINE)
 
 
 def _read(files: str) -> Policy:
     return in_force() if files == _IN_FORCE else read_policy(files.split(","))
 
 
-def _print(difference: Difference) -> None:
+def _print(difference: PolicyDifference) -> None:
     head = f"{difference.kind} {difference.name}" + (f", {difference.part}" if difference.part else "")
     click.echo(click.style(head, bold=True))
     if difference.before is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from hookframe.cli import output
 
 __all__ = ["command"]
 
@@ -17,4 +17,4 @@ def command() -> None:
     """
     from hookframe.policy.files.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    output.print_json(json_schema())

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.policy.given import read_policy
-from hookframe.cli.verdicts import COLOURS
 from hookframe.policy.files.rules import Exemption, Rule
 from hookframe.policy.in_force.policy import Effective, Policy
 
@@ -20,12 +19,12 @@ __all__ = ["command"]
 @click.command("show")
 @click.argument("files", nargs=-1)
 @click.option("--provenance", is_flag=True, help="Say where each value comes from, and what it stood against.")
-@asking.as_json
+@output.as_json
 def command(files: tuple[str, ...], provenance: bool, as_json: bool) -> None:
     """Show the policy of FILES together, or the one in force if none is given."""
     policy = read_policy(files)
     if as_json:
-        click.echo(json.dumps(_facts(policy), indent=2))
+        output.print_json(_facts(policy))
         return
     if not policy.layers:
         click.echo("No policy is in force: no layer has a file.")
@@ -43,7 +42,7 @@ def command(files: tuple[str, ...], provenance: bool, as_json: bool) -> None:
 def _print_rules(policy: Policy, provenance: bool) -> None:
     for rule in policy.rules:
         at = ", ".join(place if mode == "enforce" else f"{place} ({mode})" for place, mode in rule.modes)
-        action = click.style(str(rule.action), fg=COLOURS[str(rule.action)])
+        action = click.style(str(rule.action), fg=output.COLOURS[str(rule.action)])
         click.echo(f"\n{click.style(rule.name, bold=True)}: {action} at {at}")
         click.echo(f"    when {rule.condition}")
         click.echo(f"    because {rule.reason}; {rule.remedy}")

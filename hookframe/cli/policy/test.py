@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from hookframe.cli.plugins import asking
+from hookframe.cli import output
 from hookframe.cli.policy.given import day, policy_option, read_policy
 from hookframe.policy.in_force.engine import today as utc_today
 from hookframe.policy.in_force.policy import Policy
@@ -28,7 +27,7 @@ __all__ = ["command"]
     "--mutate", is_flag=True, help="Change the policy in small ways, and show the changes that no case notices."
 )
 @day
-@asking.as_json
+@output.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -58,9 +57,9 @@ def command(
             count, unnoticed = survivors(policy, cases.cases, day_of_run)
             facts |= {"mutants": count, "unnoticed": [_mutant(mutant) for mutant in unnoticed]}
         report.append(facts)
-    click.echo(json.dumps(report, indent=2)) if as_json else _print(report)
+    output.print_json(report) if as_json else _print(report)
     wrong = any(facts["failed"] or facts.get("uncovered") or facts.get("unnoticed") for facts in report)
-    ctx.exit(asking.FINDINGS if wrong else asking.FINE)
+    ctx.exit(output.FINDINGS if wrong else output.FINE)
 
 
 def _policy(cases: CaseFile, policies: Sequence[str]) -> Policy:

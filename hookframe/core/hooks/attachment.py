@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hookframe.core.values.scope import Scope
     from hookframe.core.values.types import HookFunction
 
-__all__ = ["Attachment", "HandleList", "HookHandle", "Operation", "Options", "directions", "fits"]
+__all__ = ["Attachment", "HandleList", "HookHandle", "LensHandle", "Operation", "Options", "directions", "fits"]
 
 
 class Operation:
@@ -98,6 +98,10 @@ class HookHandle:
     def remove(self) -> None:
         """Detach the hook; a second call does nothing."""
         self.hook.remove()
+
+
+LensHandle = HookHandle
+"""The name that TransformerLens has for it."""
 
 
 class HandleList(list[HookHandle]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from importlib_metadata import Distribution, EntryPoint
 
-from hookframe.host.installed.origin import Origin, OriginKind
+from hookframe.host.installed.origin import InstallOrigin, OriginKind
 
 __all__ = ["GROUP", "Candidate", "Fault", "Inventory", "PluginDistribution", "module_of"]
 
@@ -35,7 +35,7 @@ class PluginDistribution:
     version: str | None = None
     entry_points: tuple[EntryPoint, ...] = ()
     path: str
-    origin: Origin = field(default_factory=lambda: Origin(OriginKind.UNKNOWN))
+    origin: InstallOrigin = field(default_factory=lambda: InstallOrigin(OriginKind.UNKNOWN))
     installer: str | None = None
     api: str | None = None
     requires_hookframe: tuple[str, ...] = ()

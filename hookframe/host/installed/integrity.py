@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hookframe.admission.listing import listed
 from hookframe.host.installed.distribution import PluginDistribution, module_of
 from hookframe.host.installed.metadata import UNREADABLE, directory_of, read_file
 from hookframe.host.installed.modules import locate
@@ -85,12 +86,7 @@ class FileCheck:
             return f"its files cannot be verified: {self.impossible}"
         if self.intact:
             return f"{self.checked} files match RECORD"
-        return "; ".join(f"{kind}: {_shortened(files, limit)}" for kind, files in self.findings.items())
-
-
-def _shortened(files: tuple[str, ...], limit: int) -> str:
-    more = f" and {len(files) - limit} more" if len(files) > limit else ""
-    return ", ".join(files[:limit]) + more
+        return "; ".join(f"{kind}: {listed(files, limit)}" for kind, files in self.findings.items())
 
 
 def recorded_files(distribution: PluginDistribution) -> tuple[RecordedFile, ...] | None:

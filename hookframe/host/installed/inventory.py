@@ -20,7 +20,7 @@ from hookframe.host.installed.compatibility import requirements_on_hookframe, st
 from hookframe.host.installed.distribution import GROUP, Candidate, Fault, Inventory, PluginDistribution
 from hookframe.host.installed.integrity import check_files
 from hookframe.host.installed.metadata import UNREADABLE, directory_of, headers_of, name_from_path, read_file
-from hookframe.host.installed.origin import Origin, OriginKind
+from hookframe.host.installed.origin import InstallOrigin, OriginKind
 
 __all__ = ["installed_plugins", "take_inventory"]
 
@@ -108,7 +108,7 @@ def _plugin(source: Distribution, path: str, guess: str | None) -> PluginDistrib
         version=headers.get("Version"),
         entry_points=entry_points,
         path=path,
-        origin=Origin(OriginKind.UNKNOWN) if egg else Origin.of(direct_url),
+        origin=InstallOrigin(OriginKind.UNKNOWN) if egg else InstallOrigin.of(direct_url),
         installer=(installer or "").strip() or None,
         api=stated_range(headers.get("Keywords")),
         requires_hookframe=requirements_on_hookframe(headers.get_all("Requires-Dist") or ()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Origin", "OriginKind"]
+__all__ = ["InstallOrigin", "OriginKind"]
 
 
 class OriginKind(StrEnum):
@@ -28,7 +28,7 @@ class OriginKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class InstallOrigin:
     """Where one distribution came from.
 
     :ivar url: the directory, archive or repository; None for an index.
@@ -40,7 +40,7 @@ class Origin:
     commit: str | None = None
 
     @classmethod
-    def of(cls, direct_url: str | None) -> Origin:
+    def of(cls, direct_url: str | None) -> InstallOrigin:
         """Read the text of a ``direct_url.json``; None means that there is no such file."""
         if direct_url is None:
             return cls(OriginKind.INDEX)

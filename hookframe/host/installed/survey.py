@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from hookframe.host.installed.distribution import Fault, Inventory
 from hookframe.host.installed.inventory import take_inventory
-from hookframe.host.installed.judging import Step, Verdict, judge
+from hookframe.host.installed.judging import PluginVerdict, RuleOutcome, judge
+from hookframe.host.installed.plugin_choice import VARIABLE, PluginChoice
 from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import VARIABLE, Selection
 
 __all__ = ["Survey", "missing_record", "survey"]
 
@@ -25,7 +25,7 @@ class Survey:
     :ivar faults: what else is wrong with the environment.
     """
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[PluginVerdict, ...]
     others: tuple[PluginRecord, ...] = ()
     faults: tuple[Fault, ...] = ()
 
@@ -35,22 +35,24 @@ class Survey:
         records = [*(verdict.record for verdict in self.verdicts), *self.others]
         return tuple(sorted(records, key=lambda record: record.name))
 
-    def steps(self, record: PluginRecord) -> tuple[Step, ...]:
+    def steps(self, record: PluginRecord) -> tuple[RuleOutcome, ...]:
         """What led to a record, in order."""
         for verdict in self.verdicts:
             if verdict.record == record:
                 return verdict.steps
-        return (Step(record.step, record.reason, record.state, record.repair),)
+        return (RuleOutcome(record.step, record.reason, record.state, record.repair),)
 
 
-def survey(selection: Selection | None = None, rules: LoadingRules | None = None, *, thorough: bool = False) -> Survey:
+def survey(
+    selection: PluginChoice | None = None, rules: LoadingRules | None = None, *, thorough: bool = False
+) -> Survey:
     """Judge every installed plugin, without importing anything.
 
     :param selection: what a person wants; all plugins if None.
     :param rules: none if None.
     :param thorough: apply the rules that come after the decisive one as well.
     """
-    selection, rules = selection or Selection(), rules or LoadingRules()
+    selection, rules = selection or PluginChoice(), rules or LoadingRules()
     inventory = take_inventory()
     verdicts = tuple(judge(candidate, selection, rules, thorough=thorough) for candidate in inventory.candidates)
     names = {distribution.name for distribution in inventory.distributions}
@@ -71,7 +73,7 @@ def _left_over(fault: Fault) -> PluginRecord:
 
 
 def _missing(
-    inventory: Inventory, names: set[str], selection: Selection, rules: LoadingRules
+    inventory: Inventory, names: set[str], selection: PluginChoice, rules: LoadingRules
 ) -> Iterator[PluginRecord]:
     for name in sorted((selection.names | rules.names) - names):
         kinds = [f"the rules ({kind})" for kind in rules.mentions(name)]

@@ -13,9 +13,9 @@ from hookframe.errors import PluginRejected
 from hookframe.host.installed.distribution import Candidate
 from hookframe.host.installed.integrity import verified_files
 from hookframe.host.installed.judging import record_of, with_notes
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import Selection
 from hookframe.host.installed.survey import survey
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ logger = logging.getLogger("hookframe.plugins")
 
 
 def load_installed(
-    manager: HeldPlugins, selection: Selection, rules: LoadingRules, *, only: Collection[str] | None = None
+    manager: HeldPlugins, selection: PluginChoice, rules: LoadingRules, *, only: Collection[str] | None = None
 ) -> None:
     """Import and register every installed plugin that may load, in sorted order, each guarded.
 

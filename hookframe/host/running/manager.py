@@ -17,11 +17,10 @@ from hookframe.admission.objection import Objection
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
 from hookframe.errors import HookDenied, JournalError, NestedAdmission
 from hookframe.hookspecs import VALIDATORS
+from hookframe.host.installed.plugin_choice import PluginChoice
 from hookframe.host.installed.record import PluginRecord
 from hookframe.host.installed.required import denials, unfulfilled
 from hookframe.host.installed.rules import LoadingRules
-from hookframe.host.installed.selection import Selection
-from hookframe.host.running.event_names import spec_for
 from hookframe.host.running.holding import HeldPlugins
 from hookframe.host.running.loading import load_installed
 from hookframe.host.running.treatment import Treatment
@@ -83,7 +82,7 @@ class PluginManager(HeldPlugins):
         manager._rules = rules or LoadingRules()
         manager._settle()
         chosen = None if only is None else {canonicalize_name(only)}
-        load_installed(manager, Selection.from_environment(without=without), manager._rules, only=chosen)
+        load_installed(manager, PluginChoice.from_environment(without=without), manager._rules, only=chosen)
         return manager
 
     @property
@@ -113,7 +112,7 @@ class PluginManager(HeldPlugins):
         self._options |= {canonicalize_name(n): dict(v) for n, v in (options or {}).items() if n in missing}
         self._treatments |= {canonicalize_name(n): how for n, how in (treatments or {}).items() if n in missing}
         if missing:
-            load_installed(self, Selection(only=rules.require), rules, only=missing)
+            load_installed(self, PluginChoice(only=rules.require), rules, only=missing)
 
     def _is_lenient(self, name: str) -> bool:
         return name.partition(":")[0] not in self._rules.require and super()._is_lenient(name)
@@ -227,7 +226,7 @@ class PluginManager(HeldPlugins):
 
     def notify(self, event: Event) -> None:
         """Tell the observers of this kind of event. Never raises."""
-        self._tell(spec_for(event), {"event": event})
+        self._tell(event.kind, {"event": event})
 
     def _tell(self, spec: str, facts: dict[str, Any]) -> None:
         for impl in self._impls[spec]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["Lines", "Place"]
+__all__ = ["KeyPath", "Lines"]
 
-Place: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indices that lead to a value."""
 
 
@@ -34,19 +34,19 @@ class Lines:
         return 1
 
     @cached_property
-    def _lines(self) -> dict[Place, int]:
+    def _lines(self) -> dict[KeyPath, int]:
         import tree_sitter_toml
         from tree_sitter import Language, Parser
 
         tree = Parser(Language(tree_sitter_toml.language())).parse(self._text)
-        lines: dict[Place, int] = {}
+        lines: dict[KeyPath, int] = {}
         for place, line in _document(tree.root_node):
             lines.setdefault(place, line)
         return lines
 
 
-def _document(root: Node) -> Iterator[tuple[Place, int]]:
-    counts: dict[Place, int] = {}  # how many elements each array of tables has so far
+def _document(root: Node) -> Iterator[tuple[KeyPath, int]]:
+    counts: dict[KeyPath, int] = {}  # how many elements each array of tables has so far
     for node in root.named_children:
         if node.type == "pair":
             yield from _pair(node, ())
@@ -58,9 +58,9 @@ def _document(root: Node) -> Iterator[tuple[Place, int]]:
                     yield from _pair(child, place)
 
 
-def _resolved(keys: Sequence[str], counts: dict[Place, int], element: bool) -> Place:
+def _resolved(keys: Sequence[str], counts: dict[KeyPath, int], element: bool) -> KeyPath:
     """The place of a table's header: a name of an array of tables means its last element."""
-    place: Place = ()
+    place: KeyPath = ()
     for number, key in enumerate(keys, 1):
         place = (*place, key)
         if element and number == len(keys):
@@ -70,7 +70,7 @@ def _resolved(keys: Sequence[str], counts: dict[Place, int], element: bool) -> P
     return place
 
 
-def _pair(node: Node, around: Place) -> Iterator[tuple[Place, int]]:
+def _pair(node: Node, around: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     key, value = node.named_children[0], node.named_children[-1]
     place = around
     for part in _key(key):
@@ -79,7 +79,7 @@ def _pair(node: Node, around: Place) -> Iterator[tuple[Place, int]]:
     yield from _value(value, place)
 
 
-def _value(node: Node, place: Place) -> Iterator[tuple[Place, int]]:
+def _value(node: Node, place: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     if node.type == "inline_table":
         for child in node.named_children:
             if child.type == "pair":

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hookframe.policy.files.lines import Lines, Place
+from hookframe.policy.files.lines import KeyPath, Lines
 
 __all__ = ["Mistake", "Mistakes", "near", "shortened"]
 
@@ -43,13 +43,13 @@ class Mistakes:
     lines: Lines
     found: list[Mistake] = field(default_factory=list)
 
-    def add(self, place: Place, message: str) -> None:
+    def add(self, place: KeyPath, message: str) -> None:
         """Note a mistake at ``place``."""
         if len(self.found) < _MOST:
             self.found.append(Mistake(self.file, self.lines.of(place) if place else 0, dotted(place), message))
 
 
-def dotted(place: Place) -> str:
+def dotted(place: KeyPath) -> str:
     """A place as people write it: ``rules[2].when``."""
     text = ""
     for key in place:

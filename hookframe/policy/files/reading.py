@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from hookframe.errors import PolicyError
-from hookframe.policy.files.lines import Lines
-from hookframe.policy.files.lines import Place as Where
+from hookframe.policy.files.lines import KeyPath, Lines
 from hookframe.policy.files.mistakes import Mistake, Mistakes, near, shortened
-from hookframe.policy.files.rules import Exemption, Origin, Rule
+from hookframe.policy.files.rules import Exemption, PolicyOrigin, Rule
 from hookframe.policy.files.selecting import condition_of
 from hookframe.policy.files.toml import LARGEST, parse
 from hookframe.policy.language.conditions import All
@@ -45,18 +44,18 @@ class Layer:
     rules: tuple[Rule, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
     lines: Lines = field(compare=False, repr=False)
-    prefix: Where = ()
+    prefix: KeyPath = ()
 
     @property
     def name(self) -> str:
         """How the layer is called in messages."""
         return self.document.name or self.file
 
-    def origin(self, place: Where) -> Origin:
+    def origin(self, place: KeyPath) -> PolicyOrigin:
         """Where the value at ``place`` is written."""
-        return Origin(self.kind, self.file, self.line(place))
+        return PolicyOrigin(self.kind, self.file, self.line(place))
 
-    def line(self, place: Where) -> int:
+    def line(self, place: KeyPath) -> int:
         """The line of the value at ``place``, from 1."""
         return self.lines.of((*self.prefix, *place))
 
@@ -86,7 +85,7 @@ def read_layer(data: bytes, kind: LayerKind, file: str, *, table: str | None = N
     return layer
 
 
-def _facts(data: bytes, mistakes: Mistakes, table: str | None) -> tuple[Mapping[str, Any] | None, Where]:
+def _facts(data: bytes, mistakes: Mistakes, table: str | None) -> tuple[Mapping[str, Any] | None, KeyPath]:
     try:
         facts: Any = parse(data)
     except ValueError as error:
@@ -101,7 +100,7 @@ def _facts(data: bytes, mistakes: Mistakes, table: str | None) -> tuple[Mapping[
     return facts, prefix
 
 
-def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: Mistakes, digest: str) -> Layer | None:
+def _layer(facts: Mapping[str, Any], prefix: KeyPath, kind: LayerKind, mistakes: Mistakes, digest: str) -> Layer | None:
     from pydantic import ValidationError
 
     from hookframe.policy.files.schema import DocumentTable
@@ -126,7 +125,7 @@ def _layer(facts: Mapping[str, Any], prefix: Where, kind: LayerKind, mistakes: M
     )
 
 
-def schema_mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tuple[Where, str]:
+def schema_mistake(found: Any, prefix: KeyPath, document: type[BaseModel]) -> tuple[KeyPath, str]:
     """The place and the words for what the schema found."""
     keys: tuple[str | int, ...] = found["loc"]
     place, given, kind = (*prefix, *keys), found.get("input"), found["type"]
@@ -143,7 +142,7 @@ def schema_mistake(found: Any, prefix: Where, document: type[BaseModel]) -> tupl
     return place, f"is {shortened(given)}: {text[0].lower()}{text[1:]}"
 
 
-def _model_at(document: type[BaseModel], keys: Where) -> Any:
+def _model_at(document: type[BaseModel], keys: KeyPath) -> Any:
     from typing import get_args
 
     model: Any = document
@@ -157,12 +156,12 @@ def _model_at(document: type[BaseModel], keys: Where) -> Any:
     return model
 
 
-def _keys_of(document: type[BaseModel], keys: Where) -> list[str]:
+def _keys_of(document: type[BaseModel], keys: KeyPath) -> list[str]:
     model = _model_at(document, keys)
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
-def _described(document: type[BaseModel], keys: Where) -> str:
+def _described(document: type[BaseModel], keys: KeyPath) -> str:
     fields = {info.alias or name: info for name, info in _model_at(document, keys[:-1]).model_fields.items()}
     info = fields.get(str(keys[-1]))
     return f"add it ({info.description})" if info is not None and info.description else "add it"
@@ -171,7 +170,7 @@ def _described(document: type[BaseModel], keys: Where) -> str:
 class _LayerReader:
     """Turns the tables of one file into rules and exceptions."""
 
-    def __init__(self, document: DocumentTable, prefix: Where, kind: LayerKind, mistakes: Mistakes) -> None:
+    def __init__(self, document: DocumentTable, prefix: KeyPath, kind: LayerKind, mistakes: Mistakes) -> None:
         self.document = document
         self.prefix = prefix
         self.kind = kind
@@ -197,19 +196,19 @@ class _LayerReader:
             found.append(self._rule(table, where))
         return tuple(found)
 
-    def _check_unique(self, name: str, seen: set[str], where: Where) -> None:
+    def _check_unique(self, name: str, seen: set[str], where: KeyPath) -> None:
         if name in seen:
             self.mistakes.add((*where, "id"), f"{name!r} is the id of another one in this file: give it one of its own")
         seen.add(name)
 
-    def _rule(self, table: RuleTable, where: Where) -> Rule:
+    def _rule(self, table: RuleTable, where: KeyPath) -> Rule:
         places: tuple[Place, ...] = tuple(table.where)
         if not places:
             self.mistakes.add((*where, "where"), f"is empty: name some of {list(PLACES)}")
         delegates = tuple(LayerKind[name.upper()] for name in table.delegates)
         return Rule(
             id=table.id,
-            origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
+            origin=PolicyOrigin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
             places=tuple(dict.fromkeys(places)),
             condition=self._condition(table, where, places),
             action=table.action,
@@ -221,7 +220,7 @@ class _LayerReader:
             removes=table.on_end == "remove",
         )
 
-    def _condition(self, table: SelectorTable, where: Where, places: Sequence[Place] | None) -> All:
+    def _condition(self, table: SelectorTable, where: KeyPath, places: Sequence[Place] | None) -> All:
         """The condition; each file lists what it looks at in the environment, so that no other one changes what it sees."""
         condition = condition_of(table, where, places, self.mistakes)
         listed = self.document.facts.env
@@ -245,7 +244,7 @@ class _LayerReader:
             found.append(
                 Exemption(
                     id=table.id,
-                    origin=Origin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
+                    origin=PolicyOrigin(self.kind, self.mistakes.file, self.mistakes.lines.of(where)),
                     rule=table.rule,
                     condition=condition,
                     owner=table.owner,

@@ -10,11 +10,11 @@ from hookframe.admission.objection import Action
 from hookframe.policy.language.conditions import All, FactSource
 from hookframe.policy.language.vocabulary import LayerKind, Mode, Place
 
-__all__ = ["Exemption", "Origin", "Rule"]
+__all__ = ["Exemption", "PolicyOrigin", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PolicyOrigin:
     """Where something in a policy is written.
 
     :ivar file: the file, as it was named.
@@ -43,7 +43,7 @@ class Rule:
     """
 
     id: str
-    origin: Origin
+    origin: PolicyOrigin
     places: tuple[Place, ...]
     condition: All
     action: Action
@@ -88,7 +88,7 @@ class Exemption:
     """
 
     id: str
-    origin: Origin
+    origin: PolicyOrigin
     rule: str
     condition: All
     owner: str

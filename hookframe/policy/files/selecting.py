@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from hookframe.admission.request import Direction, Effect, Route
-from hookframe.policy.files.lines import Place as Where
+from hookframe.policy.files.lines import KeyPath
 from hookframe.policy.files.mistakes import Mistakes, near, shortened
 from hookframe.policy.language.conditions import All, Comparison, Condition, Not, OneOf
 from hookframe.policy.language.vocabulary import FACTS, OPERATORS, PLACES, FactKind, Place, Scalar, fact
@@ -46,7 +46,7 @@ _SELECTORS: dict[str, tuple[str, str]] = {
 }
 
 
-def condition_of(table: SelectorTable, where: Where, places: Sequence[Place] | None, mistakes: Mistakes) -> All:
+def condition_of(table: SelectorTable, where: KeyPath, places: Sequence[Place] | None, mistakes: Mistakes) -> All:
     """All that a rule's or an exception's selectors and ``when`` ask for, as one condition.
 
     :param where: the table's place in the file.
@@ -72,7 +72,7 @@ def condition_of(table: SelectorTable, where: Where, places: Sequence[Place] | N
     return All(tuple(parts))
 
 
-def _points(patterns: Sequence[str], where: Where, places: Sequence[Place], mistakes: Mistakes) -> Condition:
+def _points(patterns: Sequence[str], where: KeyPath, places: Sequence[Place], mistakes: Mistakes) -> Condition:
     facts = dict.fromkeys(_POINT_FACTS[place] for place in places if place in _POINT_FACTS)
     for place in places:
         if place not in _POINT_FACTS:
@@ -86,13 +86,13 @@ def _points(patterns: Sequence[str], where: Where, places: Sequence[Place], mist
     return parts[0] if len(parts) == 1 else OneOf(tuple(parts))
 
 
-def _check_routes(routes: Sequence[str], where: Where, mistakes: Mistakes) -> None:
+def _check_routes(routes: Sequence[str], where: KeyPath, mistakes: Mistakes) -> None:
     for index, route in enumerate(routes):
         if route not in get_args(Route):
             mistakes.add((*where, index), f"no route is called {route!r}: {near(route, get_args(Route))}")
 
 
-def _placed(comparison: Comparison, places: Sequence[Place], where: Where, mistakes: Mistakes) -> Comparison:
+def _placed(comparison: Comparison, places: Sequence[Place], where: KeyPath, mistakes: Mistakes) -> Comparison:
     kind = fact(comparison.path)
     if kind is not None and not set(places) & set(kind.places):
         mistakes.add(
@@ -112,7 +112,7 @@ class _Reader:
         self.places = places
         self.mistakes = mistakes
 
-    def read(self, table: Mapping[str, Any], where: Where, depth: int = 0) -> Condition:
+    def read(self, table: Mapping[str, Any], where: KeyPath, depth: int = 0) -> Condition:
         """The condition that a table says: all of its entries hold."""
         if depth > _DEEPEST:
             self.mistakes.add(where, f"is nested more than {_DEEPEST} deep: split the rule")
@@ -127,7 +127,7 @@ class _Reader:
             self.mistakes.add(where, "is empty, and would always hold: say what it asks for")
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-    def _joint(self, key: str, value: Any, where: Where, depth: int) -> Condition:
+    def _joint(self, key: str, value: Any, where: KeyPath, depth: int) -> Condition:
         if key == "not":
             if isinstance(value, dict):
                 return Not(self.read(value, where, depth + 1))
@@ -139,7 +139,7 @@ class _Reader:
         parts = tuple(self.read(item, (*where, index), depth + 1) for index, item in enumerate(value))
         return parts[0] if len(parts) == 1 else All(parts) if key == "all" else OneOf(parts)
 
-    def _facts(self, keys: tuple[str, ...], value: Any, where: Where) -> list[Condition]:
+    def _facts(self, keys: tuple[str, ...], value: Any, where: KeyPath) -> list[Condition]:
         """The comparisons below one key, which may be a whole path or the beginning of one."""
         path = ".".join(keys)
         if not isinstance(value, dict):
@@ -156,7 +156,7 @@ class _Reader:
                 found += self._facts((*keys, key), inner, (*where, key))
         return found
 
-    def _comparison(self, path: str, operator: str, value: Any, where: Where) -> Condition:
+    def _comparison(self, path: str, operator: str, value: Any, where: KeyPath) -> Condition:
         kind = fact(path)
         wrong = self._unknown(path) if kind is None else _mismatch(kind, operator, value)
         if wrong:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, get_args
 
 from hookframe.admission.decision import Decision
 from hookframe.admission.family import ModelFamily
@@ -19,20 +19,12 @@ from hookframe.policy.in_force.ending import ExemptedHooks
 from hookframe.policy.in_force.policy import Policy
 from hookframe.policy.in_force.refusals import Refusal
 from hookframe.policy.in_force.remembering import Depends, Rulings
-from hookframe.policy.language.facts import ModelFacts, RequestFacts
+from hookframe.policy.language.facts import ModelFacts, RequestFacts, place_of
 from hookframe.policy.language.vocabulary import PLACES, Place, Value
 
 __all__ = ["PolicyEngine", "objection_for"]
 
-_SPECS: dict[Place, str] = {
-    "add": "check_hooks_to_add",
-    "cache": "check_cache",
-    "device": "check_device",
-    "reset": "check_reset",
-    "run": "check_run",
-}
-
-
+_SPECS: dict[Place, str] = {place_of(kind): kind.spec for kind in get_args(Request)}
 _FACTS = "facts"  # where a journal looks for them in a batch's memo
 
 

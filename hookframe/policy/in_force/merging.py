@@ -11,15 +11,15 @@ from typing import Any, TypeAlias
 from packaging.utils import canonicalize_name
 
 from hookframe.host.installed.rules import LoadingRules, PluginPin
-from hookframe.policy.files.lines import Place as Where
+from hookframe.policy.files.lines import KeyPath
 from hookframe.policy.files.mistakes import Mistake, near
 from hookframe.policy.files.reading import Layer
-from hookframe.policy.files.rules import Origin, Rule
+from hookframe.policy.files.rules import PolicyOrigin, Rule
 from hookframe.policy.in_force.policy import Effective, Policy, Requirement
 
 __all__ = ["merge"]
 
-Said: TypeAlias = tuple[str, Any, Origin]
+Said: TypeAlias = tuple[str, Any, PolicyOrigin]
 _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "plugins.*.failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
     "plugins.*.isolation": (
@@ -48,7 +48,7 @@ def merge(layers: Sequence[Layer]) -> Policy:
     )
 
 
-def _note(notes: list[Mistake], layer: Layer, where: Where, message: str) -> None:
+def _note(notes: list[Mistake], layer: Layer, where: KeyPath, message: str) -> None:
     notes.append(Mistake(layer.file, layer.line(where), ".".join(map(str, where)), message))
 
 
@@ -73,7 +73,7 @@ def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
 def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effective]:
     """Every plain value: the strictest where one is stricter, the strongest layer's for the journal, else the nearest."""
     locks = [(path, layer) for layer in layers for path in layer.document.locked]
-    said: dict[str, list[tuple[Layer, Any, Origin]]] = {}
+    said: dict[str, list[tuple[Layer, Any, PolicyOrigin]]] = {}
     for layer in layers:
         for path, value, origin in _said(layer):
             said.setdefault(path, []).append((layer, value, origin))
@@ -92,7 +92,7 @@ def _within(path: str, prefix: str) -> bool:
 
 def _effective(
     path: str,
-    sayings: Sequence[tuple[Layer, Any, Origin]],
+    sayings: Sequence[tuple[Layer, Any, PolicyOrigin]],
     locks: Sequence[tuple[str, Layer]],
     keeper: Layer | None,
     notes: list[Mistake],
@@ -119,7 +119,7 @@ def _effective(
 
 
 def _of_journal(
-    path: str, sayings: Sequence[tuple[Layer, Any, Origin]], keeper: Layer | None, notes: list[Mistake]
+    path: str, sayings: Sequence[tuple[Layer, Any, PolicyOrigin]], keeper: Layer | None, notes: list[Mistake]
 ) -> Effective | None:
     """A value of the table ``journal``, all of which is the business of one layer."""
     for layer, _, _ in sayings:
@@ -137,7 +137,12 @@ def _key(path: str) -> str:
 
 
 def _made(
-    path: str, sayings: Sequence[tuple[Layer, Any, Origin]], chosen: int, why: str, *, locked_by: Origin | None = None
+    path: str,
+    sayings: Sequence[tuple[Layer, Any, PolicyOrigin]],
+    chosen: int,
+    why: str,
+    *,
+    locked_by: PolicyOrigin | None = None,
 ) -> Effective:
     _, value, origin = sayings[chosen]
     beat = tuple((other, place) for i, (_, other, place) in enumerate(sayings) if i != chosen)

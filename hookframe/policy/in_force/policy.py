@@ -12,7 +12,7 @@ from typing import Any
 from hookframe.host.installed.rules import LoadingRules
 from hookframe.policy.files.mistakes import Mistake
 from hookframe.policy.files.reading import Layer
-from hookframe.policy.files.rules import Exemption, Origin, Rule
+from hookframe.policy.files.rules import Exemption, PolicyOrigin, Rule
 from hookframe.policy.language.vocabulary import PLACES, Mode, Place
 
 __all__ = ["Effective", "Policy", "Requirement"]
@@ -30,9 +30,9 @@ class Effective:
 
     path: str
     value: Any
-    origin: Origin
-    beat: tuple[tuple[Any, Origin], ...] = ()
-    locked_by: Origin | None = None
+    origin: PolicyOrigin
+    beat: tuple[tuple[Any, PolicyOrigin], ...] = ()
+    locked_by: PolicyOrigin | None = None
     why: str = ""
 
 
@@ -42,7 +42,7 @@ class Requirement:
 
     distribution: str
     versions: str
-    origin: Origin
+    origin: PolicyOrigin
 
 
 @dataclass(frozen=True, kw_only=True)

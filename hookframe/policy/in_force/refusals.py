@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from importlib_metadata import PackageNotFoundError, version
-
+from hookframe.admission.distributions import version_of
+from hookframe.admission.listing import listed
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
 from hookframe.host.installed.compatibility import contains
 from hookframe.policy.in_force.found import Found
-from hookframe.policy.in_force.policy import Policy, Requirement
+from hookframe.policy.in_force.policy import Policy
 
 __all__ = ["Refusal", "refusals_of"]
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +38,16 @@ def refusals_of(found: Found) -> list[Refusal]:
 
 def _unreadable(found: Found) -> Iterator[Refusal]:
     for file, error in found.unreadable:
-        shown = "; ".join(map(str, error.mistakes[:_SHOWN]))
-        more = f"; and {len(error.mistakes) - _SHOWN} more" if len(error.mistakes) > _SHOWN else ""
         yield Refusal(
             rule="policy-unreadable",
-            message=f"the {file.kind.label} policy cannot be used: {shown}{more}",
+            message=f"the {file.kind.label} policy cannot be used: {listed(error.mistakes, separator='; ')}",
             remedy=f"repair {file.path}, and see 'hookframe policy check'",
         )
 
 
 def _unmet(policy: Policy) -> Iterator[Refusal]:
     for requirement in policy.requirements:
-        installed = _installed(requirement)
+        installed = version_of(requirement.distribution)
         if installed is None or not contains(requirement.versions, installed):
             has = "it is not installed" if installed is None else f"{installed} is installed"
             wanted = f"{requirement.distribution}{requirement.versions}"
@@ -61,10 +57,3 @@ def _unmet(policy: Policy) -> Iterator[Refusal]:
                 remedy=f"pip install '{wanted}'",
                 origin=str(requirement.origin),
             )
-
-
-def _installed(requirement: Requirement) -> str | None:
-    try:
-        return version(requirement.distribution)
-    except PackageNotFoundError:
-        return None

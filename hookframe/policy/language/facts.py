@@ -10,26 +10,20 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
+from hookframe.admission.distributions import version_of
 from hookframe.admission.family import ModelFamily
+from hookframe.admission.point_names import layer_in, number_in
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
 from hookframe.policy.language.vocabulary import FACTS, Place, Scalar, Value
 
 __all__ = ["ModelFacts", "RecordedFacts", "RequestFacts", "place_of"]
 
-_DIGITS = 9
 _SETTINGS = 64
-_PLACES: dict[type, Place] = {
-    HookRequest: "add",
-    CacheRequest: "cache",
-    DeviceRequest: "device",
-    ResetRequest: "reset",
-    RunRequest: "run",
-}
 
 
-def place_of(request: Request) -> Place:
+def place_of(request: Request | type[Request]) -> Place:
     """Where rules about this kind of request are asked."""
-    return _PLACES[type(request)]
+    return "add" if request.kind == "hook" else request.kind
 
 
 class RecordedFacts:
@@ -125,12 +119,7 @@ def _settings(model: Any) -> Iterator[str]:
 def device_facts(device: str) -> dict[str, Value]:
     """Kind and number of a device, as torch prints it."""
     kind, _, index = device.partition(":")
-    return {"device.type": kind, "device.index": _number(index)}
-
-
-def _number(text: str) -> int | None:
-    """A number that is written in a few digits; None for everything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+    return {"device.type": kind, "device.index": number_in(index)}
 
 
 def _walked(start: Any, names: Iterable[str]) -> Value:
@@ -146,16 +135,7 @@ def _walked(start: Any, names: Iterable[str]) -> Value:
     return value if isinstance(value, Scalar) else None
 
 
-@cache
-def _version(distribution: str) -> str | None:
-    from importlib_metadata import PackageNotFoundError, version
-
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
+_version = cache(version_of)  # else it is read from disk for each model
 _OF_PROCESS: dict[str, Callable[[], Value]] = {
     "torch.version": lambda: _version("torch"),
     "hookframe.version": lambda: _version("hookframe"),
@@ -198,11 +178,6 @@ class RequestFacts:
         return {path: value for path, value in found.items() if value is not None}
 
 
-def _layer(request: HookRequest) -> int | None:
-    numbers = map(_number, (request.point or "").split("."))
-    return next((number for number in numbers if number is not None), None)
-
-
 def _names(request: HookRequest) -> tuple[str, ...]:
     return tuple(name for name in (request.point, *request.aliases) if name)
 
@@ -222,7 +197,7 @@ _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     HookRequest: _ROUTE
     | {
         "request.point": _names,
-        "request.layer": _layer,
+        "request.layer": lambda r: layer_in(r.point or ""),
         "request.direction": lambda r: r.direction,
         "request.effect": lambda r: r.effect,
         "request.permanent": lambda r: bool(r.permanent),

@@ -22,7 +22,7 @@ from hookframe.policy.language.vocabulary import FACTS, FactKind, Place, Value, 
 
 __all__ = ["Case", "CaseFile", "Outcome", "read_cases", "read_facts", "run_cases"]
 
-Verdict = Literal["allow", "deny", "skip", "warn", "audit"]
+ExpectedVerdict = Literal["allow", "deny", "skip", "warn", "audit"]
 
 
 class _CaseTable(BaseModel):
@@ -32,7 +32,7 @@ class _CaseTable(BaseModel):
     place: Place = "add"
     facts: dict[str, Any] = {}
     today: date | None = None
-    expect: Verdict
+    expect: ExpectedVerdict
     rules: list[str] | None = None
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from hookframe.policy.files.rules import Exemption, Rule
 from hookframe.policy.in_force.policy import Policy
 
-__all__ = ["Difference", "differences"]
+__all__ = ["PolicyDifference", "differences"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class PolicyDifference:
     """One thing that is not the same.
 
     :ivar kind: rule, exception, value, loading, requirement or fact.
@@ -30,7 +30,7 @@ class Difference:
     after: str | None = None
 
 
-def differences(before: Policy, after: Policy) -> list[Difference]:
+def differences(before: Policy, after: Policy) -> list[PolicyDifference]:
     """What is not the same in ``after``."""
     return [
         *_things("rule", before.rules, after.rules, _rule_parts),
@@ -42,17 +42,17 @@ def differences(before: Policy, after: Policy) -> list[Difference]:
     ]
 
 
-def _things(kind: str, before: Sequence[Any], after: Sequence[Any], parts: Any) -> Iterator[Difference]:
+def _things(kind: str, before: Sequence[Any], after: Sequence[Any], parts: Any) -> Iterator[PolicyDifference]:
     old, new = {thing.name: parts(thing) for thing in before}, {thing.name: parts(thing) for thing in after}
     for name in [*old, *(name for name in new if name not in old)]:
         if name not in new:
-            yield Difference(kind=kind, name=name, before=_summary(old[name]))
+            yield PolicyDifference(kind=kind, name=name, before=_summary(old[name]))
         elif name not in old:
-            yield Difference(kind=kind, name=name, after=_summary(new[name]))
+            yield PolicyDifference(kind=kind, name=name, after=_summary(new[name]))
         else:
             for part, value in old[name].items():
                 if new[name][part] != value:
-                    yield Difference(kind=kind, name=name, part=part, before=value, after=new[name][part])
+                    yield PolicyDifference(kind=kind, name=name, part=part, before=value, after=new[name][part])
 
 
 def _summary(parts: Mapping[str, str]) -> str:
@@ -108,7 +108,7 @@ def _requirements(policy: Policy) -> dict[str, str]:
     return {requirement.distribution: requirement.versions for requirement in policy.requirements}
 
 
-def _mapped(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
+def _mapped(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[PolicyDifference]:
     for name in [*before, *(name for name in after if name not in before)]:
         if before.get(name) != after.get(name):
-            yield Difference(kind=kind, name=name, before=before.get(name), after=after.get(name))
+            yield PolicyDifference(kind=kind, name=name, before=before.get(name), after=after.get(name))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hookframe.host.installed.integrity import check_files
-from hookframe.host.installed.judging import Verdict
+from hookframe.host.installed.judging import PluginVerdict
 from hookframe.host.installed.record import PluginState
 from hookframe.policy.in_force.found import Found
 from hookframe.policy.in_force.policy import Policy
@@ -41,7 +41,7 @@ class Guarantee:
     reasons: tuple[str, ...] = ()
 
 
-def guarantee_of(found: Found, verdicts: Sequence[Verdict]) -> Guarantee:
+def guarantee_of(found: Found, verdicts: Sequence[PluginVerdict]) -> Guarantee:
     """The level that layers and plugins come to.
 
     It says what holds against mistakes and against changes to files by this user. Nothing holds against code in the same
@@ -58,7 +58,7 @@ def guarantee_of(found: Found, verdicts: Sequence[Verdict]) -> Guarantee:
     return Guarantee(Level.MANAGED, unattested) if unattested else Guarantee(Level.ATTESTED)
 
 
-def _why_advisory(found: Found, verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _why_advisory(found: Found, verdicts: Sequence[PluginVerdict]) -> Iterator[str]:
     for file, _ in found.unreadable:
         yield f"the {file.kind.label} layer {file.path} cannot be read, and every hook is refused: repair it"
     managed = [layer for layer in found.layers if layer.kind.managed]

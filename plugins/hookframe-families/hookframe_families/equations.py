@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hookframe.instrumenting.checks import (
+from hookframe.families import (
     Applies,
+    Check,
     Equation,
     Mixes,
+    Part,
     RowsSumToOne,
     Scores,
     SumOfHeads,
@@ -18,8 +20,6 @@ from hookframe.instrumenting.checks import (
     UnitScale,
     relative,
 )
-from hookframe.instrumenting.family import Check
-from hookframe.instrumenting.place import Part
 
 __all__ = [
     "Gates",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hookframe.instrumenting.family import Gate
+from hookframe.families import Gate
 
 __all__ = ["EAGER_ATTENTION", "FlagOff", "flag"]
 

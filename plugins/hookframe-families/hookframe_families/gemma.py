@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hookframe.instrumenting.checks import Scores
-from hookframe.instrumenting.family import Check, Family
-from hookframe.instrumenting.place import into, out
+from hookframe.families import Check, Family, Scores, into, out
 from hookframe_families import equations as eq
 from hookframe_families import llama
 from hookframe_families.gates import EAGER_ATTENTION

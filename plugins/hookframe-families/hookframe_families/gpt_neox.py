@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from hookframe.instrumenting.checks import Applies, Sums
-from hookframe.instrumenting.family import Family
-from hookframe.instrumenting.place import Part, inner, into, out
+from hookframe.families import Applies, Family, Part, Sums, inner, into, out
 from hookframe_families import equations as eq
 from hookframe_families.gates import EAGER_ATTENTION
 

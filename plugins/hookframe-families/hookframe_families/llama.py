@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from hookframe.instrumenting.checks import Sums
-from hookframe.instrumenting.family import Check, Family
-from hookframe.instrumenting.place import inner, into, out
+from hookframe.families import Check, Family, Sums, inner, into, out
 from hookframe_families import equations as eq
 from hookframe_families.gates import EAGER_ATTENTION
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from hookframe.instrumenting.checks import Applies, Sums
-from hookframe.instrumenting.family import Family
-from hookframe.instrumenting.place import into, out
+from hookframe.families import Applies, Family, Sums, into, out
 from hookframe_families import equations as eq
 
 __all__ = ["MAMBA"]

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hookframe.instrumenting.checks import Equation, Mixes, Turns, relative
-from hookframe.instrumenting.family import Check, Family
-from hookframe.instrumenting.place import out
+from hookframe.families import Check, Equation, Family, Mixes, Turns, out, relative
 from hookframe_families import llama
 from hookframe_families.gates import EAGER_ATTENTION
 from hookframe_families.llama import ATTN, BLOCK, MLP

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookframe import Objection, hookimpl
-from hookframe.instrumenting.family import Family
+from hookframe.families import Family
 from hookframe_families.bert import BERT
 from hookframe_families.gemma import GEMMA, GEMMA2, GEMMA3
 from hookframe_families.gpt2 import GPT2

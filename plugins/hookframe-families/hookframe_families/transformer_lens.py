@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hookframe.instrumenting.family import Family
+from hookframe.families import Family
 from hookframe_families.gates import flag
 
 __all__ = ["TRANSFORMER_LENS"]

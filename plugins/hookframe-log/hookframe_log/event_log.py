@@ -12,7 +12,7 @@ from hookframe_log.reading import entry_of
 from hookframe_log.text import text_line
 
 if TYPE_CHECKING:
-    from hookframe.admission.decision import Decision
+    from hookframe import Decision
     from hookframe.admission.events import Event
     from hookframe_log.entry import Entry
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hookframe import Decision
 from hookframe.admission import events
-from hookframe.admission.decision import Decision
 from hookframe.admission.request import CacheRequest, FunctionInfo, HookRequest, Request, ResetRequest
 from hookframe_log.entry import Entry, Many, counted
 

@@ -1,8 +1,7 @@
 """Sentence encoders of the BERT kind: their points, what holds between them, and a rule about where to edit."""
 
 from hookframe import Family, Objection, hookimpl
-from hookframe.instrumenting.checks import Applies, Sums
-from hookframe.instrumenting.place import into, out
+from hookframe.families import Applies, Sums, into, out
 
 LAYER, BLOCK = "encoder.layer.{i}", "blocks.{i}"
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 from torch import nn
 
 from hookframe.core.hooks.attachment import Attachment
-from hookframe.core.model.hook_point import HookPoint
 from hookframe.errors import HooksLeaked
-from hookframe.instrumenting.module_point import points_on
-from hookframe.scanning.functions import located
-from hookframe.scanning.outside_passes import registration_hooks, state_dict_hooks
-from hookframe.scanning.past_admission import global_hooks, hooks_on_module
-from hookframe.scanning.report import FoundHook
+from hookframe.inspecting.points import all_points
+from hookframe.inspecting.report import FoundHook
+from hookframe.inspecting.torch_hooks import global_hooks, hooks_on_module, registration_hooks, state_dict_hooks
 
 __all__ = ["no_leaks"]
 
@@ -25,9 +21,10 @@ class no_leaks:  # noqa: N801  # read as a verb: with hookframe.no_leaks(model)
     """A context manager that raises if a hook is on ``model`` at its end that was not there at its beginning.
 
     All kinds count: functions at hook points, those of contexts that were never left and permanent ones too, torch's own
-    hooks on modules, on their parameters and on their state dicts, and torch's hooks for all modules, those on what is put
-    into modules among them. Hooks that another thread attaches meanwhile count as well. Hooks that went away are not
-    reported; nor are those on other tensors than parameters, such as buffers, and those on optimizers.
+    hooks on modules, on their parameters and on their state dicts, and torch's hooks for all modules, including those
+    that torch calls when something is put into a module. Hooks that another thread attaches meanwhile count as well.
+    Hooks that went away are not reported; nor are those on other tensors than parameters, such as buffers, and those
+    on optimizers.
 
     If the block raises, its exception goes on, with a note of what was left behind.
 
@@ -65,12 +62,12 @@ class no_leaks:  # noqa: N801  # read as a verb: with hookframe.no_leaks(model)
         """The hooks that are on the model now and were not when the block began; those of hook points first."""
         new = [hook for key, hook in attached(self.model).items() if key not in self._attached]
         past = registered(self.model) - self._registered
-        return (*map(_found, new), *past.elements())
+        return (*(FoundHook.of(attachment, attachment.shown_name) for attachment in new), *past.elements())
 
 
 def attached(model: nn.Module) -> dict[int, Attachment]:
     """What the points of ``model`` run, by identity; the values keep the identities from being used again."""
-    handles = (handle for point in _points(model) for handle in (*point.fwd_hooks, *point.bwd_hooks))
+    handles = (handle for point in all_points(model) for handle in (*point.fwd_hooks, *point.bwd_hooks))
     return {id(handle.hook): handle.hook for handle in handles}
 
 
@@ -79,24 +76,3 @@ def registered(model: nn.Module) -> Counter[FoundHook]:
     kinds = (hooks_on_module, state_dict_hooks)
     there = (hook for name, module in model.named_modules() for of_kind in kinds for hook in of_kind(name, module))
     return Counter([*there, *global_hooks(), *registration_hooks()])
-
-
-def _points(model: nn.Module) -> Iterator[HookPoint]:
-    """The points that ``model`` knows, those that are its modules, and those that an instrument has put around them."""
-    known = getattr(model, "hook_dict", {}).values()
-    points = {id(point): point for point in known if isinstance(point, HookPoint)}
-    for module in model.modules():
-        found = [module] if isinstance(module, HookPoint) else points_on(module)
-        points.update((id(point), point) for point in found)
-    yield from points.values()
-
-
-def _found(attachment: Attachment) -> FoundHook:
-    return FoundHook(
-        place=attachment.shown_name,
-        kind="caching hook" if attachment.caches else "hook",
-        function=located(attachment.user_hook),
-        direction=attachment.direction,
-        permanent=attachment.handle.is_permanent,
-        fired=attachment.fired,
-    )

@@ -16,9 +16,9 @@ from hookframe.core.model.names import select
 from hookframe.core.values.types import NamesFilter
 from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookDidNotFireWarning, NoopCheckFailed
+from hookframe.inspecting.bits import copied, same_bits, tensors_in
+from hookframe.inspecting.reasons import reason_for
 from hookframe.instrumenting.instrument import instrument
-from hookframe.proving.bits import copied, same_bits, tensors_in
-from hookframe.proving.reasons import reason_for
 
 __all__ = ["NoopReport", "check_noop"]
 
@@ -30,7 +30,7 @@ class NoopReport:
     """What a check looked at.
 
     :ivar points: the names of the points whose observers ran, in the model's order.
-    :ivar silent: the names of those that were not passed, or were left out by the admission.
+    :ivar silent: the names of those that never fired, or that the admission left out.
     :ivar tensors: how many tensors were compared.
     """
 
@@ -44,9 +44,9 @@ def check_noop(
 ) -> NoopReport:
     """Run ``model`` without and with observers, and compare what comes out, bit for bit.
 
-    A model may compute something else merely because it is looked at: torch leaves out its fused path for transformer
-    layers if a module inside has a hook, and code may ask whether there is one. If anything differs, the model is run
-    again with fewer observers until the one that makes the difference is found.
+    A model may compute something else merely because it is observed: torch leaves out its fused path for transformer
+    layers if a module inside has a hook, and the model's own code may ask whether there is a hook. If anything
+    differs, the model is run again with fewer observers until the one that makes the difference is found.
 
     The model is left as it was: buffers and random numbers are put back after each run, and inputs are copied for each.
 
@@ -56,7 +56,7 @@ def check_noop(
     :param gradients: observe gradients too, and compare those of every parameter with respect to the sum of the outputs.
     :returns: what was looked at.
     :raises NoopCheckFailed: naming the point and the reason, if something differs; also if two runs without observers
-        differ already, so that nothing can be said.
+        differ already, so that no comparison is possible.
     :raises HookDenied: if the admission refuses the observers.
     """
     if isinstance(model, HookedRootModule):
@@ -90,9 +90,7 @@ class _Check:
         fired: set[str] = set()
         if not same_bits(plain, self._run(wanted, fired)):
             point = self._culprit(plain, wanted)
-            reason = (
-                "each of several observers alone changes nothing" if point is None else reason_for(self.root, point)
-            )
+            reason = "no single observer changes anything" if point is None else reason_for(self.root, point)
             where = "at several points together" if point is None else f"at {point!r}"
             raise NoopCheckFailed(
                 f"{_kind(self.root)} computes something else with an observer {where}: {reason}",
@@ -106,7 +104,7 @@ class _Check:
         )
 
     def _culprit(self, plain: Sequence[torch.Tensor], suspects: Sequence[str]) -> str | None:
-        """Halve the suspects as long as one half alone makes a difference."""
+        """Halve the suspects as long as the observers of one half make a difference."""
         while len(suspects) > 1:
             middle = len(suspects) // 2
             halves = (suspects[:middle], suspects[middle:])

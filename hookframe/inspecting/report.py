@@ -1,13 +1,17 @@
-"""What a scan found, as values; rendered elsewhere."""
+"""Hooks that were found on a model, as values; the command renders them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import CodeType
+from typing import Self
 
 from hookframe.admission.request import Direction, FunctionInfo
+from hookframe.core.hooks.attachment import Attachment
 
-__all__ = ["FoundHook", "Remark", "ScanReport", "Trait"]
+__all__ = ["FoundHook", "Remark", "ScanReport", "Trait", "located"]
 
 
 class Trait(StrEnum):
@@ -18,9 +22,9 @@ class Trait(StrEnum):
     GLOBAL = "global"
     """It runs for every module of the process."""
     REPLACED = "replaced"
-    """No hook: the module's ``forward`` was replaced on the instance, as tools do that wrap it."""
+    """Not a hook: the module's ``forward`` was replaced on the instance, as some tools do to wrap it."""
     ORPHANED = "orphaned"
-    """What it was attached for is gone: the context that it belonged to, or its point's place in the model."""
+    """Its context is over, or its point is no longer in the model."""
     EXPIRED = "expired"
     """It was admitted, and would be refused now."""
     NEVER_FIRED = "never-fired"
@@ -45,10 +49,10 @@ class FoundHook:
     """One hook.
 
     :ivar place: the name of the hook point or module that it is on; ``""`` for the model itself, ``"*"`` for all modules.
-    :ivar kind: what it is: ``"hook"``, ``"caching hook"``, or the torch method that registers such a one.
+    :ivar kind: what it is: ``"hook"``, ``"caching hook"``, or the torch method that registers such a hook.
     :ivar function: the function, with file and line where it has them.
     :ivar direction: which pass calls it; None if neither does, as for hooks on state dicts.
-    :ivar fired: how often it ran; None if nobody counts.
+    :ivar fired: how often it ran; None if it is not counted.
     """
 
     place: str
@@ -58,6 +62,19 @@ class FoundHook:
     permanent: bool = False
     fired: int | None = None
     remarks: tuple[Remark, ...] = ()
+
+    @classmethod
+    def of(cls, attachment: Attachment, place: str, remarks: Sequence[Remark] = ()) -> Self:
+        """A function that is attached to the hook point called ``place``."""
+        return cls(
+            place=place,
+            kind="caching hook" if attachment.caches else "hook",
+            function=located(attachment.user_hook),
+            direction=attachment.direction,
+            permanent=attachment.handle.is_permanent,
+            fired=attachment.fired,
+            remarks=tuple(remarks),
+        )
 
     @property
     def traits(self) -> frozenset[Trait]:
@@ -87,7 +104,7 @@ class ScanReport:
 
     @property
     def findings(self) -> tuple[FoundHook, ...]:
-        """The hooks with something that somebody should look at; an exception that holds is none."""
+        """The hooks that the user should look at; a hook whose only remark is an exception is not among them."""
         return tuple(hook for hook in self.hooks if hook.traits - {Trait.EXCEPTED})
 
     def with_trait(self, trait: Trait | str) -> tuple[FoundHook, ...]:
@@ -102,3 +119,13 @@ class ScanReport:
             lines.append(f"  - {hook}")
             lines += [f"    {remark}" for remark in hook.remarks]
         return "\n".join(lines)
+
+
+def located(function: object) -> FunctionInfo:
+    """``function`` with file and line; for an object with ``__call__`` those of that method."""
+    info = FunctionInfo.of(function)
+    called = vars(type(function)).get("__call__")  # on the class: an instance's own is not what Python calls
+    code = getattr(called, "__code__", None)
+    if info.file is None and isinstance(code, CodeType):
+        return replace(info, file=code.co_filename, line=code.co_firstlineno)
+    return info

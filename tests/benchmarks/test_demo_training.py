@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hookframe.demo import train
+from benchmarks.demo_model import train
 from hookframe.demo.grammar import encode, write_reports
 from hookframe.demo.model import DemoTransformer
 from hookframe.demo.weights import write_weights

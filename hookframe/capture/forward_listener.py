@@ -14,7 +14,7 @@ from hookframe.capture.step import Step, inputs_by_name, read_step
 from hookframe.core.values.scope import Scope
 from hookframe.instrumenting.inert import Inert
 
-__all__ = ["Beginning", "Clock"]
+__all__ = ["Beginning", "ForwardListener"]
 
 
 class Beginning(NamedTuple):
@@ -34,13 +34,13 @@ class Beginning(NamedTuple):
         return read_step(index, self.inputs, reordered=self.reordered)
 
 
-class Clock:
+class ForwardListener:
     """A forward pre-hook that tells the capture of each forward of the thread or task that opened it.
 
     :param begins: called as each begins.
     :param cut: called with how many of its last positions the forward before has lost in its key-value cache since.
     :ivar hookframe_managed: says that this torch hook is hookframe's own.
-    :ivar paused: True while forwards are none of the capture's: shapes alone are traced.
+    :ivar paused: True while the capture ignores forwards, as during an estimate, which only traces shapes.
     """
 
     hookframe_managed = True
@@ -81,7 +81,7 @@ class Clock:
             self._begins(Beginning(inputs, args, kwargs, self._rows.have_moved(inputs)))
 
     def look(self, inputs: Mapping[str, Any] | None = None) -> None:
-        """Look what has become of the key-value cache since the last forward ended."""
+        """Look how the key-value cache has changed since the last forward ended."""
         lost = self._rows.taken_back(inputs)
         if lost:
             self._cut(lost)
@@ -97,16 +97,16 @@ class Clock:
 
 
 class _End:
-    """The forward hook of a clock."""
+    """The forward hook of a listener."""
 
     hookframe_managed = True
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, listener: ForwardListener) -> None:
+        self._listener = listener
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if not is_dynamo_compiling():  # compiled code shows no key-value cache
-            self._clock.ends(module, args, kwargs, output)
+            self._listener.ends(module, args, kwargs, output)
 
     def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
         return Inert, ()

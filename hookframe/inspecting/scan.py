@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
@@ -16,10 +16,10 @@ from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.named_model import NamedModel
 from hookframe.core.verbs.silence import explain_silence
 from hookframe.host.running.manager import PluginManager
+from hookframe.inspecting.points import known_points
+from hookframe.inspecting.report import FoundHook, Remark, ScanReport, Trait
+from hookframe.inspecting.torch_hooks import global_hooks, hooks_on_module
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
-from hookframe.scanning.functions import located
-from hookframe.scanning.past_admission import global_hooks, hooks_on_module
-from hookframe.scanning.report import FoundHook, Remark, ScanReport, Trait
 
 if TYPE_CHECKING:
     from hookframe.admission.request import Direction
@@ -30,15 +30,15 @@ __all__ = ["scan"]
 def scan(model: nn.Module) -> ScanReport:
     """Look at every hook on ``model``; nothing is attached, removed or run.
 
-    Hooks that were admitted are put before the plugins and the policy once more, as things stand now: one that would be
-    refused is ``expired``. Nobody is told of that, and nothing is recorded. Where a hook came from by which verb is not
-    kept with it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
+    The plugins and the policy review the admitted hooks once more, as things stand now: a hook that they would refuse
+    is ``expired``. No observer is told of this review, and nothing is recorded. A hook does not keep the verb that
+    attached it: rules about the route see ``torch``, ``add_hook``, ``hooks`` or ``run_with_cache``.
 
     :param model: with hook points, or any module; of one that :func:`hookframe.instrument` made, the wrapped model's
         modules are looked at.
     """
     body = model.wrapped if isinstance(model, InstrumentedModel) else model
-    points = _points(model)
+    points = known_points(model)
     admitted = _admitted(points)
     _look_at_places(model, admitted)
     modules = dict(body.named_modules())
@@ -53,7 +53,7 @@ def scan(model: nn.Module) -> ScanReport:
         modules=len(modules),
         points=len(points),
         hooks=(
-            *(each.found() for each in admitted),
+            *(FoundHook.of(each.attachment, each.place, each.remarks) for each in admitted),
             *(hook if hook.remarks else replace(hook, remarks=tuple(next(said))) for hook in of_torch),
             *global_hooks(),
         ),
@@ -97,27 +97,6 @@ class _Admitted:
         if self.attachment.caches:
             return "run_with_cache"
         return "add_hook" if self.handle.context_level is None else "hooks"
-
-    def found(self) -> FoundHook:
-        attachment = self.attachment
-        return FoundHook(
-            place=self.place,
-            kind="caching hook" if attachment.caches else "hook",
-            function=located(attachment.user_hook),
-            direction=attachment.direction,
-            permanent=self.handle.is_permanent,
-            fired=attachment.fired,
-            remarks=tuple(self.remarks),
-        )
-
-
-def _points(model: nn.Module) -> list[tuple[str, HookPoint]]:
-    """Names and hook points: those that the model's verbs know, then those that are in the model besides."""
-    known: Mapping[str, Any] = getattr(model, "hook_dict", {})
-    points = [(name, point) for name, point in known.items() if isinstance(point, HookPoint)]
-    seen = {id(point) for _, point in points}
-    there = model.named_modules()
-    return points + [(name, m) for name, m in there if isinstance(m, HookPoint) and id(m) not in seen]
 
 
 def _admitted(points: Sequence[tuple[str, HookPoint]]) -> list[_Admitted]:

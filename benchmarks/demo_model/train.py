@@ -1,4 +1,4 @@
-"""Train the demo model on reports from the grammar: ``python -m hookframe.demo.train [--out PATH] [--check]``.
+"""Train the demo model on reports from the grammar: ``python -m benchmarks.demo_model.train [--out PATH] [--check]``.
 
 Training is deterministic: on the same machine and torch version a second run gives the same weights, bit for bit
 (the file may list its metadata in another order). Elsewhere numbers may be summed in another order, and the weights
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
+import hookframe.demo
 from hookframe.demo.grammar import encode, vocabulary, write_reports
 from hookframe.demo.model import DemoConfig, DemoTransformer
 from hookframe.demo.weights import read_weights, write_weights
@@ -32,7 +33,7 @@ TOLERANCE = 0.2
 The same machine and torch version give 0; the same machine kept to AVX2 instructions gave 0.05, and the same loss.
 """
 
-WEIGHTS = Path(__file__).with_name("weights.safetensors")
+WEIGHTS = Path(hookframe.demo.__file__).with_name("weights.safetensors")
 
 _HELD_OUT_SEED = 999_983  # no training step uses it
 _IGNORED = -100  # a target that cross_entropy leaves out

@@ -17,7 +17,7 @@ import hookframe
 from hookframe import HookPoint, Objection, hookimpl, use_plugins
 from hookframe.cli.main import cli
 from hookframe.core.hooks.torch_hook import admitted_ids
-from hookframe.scanning.report import Trait
+from hookframe.inspecting.report import Trait
 from hookframe.testing.tiny_model import TinyModel
 
 TOKENS = torch.tensor([[1, 2]])

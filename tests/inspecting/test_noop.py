@@ -13,7 +13,7 @@ from torch import nn
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint, NoopCheckFailed
-from hookframe.proving.bits import copied, same_bits, tensors_in
+from hookframe.inspecting.bits import copied, same_bits, tensors_in
 
 
 def test_a_model_that_is_only_looked_at_computes_the_same(tiny):

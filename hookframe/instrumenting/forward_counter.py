@@ -14,11 +14,11 @@ from torch.utils.hooks import RemovableHandle
 from hookframe.core.torch_compat.dynamo import run_while_traced
 from hookframe.instrumenting.inert import Inert
 
-__all__ = ["Clock"]
+__all__ = ["ForwardCounter"]
 
 
 class _Counts(threading.local):
-    """The counts of one thread: threads that run one model at the same time do not mix them up."""
+    """The counts of one thread, so that threads that run one model at the same time do not disturb each other."""
 
     def __init__(self) -> None:
         self.forward = -1
@@ -43,17 +43,17 @@ class _Beginning:
 
     @run_while_traced
     def notice(self) -> None:
-        """Tell that a forward begins; once, now, if a program is made of it."""
+        """Report that a forward begins; if torch makes a program of the model, once, while it does."""
         self.noticed()
 
     def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
         return Inert, ()
 
 
-class Clock:
-    """Counts forwards of one model, and calls of its points within each, while somebody holds it.
+class ForwardCounter:
+    """Counts forwards of one model, and calls of its points within each, while at least one point holds it.
 
-    Held, it keeps one torch hook on the model itself; let go by everybody, none.
+    While it is held, one torch hook is on the model itself; otherwise none.
 
     :param noticed: called at the beginning of each forward.
     """
@@ -72,7 +72,7 @@ class Clock:
 
     @property
     def forward(self) -> int:
-        """The number of the forward that runs in this thread, or ran last, from 0 since the clock was first held; -1 before."""
+        """The number of the forward that runs in this thread, or ran last, from 0 since the counter was first held; -1 before."""
         return self._counts.forward
 
     def calls_of(self, point: object) -> int:
@@ -85,14 +85,14 @@ class Clock:
         calls[id(point)] = calls.get(id(point), -1) + 1
 
     def hold(self) -> None:
-        """Start counting, if nobody holds the clock yet."""
+        """Start counting, if this is the first holder."""
         model = self.model
         if not self._holders and model is not None:
             self._hook = model.register_forward_pre_hook(_Beginning(self._counts, self._noticed), prepend=True)
         self._holders += 1
 
     def let_go(self) -> None:
-        """Stop counting, if nobody else holds it."""
+        """Stop counting, if this was the last holder."""
         self._holders -= 1
         if not self._holders and self._hook is not None:
             self._hook.remove()

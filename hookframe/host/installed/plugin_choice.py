@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
-__all__ = ["VARIABLE", "Selection"]
+__all__ = ["VARIABLE", "PluginChoice"]
 
 VARIABLE = "HOOKFRAME_PLUGINS"
 """``none`` loads no plugin; ``name,name`` loads these distributions only; unset or ``all`` loads all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class PluginChoice:
     """Which distributions a person wants loaded.
 
     :ivar only: their names, None for all.
@@ -26,7 +26,9 @@ class Selection:
     without: frozenset[str] = frozenset()
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Selection:
+    def from_environment(
+        cls, environment: Mapping[str, str] | None = None, without: Collection[str] = ()
+    ) -> PluginChoice:
         """Read :data:`VARIABLE`."""
         text = (os.environ if environment is None else environment).get(VARIABLE, "all").strip()
         left_out = frozenset(map(canonicalize_name, without))

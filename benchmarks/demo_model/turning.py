@@ -1,4 +1,4 @@
-"""Measure how well steering turns the mood: ``python -m hookframe.demo.turning [--count N] [--temperature T]``."""
+"""Measure how well steering turns the mood: ``python -m benchmarks.demo_model.turning [--count N] [--temperature T]``."""
 
 from __future__ import annotations
 

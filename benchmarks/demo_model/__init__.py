@@ -1,0 +1,1 @@
+"""The demo model of hookframe, trained and measured: run by hand."""

@@ -1,0 +1,21 @@
+"""What the name of a hook point says of its place."""
+
+from __future__ import annotations
+
+__all__ = ["layer_in", "number_in"]
+
+_DIGITS = 9  # more are an identifier, and int() takes time that grows with the square of their number
+
+
+def layer_in(name: str, among: slice = slice(None)) -> int | None:
+    """The first dotted part of ``name`` that is a number; None if there is none.
+
+    :param among: which parts may be the layer.
+    """
+    numbers = map(number_in, name.split(".")[among])
+    return next((number for number in numbers if number is not None), None)
+
+
+def number_in(text: str) -> int | None:
+    """A number that is written in at most nine ASCII digits; None for everything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
