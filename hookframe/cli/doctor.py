@@ -8,6 +8,8 @@ from collections import Counter
 import click
 
 from hookframe.cli.plugins import asking
+from hookframe.host.installed.record import PluginState
+from hookframe.host.installed.required import unfulfilled
 from hookframe.host.installed.selection import Selection
 from hookframe.host.installed.survey import survey
 from hookframe.policy.files.layers import LayerPlaces
@@ -32,9 +34,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Exits with 1 if something refuses every hook.
     """
     found = read_layers(LayerPlaces.standard())
-    refusals = refusals_of(found) if found else []
     loading = found.policy.loading if found else None
     surveyed = survey(Selection.from_environment(), loading)
+    refusals = [(refusal.message, refusal.remedy) for refusal in (refusals_of(found) if found else ())]
+    if loading is not None:
+        lacking = unfulfilled(loading.require, surveyed.records, enough=(PluginState.FOUND,))
+        refusals += [(f"plugin {record.name} is {record.state}: {record.reason}", record.repair) for record in lacking]
     guarantee = guarantee_of(found, surveyed.verdicts)
     files = [f"{layer.kind.label} {layer.file}" for layer in found.layers]
     states = Counter(str(record.state) for record in surveyed.records)
@@ -44,7 +49,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             "reasons": list(guarantee.reasons),
             "layers": files,
             "plugins": dict(states),
-            "refusals": [refusal.message for refusal in refusals],
+            "refusals": [message for message, _ in refusals],
         }
         click.echo(json.dumps(facts, indent=2))
     else:
@@ -53,6 +58,6 @@ def command(ctx: click.Context, as_json: bool) -> None:
             click.echo(f"  not higher, since {reason}")
         click.echo(f"policy: {', '.join(files) or 'none'}")
         click.echo(f"plugins: {', '.join(f'{count} {state}' for state, count in sorted(states.items())) or 'none'}")
-        for refusal in refusals:
-            click.echo(click.style("every hook is refused: ", fg="red") + f"{refusal.message}; {refusal.remedy}")
+        for message, remedy in refusals:
+            click.echo(click.style("every hook is refused: ", fg="red") + f"{message}; {remedy}")
     ctx.exit(asking.FINDINGS if refusals else asking.FINE)
