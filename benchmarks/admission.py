@@ -17,11 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+from hookframe_journal.plugin import JournalPlugin
+from hookframe_journal.sealing import new_key_pair
 from torch import nn
 
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, PluginManager, hookimpl, use_plugins
-from hookframe.audit.plugin import JournalPlugin
-from hookframe.audit.sealing import new_key_pair
 from hookframe.policy import LayerKind, PolicyEngine, merge, read_layer
 
 POINTS, RULES, PLUGINS = 200, 100, 5

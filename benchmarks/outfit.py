@@ -48,7 +48,7 @@ def policy_of(rules: int) -> Any:
 @contextmanager
 def platform(validators: int, rules: int) -> Iterator[PluginManager]:
     """So many validators, a policy, and a journal."""
-    from hookframe.audit.plugin import JournalPlugin
+    from hookframe_journal.plugin import JournalPlugin
 
     manager = PluginManager(*(Abstains() for _ in range(validators)))
     manager.register(policy_of(rules))

@@ -176,7 +176,11 @@ def hookframe_hook_failed(event: HookFailed) -> None:
 
 @hookspec(historic=True)
 def hookframe_configure(config: PluginConfig) -> None:
-    """Called once, when the plugin is registered, before any other of its implementations."""
+    """Called when the plugin is registered, before any other of its implementations; and again if its options change.
+
+    What the plugin implements is read again afterwards: an object that has nothing to do takes its implementations away,
+    and costs nothing.
+    """
 
 
 @hookspec

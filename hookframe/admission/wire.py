@@ -21,9 +21,10 @@ from hookframe.admission.request import (
 )
 from hookframe.errors import InvalidWireData
 
-__all__ = ["objection_from_json", "objection_to_json", "request_from_json", "request_to_json"]
+__all__ = ["KINDS", "objection_from_json", "objection_to_json", "request_from_json", "request_to_json"]
 
-_KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in get_args(Request)}
+KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in get_args(Request)}
+"""Kind of request → its class."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "direction": get_args(Direction),
     "route": get_args(Route),
@@ -68,9 +69,9 @@ def request_from_json(data: object) -> Request:
     :raises InvalidWireData: if a field is missing, unknown, or of another type.
     """
     name = data.get("kind") if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping) or not isinstance(name, str) or name not in _KINDS:
-        raise InvalidWireData(f"no request: its kind is none of {sorted(_KINDS)}")
-    kind = _KINDS[name]
+    if not isinstance(data, Mapping) or not isinstance(name, str) or name not in KINDS:
+        raise InvalidWireData(f"no request: its kind is none of {sorted(KINDS)}")
+    kind = KINDS[name]
     known = {field.name for field in fields(kind)}
     given = {key: value for key, value in data.items() if key != "kind"}
     if given.keys() != known:

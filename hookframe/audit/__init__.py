@@ -1,4 +1,1 @@
-"""The journal: what was decided and what happened, as files that show whether somebody changed them.
-
-Values and files: nothing here imports torch, and only :mod:`hookframe.audit.plugin` speaks to the plugin bus.
-"""
+"""Journals, read: entries as values, from files of which none can do harm. The plugin ``hookframe-journal`` writes them."""

@@ -10,7 +10,10 @@ from hookframe.admission.decision import Decision
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import FunctionInfo, Request
 
-__all__ = ["DecisionEntry", "Entry", "EventEntry", "Problem", "RecordedFunction"]
+__all__ = ["DecisionEntry", "Entry", "EventEntry", "Fact", "Problem", "RecordedFunction"]
+
+Fact: TypeAlias = str | bool | int | float | tuple[str, ...] | None
+"""What a journal keeps of a fact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

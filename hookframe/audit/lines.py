@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecoder
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hookframe.audit.chain import Links, split_line
-from hookframe.audit.segment import SUFFIX
 from hookframe.errors import InvalidJournal
 
-__all__ = ["LONGEST_LINE", "Line", "line_of", "lines_of", "segments_in"]
+__all__ = ["LONGEST_LINE", "SUFFIX", "Line", "Links", "line_of", "lines_of", "segments_in", "split_line"]
 
+SUFFIX = ".jsonl"
+"""What the name of a segment ends in."""
 LONGEST_LINE = 64 * 2**20
 """The longest line that is read, in bytes."""
 _DEEPEST = 12
+_TAIL = re.compile(rb',"chain":"([0-9a-f]{64})"(?:,"mac":"([0-9a-f]{64})")?\}\Z')
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -31,6 +33,27 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode = JSONDecoder(object_pairs_hook=_no_twins, parse_constant=_no_constant).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """A line taken apart.
+
+    :ivar text: what the link is about: the line up to it.
+    """
+
+    text: bytes
+    chain: bytes
+    mac: bytes | None
+
+
+def split_line(line: bytes) -> Links | None:
+    """Take a line apart, without its end; None if it does not end in a link."""
+    found = _TAIL.search(line, max(0, len(line) - 160))
+    if found is None:
+        return None
+    mac = found[2]
+    return Links(line[: found.start()], bytes.fromhex(found[1].decode()), bytes.fromhex(mac.decode()) if mac else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

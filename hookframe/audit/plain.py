@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hookframe.admission.request import HookRequest, Request
-from hookframe.admission.wire import objection_to_json, request_to_json
+from hookframe.admission.wire import KINDS, objection_to_json, request_to_json
 from hookframe.audit.entries import DecisionEntry, Entry
-from hookframe.audit.record import KINDS
 
 __all__ = ["plain_of", "points_of", "printable", "route_of", "time_of"]
 

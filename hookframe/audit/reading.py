@@ -11,16 +11,16 @@ from typing import Any
 from hookframe.admission.decision import Decision
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import HookRequest, Request
-from hookframe.admission.wire import objection_from_json, request_from_json
-from hookframe.audit.entries import DecisionEntry, Entry, EventEntry, Problem, RecordedFunction
-from hookframe.audit.facts import Fact
+from hookframe.admission.wire import KINDS, objection_from_json, request_from_json
+from hookframe.audit.entries import DecisionEntry, Entry, EventEntry, Fact, Problem, RecordedFunction
 from hookframe.audit.lines import Line, lines_of, segments_in
-from hookframe.audit.record import KINDS, OBJECTION_FIELDS
 from hookframe.audit.tables import rows_of
 from hookframe.errors import HookframeError, InvalidWireData
 
-__all__ = ["SegmentReader", "read_journal", "read_segment"]
+__all__ = ["OBJECTION_FIELDS", "SegmentReader", "read_journal", "read_segment"]
 
+OBJECTION_FIELDS = ("index", "source", "rule", "action", "message", "remedy", "device", "origin", "exception")
+"""What a record says of each objection."""
 _ENVELOPE = ("n", "kind", "time", "chain", "mac")
 _NAMED = ("points", "skipped", "never_fired", "stale")
 _LATEST = 253_402_300_799.0  # the end of the year 9999
@@ -31,7 +31,7 @@ _ROW = 256  # what a request takes at least, in bytes, however short its line is
 def read_journal(path: Path, problems: list[Problem] | None = None) -> Iterator[Entry]:
     """The records of a journal: a directory with segments, or one of them.
 
-    It does not look whether they are as they were written: :func:`~hookframe.audit.verify.verify_journal` does.
+    It does not look whether they are as they were written: :func:`~hookframe_journal.verify.verify_journal` does.
 
     :param problems: takes up each line that cannot be used; such lines are left out.
     :raises InvalidJournal: if there is no segment, or one cannot be read.

@@ -8,6 +8,8 @@ import click
 
 from hookframe.cli import output
 from hookframe.host.installed.plugin_choice import PluginChoice
+from hookframe.host.installed.record import PluginState
+from hookframe.host.installed.required import unfulfilled
 from hookframe.host.installed.survey import survey
 from hookframe.policy.files.layers import LayerPlaces
 from hookframe.policy.in_force.found import read_layers
@@ -31,9 +33,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Exits with 1 if something refuses every hook.
     """
     found = read_layers(LayerPlaces.standard())
-    refusals = refusals_of(found) if found else []
     loading = found.policy.loading if found else None
     surveyed = survey(PluginChoice.from_environment(), loading)
+    refusals = [(refusal.message, refusal.remedy) for refusal in (refusals_of(found) if found else ())]
+    if loading is not None:
+        lacking = unfulfilled(loading.require, surveyed.records, enough=(PluginState.FOUND,))
+        refusals += [(f"plugin {record.name} is {record.state}: {record.reason}", record.repair) for record in lacking]
     guarantee = guarantee_of(found, surveyed.verdicts)
     files = [f"{layer.kind.label} {layer.file}" for layer in found.layers]
     states = Counter(str(record.state) for record in surveyed.records)
@@ -43,7 +48,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             "reasons": list(guarantee.reasons),
             "layers": files,
             "plugins": dict(states),
-            "refusals": [refusal.message for refusal in refusals],
+            "refusals": [message for message, _ in refusals],
         }
         output.print_json(facts)
     else:
@@ -52,6 +57,6 @@ def command(ctx: click.Context, as_json: bool) -> None:
             click.echo(f"  not higher, since {reason}")
         click.echo(f"policy: {', '.join(files) or 'none'}")
         click.echo(f"plugins: {', '.join(f'{count} {state}' for state, count in sorted(states.items())) or 'none'}")
-        for refusal in refusals:
-            click.echo(click.style("every hook is refused: ", fg="red") + f"{refusal.message}; {refusal.remedy}")
+        for message, remedy in refusals:
+            click.echo(click.style("every hook is refused: ", fg="red") + f"{message}; {remedy}")
     ctx.exit(output.FINDINGS if refusals else output.FINE)

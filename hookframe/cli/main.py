@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
@@ -16,7 +17,6 @@ from hookframe.errors import HookDenied, HookframeError, PluginError
 __all__ = ["cli", "main"]
 
 _VERBS = {
-    "audit": ("hookframe.cli.audit", "Read journals of what was decided, and verify them."),
     "can": ("hookframe.cli.can", "See which points of a model may be hooked, and what says no."),
     "capture": ("hookframe.cli.capture", "Write the activations of thousands of texts to disk."),
     "demo": ("hookframe.cli.demo", "See hooks, steering, a denial and the log on a small trained model."),
@@ -32,13 +32,17 @@ _VERBS = {
     "scan": ("hookframe.cli.scan", "See every hook on a model, and those that nobody admitted."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
 }
+_OF_PLUGINS = {
+    "audit": ("hookframe-journal", "Read journals of what was decided, and verify them."),
+    "timings": ("hookframe-timing", "See how long hook functions took."),
+}
 
 
 class _LazyGroup(click.Group):
     """Imports a verb when it is called for; asks plugins only for verbs that are not built in."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_VERBS)
+        return sorted([*_VERBS, *_OF_PLUGINS])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _VERBS:
@@ -54,11 +58,23 @@ class _LazyGroup(click.Group):
         registry = click.Group("plugins")
         if isinstance(manager, PluginManager):
             manager.commands(registry)
-        return registry.commands.get(name)
+        command = registry.commands.get(name)
+        if command is None and name in _OF_PLUGINS:
+            raise click.UsageError(_why_missing(name, manager))
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, help_text) in sorted(_VERBS.items())])
+            formatter.write_dl([(name, text) for name, (_, text) in sorted((_VERBS | _OF_PLUGINS).items())])
+
+
+def _why_missing(verb: str, manager: Any) -> str:
+    """Why a verb that a plugin of this project has is not there, and what to do."""
+    plugin = _OF_PLUGINS[verb][0]
+    found = next((r for r in getattr(manager, "records", ()) if r.distribution == plugin), None)
+    if found is None or found.state == "missing":
+        return f"the verb {verb!r} comes with a plugin that is not installed: pip install {plugin}"
+    return f"the verb {verb!r} comes with the plugin {plugin}, which is {found.state}: {found.reason}"
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

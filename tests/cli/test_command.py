@@ -67,6 +67,13 @@ def test_a_plugin_that_fails_while_adding_verbs_is_left_out(run):
         assert run("greet").exit_code == 2
 
 
+def test_a_verb_of_a_plugin_that_is_not_there_says_what_to_install(run):
+    assert "audit " in run("--help").output
+    result = run("audit", "verify", "somewhere")
+    assert result.exit_code == 2
+    assert "comes with a plugin that is not installed: pip install hookframe-journal" in result.output
+
+
 INSTALLED = {"hookframe-log", "hookframe-mps"}
 
 

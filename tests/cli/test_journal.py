@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from importlib_metadata import distributions
 
 import hookframe
 from hookframe import HookDenied, HookedRootModule, HookPoint, Objection, hookimpl
@@ -88,7 +89,7 @@ def journal(tmp_path, monkeypatch):
         with pytest.warns(hookframe.HookObjectionWarning, match="gradients are costly"):
             model.add_hook("hook_b", lambda gradient, hook: None, dir="bwd")
         Model(size=1).add_hook("hook_b", lambda tensor, hook: tensor)
-    manager._bus.get_plugin("journal").close()
+    manager.plugin("hookframe-journal").close()
     return directory
 
 
@@ -210,8 +211,12 @@ def test_a_machines_policy_is_managed_unless_this_user_can_write_it(places):
     )
 
 
-def test_a_required_sealed_journal_attests(places):
+def test_a_required_sealed_journal_attests(places, site, monkeypatch):
     tmp_path, _ = places
+    site.normal("hookframe-journal")
+    monkeypatch.setattr(
+        "hookframe.host.installed.inventory.distributions", lambda: distributions(path=[str(site.root)])
+    )
     from nacl.encoding import Base64Encoder
     from nacl.public import PrivateKey
 
@@ -223,6 +228,8 @@ def test_a_required_sealed_journal_attests(places):
     assert "not higher, since journal.required is set by the project layer" in doctor()
     (tmp_path / "etc" / "policy.toml").write_text(text + "required = true\n")
     assert doctor().startswith("guarantee: attested\npolicy: machine ")
+    monkeypatch.setattr("hookframe.host.installed.inventory.distributions", list)
+    assert "every hook is refused: plugin hookframe-journal is missing: the policy keeps a journal" in doctor(code=1)
 
 
 def test_a_layer_that_cannot_be_read_is_named(places):
@@ -254,7 +261,7 @@ def test_what_was_left_out_of_the_journal_is_no_change(tmp_path, monkeypatch):
     manager = governed(text)
     with hookframe.use_plugins(manager), pytest.raises(HookDenied, match="no edits of big models"):
         Model().add_hook("hook_a", lambda tensor, hook: tensor)
-    manager._bus.get_plugin("journal").close()
+    manager.plugin("hookframe-journal").close()
     result = run("replay", directory, "--policy", policy_file(tmp_path, STRICTER))
     assert result.exit_code == 0
     assert "1 decisions cannot be made anew: model.cfg.size was left out of the journal" in result.output

@@ -123,6 +123,43 @@ def test_configure_gets_the_options_of_its_own_plugin():
     assert told == [("Plugin", {"level": 3})]
 
 
+class Switched:
+    """Validates if it is told to, and is idle else."""
+
+    @hookimpl
+    def hookframe_configure(self, config):
+        vars(self).pop("hookframe_check_hooks_to_add", None)
+        if config.options.get("fails"):
+            raise OSError("no disk")
+        if config.options.get("on"):
+            self.hookframe_check_hooks_to_add = hookimpl(lambda requests: None)
+
+
+def test_what_a_plugin_implements_is_read_after_it_was_configured():
+    manager = PluginManager(Switched())
+    (record,) = manager.records
+    assert record.specs == ("configure",)
+    assert record.reason == "registered by hand; idle: as it is configured, it has nothing to do with hooks"
+    assert not manager.wants("check_hooks_to_add")
+    manager.configure("Switched", {"on": True})
+    (record,) = manager.records
+    assert (record.reason, manager.options_of("Switched")) == ("registered by hand", {"on": True})
+    assert manager.wants("check_hooks_to_add")
+    manager.configure("Switched", {})
+    assert not manager.wants("check_hooks_to_add")
+
+
+def test_a_plugin_that_refuses_new_options_is_left_out():
+    manager = PluginManager(Switched(), options={"switched": {"on": True}})
+    manager.configure("Switched", {"fails": True})
+    (record,) = manager.records
+    assert (str(record.state), record.step) == ("broken", "configuration")
+    assert "no disk" in record.reason
+    assert not manager.wants("check_hooks_to_add")
+    with pytest.raises(KeyError):
+        manager.configure("Nobody", {})
+
+
 def test_a_name_is_registered_once():
     manager = PluginManager(objector("one"))
     with pytest.raises(PluginRejected, match="registered already"):

@@ -145,12 +145,16 @@ def _lists(candidate: Candidate, selection: PluginChoice, rules: LoadingRules) -
             "allow", "it is not among those that the rules allow", PluginState.BLOCKED, f"add {name} to allow"
         )
     if name in rules.require:
-        yield RuleOutcome("require", "the rules require it: every hook is refused without it")
+        need = rules.need_of(name)
+        why = "the rules require it" if need is None else need.why
+        yield RuleOutcome("require", f"{why}: every hook is refused without it")
 
 
 def _person(candidate: Candidate, selection: PluginChoice, rules: LoadingRules) -> Iterator[RuleOutcome]:
     reason = selection.why_not(candidate.name)
-    if reason is not None:
+    if rules.need_of(candidate.name) is not None:
+        yield RuleOutcome("selection", "it cannot be left out")
+    elif reason is not None:
         how = (
             "run without --no-plugin"
             if candidate.name in selection.without

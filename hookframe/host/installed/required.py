@@ -17,12 +17,17 @@ SOURCE = "hookframe"
 _AT_WORK = (PluginState.LOADED, PluginState.TRIPPED)
 
 
-def unfulfilled(required: Iterable[str], records: Collection[PluginRecord]) -> tuple[PluginRecord, ...]:
-    """What stands in the way of required plugins, sorted by name; copies that do not count are passed over."""
+def unfulfilled(
+    required: Iterable[str], records: Collection[PluginRecord], *, enough: Collection[PluginState] = _AT_WORK
+) -> tuple[PluginRecord, ...]:
+    """What stands in the way of required plugins, sorted by name; copies that do not count are passed over.
+
+    :param enough: the states of plugins that nothing stands in the way of.
+    """
     found: list[PluginRecord] = []
     for name in sorted(required):
         own = [r for r in records if r.distribution == name and r.state is not PluginState.DUPLICATE]
-        found += [record for record in own if record.state not in _AT_WORK]
+        found += [record for record in own if record.state not in enough]
         if not own:
             found.append(missing_record(name, "is required, and is no longer registered"))
     return tuple(found)

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from hookframe.errors import InvalidLoadingRules
 from hookframe.host.installed.origin import OriginKind
 
-__all__ = ["LoadingRules", "PluginPin"]
+__all__ = ["LoadingRules", "PluginNeed", "PluginPin"]
 
 _LARGEST = 256 * 1024  # bytes of a file of rules
 _MOST_DOTS = 1000  # in a line: tomllib takes quadratic time for a key of many parts
@@ -61,6 +61,18 @@ class PluginPin:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class PluginNeed:
+    """A plugin that another part of the policy needs: it is required, and a person cannot leave it out.
+
+    :ivar plugin: the distribution's name, normalised.
+    :ivar why: what needs it, as a phrase.
+    """
+
+    plugin: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadingRules:
     """Rules for loading. All names are those of distributions, and are normalised.
@@ -69,6 +81,7 @@ class LoadingRules:
     :ivar deny: these may not, whatever else is said.
     :ivar require: without these, every hook is refused.
     :ivar pins: what single plugins have to be; several pins for one plugin all hold.
+    :ivar needs: required plugins that load whatever ``HOOKFRAME_PLUGINS`` and ``--no-plugin`` say.
     :ivar strict: True to load plugins from the very bytes that were compared with RECORD, past ``__pycache__``.
     """
 
@@ -76,6 +89,7 @@ class LoadingRules:
     deny: frozenset[str] = frozenset()
     require: frozenset[str] = frozenset()
     pins: tuple[PluginPin, ...] = ()
+    needs: tuple[PluginNeed, ...] = ()
     strict: bool = False
 
     def __post_init__(self) -> None:
@@ -85,6 +99,7 @@ class LoadingRules:
                 raise InvalidLoadingRules(f"{key} is {names!r}, a single string: give a collection of names")
             if names is not None:
                 object.__setattr__(self, key, frozenset(map(canonicalize_name, names)))
+        object.__setattr__(self, "require", self.require | {need.plugin for need in self.needs})
 
     def __and__(self, other: LoadingRules) -> LoadingRules:
         """Both at once: what either forbids is forbidden, what either requires is required."""
@@ -94,12 +109,17 @@ class LoadingRules:
             deny=self.deny | other.deny,
             require=self.require | other.require,
             pins=tuple(dict.fromkeys(self.pins + other.pins)),
+            needs=tuple(dict.fromkeys(self.needs + other.needs)),
             strict=self.strict or other.strict,
         )
 
     def pins_for(self, name: str) -> tuple[PluginPin, ...]:
         """The pins of one plugin."""
         return tuple(pin for pin in self.pins if pin.plugin == name)
+
+    def need_of(self, name: str) -> PluginNeed | None:
+        """What in the policy needs the plugin; None if nothing does."""
+        return next((need for need in self.needs if need.plugin == name), None)
 
     def mentions(self, name: str) -> tuple[str, ...]:
         """The kinds of rule that name the plugin, in words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hookframe.host.installed.distribution import Fault, Inventory
 from hookframe.host.installed.inventory import take_inventory
@@ -82,7 +82,12 @@ def _missing(
         hints = [str(fault) for fault in inventory.faults if fault.name == name]
         near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.75)
         hints += [f"did you mean {near[0]}?"] if near else []
-        yield missing_record(name, f"is named in {' and '.join(kinds)}, and is not installed", hints)
+        need = rules.need_of(name)
+        if need is None:
+            yield missing_record(name, f"is named in {' and '.join(kinds)}, and is not installed", hints)
+        else:
+            record = missing_record(name, f"{need.why}, and the plugin is not installed", hints)
+            yield replace(record, repair=f"pip install {name}")
 
 
 def missing_record(name: str, why: str, hints: list[str] | None = None) -> PluginRecord:

@@ -23,6 +23,9 @@ from hookframe.host.running.treatment import Treatment, treatment_of
 
 __all__ = ["HeldPlugins"]
 
+_OF_NO_HOOK = frozenset({"configure", "add_commands"})
+_IDLE = "idle: as it is configured, it has nothing to do with hooks"
+
 
 class HeldPlugins:
     """Plugins with their implementations, each behind its guard.
@@ -116,14 +119,35 @@ class HeldPlugins:
             self._bus.register(plugin, name)
             for impl in self._impls_of(plugin, "configure"):
                 impl.call({"config": config})
+                inspect_plugin(plugin, name)  # which may implement more or less than before
+                self._bus.unregister(plugin)
+                self._bus.register(plugin, name)
         except (Exception, SystemExit) as error:
             if self._bus.has_plugin(name):
                 self._bus.unregister(plugin)
             raise PluginRejected(f"plugin {name!r} failed while it was registered: {error}") from error
         self._collect()
         implemented = tuple(spec for spec in SPECS if any(i.plugin == name for i in self._impls[spec]))
-        self._records[name] = replace(record, specs=implemented)
+        idle = "configure" in implemented and _OF_NO_HOOK.issuperset(implemented)
+        reason = f"{record.reason}; {_IDLE}" if idle else record.reason
+        self._records[name] = replace(record, reason=reason, specs=implemented)
         return self._records[name]
+
+    def configure(self, name: str, options: Mapping[str, Any]) -> None:
+        """Register a plugin anew, with these options; what it implements may be different afterwards.
+
+        A plugin that refuses them is left out, and its record says why.
+
+        :raises KeyError: if no plugin of that name is registered in this process.
+        """
+        plugin, record = self._bus.get_plugin(name), self._records[name]
+        self.unregister(name)
+        self._options[canonicalize_name(name)] = dict(options)
+        record = replace(record, reason=record.reason.removesuffix(f"; {_IDLE}"))
+        try:
+            self.register(plugin, record)
+        except PluginRejected as error:
+            self.add_record(replace(record, state=PluginState.BROKEN, reason=str(error), step="configuration"))
 
     def _record_by_hand(self, plugin: object) -> PluginRecord:
         """A record with a name that is free: several objects of one class are numbered."""

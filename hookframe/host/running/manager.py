@@ -18,7 +18,7 @@ from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest
 from hookframe.errors import HookDenied, JournalError, NestedAdmission
 from hookframe.hookspecs import VALIDATORS
 from hookframe.host.installed.plugin_choice import PluginChoice
-from hookframe.host.installed.record import PluginRecord
+from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.required import denials, unfulfilled
 from hookframe.host.installed.rules import LoadingRules
 from hookframe.host.running.holding import HeldPlugins
@@ -104,7 +104,7 @@ class PluginManager(HeldPlugins):
         :param options: as in the constructor, for plugins that are loaded now.
         :param treatments: likewise.
         """
-        missing = rules.require - {record.distribution for record in self.records}
+        missing = rules.require - self._settled(rules)
         self._rules = self._rules & rules
         self._settle()
         for impl in self.implementations():
@@ -113,6 +113,14 @@ class PluginManager(HeldPlugins):
         self._treatments |= {canonicalize_name(n): how for n, how in (treatments or {}).items() if n in missing}
         if missing:
             load_installed(self, PluginChoice(only=rules.require), rules, only=missing)
+
+    def _settled(self, rules: LoadingRules) -> set[str | None]:
+        """The distributions whose records stand; those of needed plugins that were left out before are dropped."""
+        left_out = (PluginState.DISABLED, PluginState.BLOCKED)
+        for key, record in [*self._records.items()]:
+            if record.state in left_out and rules.need_of(record.distribution or "") is not None:
+                del self._records[key]
+        return {record.distribution for record in self._records.values()}
 
     def _is_lenient(self, name: str) -> bool:
         return name.partition(":")[0] not in self._rules.require and super()._is_lenient(name)

@@ -15,14 +15,11 @@ from hookframe.policy.in_force.found import Found, read_layers
 
 NAME = "policy"
 """The name under which the policy is registered, and objects."""
-JOURNAL = "journal"
-"""The name under which the policy's journal is registered, and objects."""
 
 if TYPE_CHECKING:
     from hookframe.policy.in_force.policy import Policy
 
 __all__ = [
-    "JOURNAL",
     "NAME",
     "govern",
     "governed_manager",
@@ -70,7 +67,7 @@ def govern(manager: PluginManager, found: Found) -> None:
     if not found:
         return
     from hookframe.policy.in_force.engine import PolicyEngine
-    from hookframe.policy.in_force.journalling import journal_of
+    from hookframe.policy.in_force.journalling import JOURNAL, journal_options
     from hookframe.policy.in_force.refusals import refusals_of
 
     policy, refusals = found.policy, refusals_of(found)
@@ -78,34 +75,28 @@ def govern(manager: PluginManager, found: Found) -> None:
         return
     manager.default_scope = policy.value("settings.scope", manager.default_scope)
     manager.enforce(policy.loading, options=options_of(policy), treatments=treatments_of(policy))
-    journal = journal_of(policy, digest_of(manager.records))
-    engine = PolicyEngine(
-        policy,
-        families=manager.families,
-        refusals=[*refusals, *journal.refusals],
-        recorded=journal.plugin is not None,
-    )
+    recorded = policy.loading.need_of(JOURNAL) is not None
+    plugins = digest_of(manager.records)
+    engine = PolicyEngine(policy, families=manager.families, refusals=refusals, recorded=recorded)
     files = ", ".join(layer.file for layer in found.layers) or "none that can be read"
-    _register(manager, engine, NAME, f"the policy in force: {files}")
-    if journal.plugin is not None:
-        kept = journal.plugin(engine.facts_of)
-        _register(manager, kept, JOURNAL, f"the policy keeps a journal in {journal.directory}")
-
-
-def _register(manager: PluginManager, plugin: object, name: str, reason: str) -> None:
-    """Register under ``name``, numbered if a plugin has it: none may keep the policy out with a name."""
-    record = PluginRecord(name=manager.free_name(name), state=PluginState.LOADED, reason=reason)
-    manager.register(plugin, record)
+    # numbered if a plugin has the name: none may keep the policy out with it
+    name = manager.free_name(NAME)
+    manager.register(engine, PluginRecord(name=name, state=PluginState.LOADED, reason=f"the policy in force: {files}"))
+    for record in manager.records if recorded else ():
+        if record.distribution == JOURNAL and record.state is PluginState.LOADED:
+            manager.configure(record.name, {**journal_options(policy), "plugins": plugins, "facts_of": engine.facts_of})
 
 
 def options_of(policy: Policy) -> Mapping[str, Mapping[str, Any]]:
-    """The options of each plugin, as the policy has them."""
+    """The options of each plugin, as the policy has them; those of the journal's plugin come from the table ``journal``."""
+    from hookframe.policy.in_force.journalling import JOURNAL, journal_options
+
     found: dict[str, dict[str, Any]] = {}
     for path, value in policy.below("plugins.").items():
         name, dot, key = path.partition(".options.")
         if dot:
             found.setdefault(name, {})[key] = value
-    return found
+    return found if policy.loading.need_of(JOURNAL) is None else {**found, JOURNAL: journal_options(policy)}
 
 
 def treatments_of(policy: Policy) -> Mapping[str, Treatment]:
@@ -113,6 +104,7 @@ def treatments_of(policy: Policy) -> Mapping[str, Treatment]:
     found: dict[str, dict[str, Any]] = {}
     for path, value in policy.below("plugins.").items():
         name, _, key = path.rpartition(".")
-        if key in ("failure", "isolation", "time_limit") and ".options" not in path:
+        needed = policy.loading.need_of(name) is not None  # it runs in this process, whatever a layer says
+        if key in ("failure", "isolation", "time_limit") and ".options" not in path and not needed:
             found.setdefault(name, {})[key] = value
     return {name: Treatment(**facts) for name, facts in found.items()}

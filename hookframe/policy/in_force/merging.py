@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import and_
 from types import MappingProxyType
@@ -10,15 +11,17 @@ from typing import Any, TypeAlias
 
 from packaging.utils import canonicalize_name
 
-from hookframe.host.installed.rules import LoadingRules, PluginPin
+from hookframe.host.installed.rules import LoadingRules, PluginNeed, PluginPin
 from hookframe.policy.files.lines import KeyPath
 from hookframe.policy.files.mistakes import Mistake, near
 from hookframe.policy.files.reading import Layer
 from hookframe.policy.files.rules import PolicyOrigin, Rule
+from hookframe.policy.in_force.journalling import JOURNAL
 from hookframe.policy.in_force.policy import Effective, Policy, Requirement
 
 __all__ = ["merge"]
 
+_JOURNAL_PATHS = ("journal.directory", "journal.required")
 Said: TypeAlias = tuple[str, Any, PolicyOrigin]
 _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "plugins.*.failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
@@ -41,7 +44,7 @@ def merge(layers: Sequence[Layer]) -> Policy:
         rules=_rules(ordered, notes),
         exemptions=tuple(exemption for layer in ordered for exemption in layer.exemptions),
         values=MappingProxyType(values),
-        loading=reduce(and_, map(_loading, ordered), LoadingRules()),
+        loading=_loading(ordered, values),
         requirements=tuple(found for layer in ordered for found in _requirements(layer)),
         environment=frozenset(name for layer in ordered for name in layer.document.facts.env),
         notes=tuple(notes),
@@ -165,7 +168,33 @@ def _said(layer: Layer) -> Iterator[Said]:
             yield f"{plugin}.options.{key}", value, layer.origin(("plugins", name, "options", key))
 
 
-def _loading(layer: Layer) -> LoadingRules:
+def _loading(layers: Sequence[Layer], values: Mapping[str, Effective]) -> LoadingRules:
+    """What all layers say of plugins, and the need for the plugin that keeps the journal, if there is one.
+
+    The layer that wants the journal allows its plugin, and layers below it have no say on it.
+    """
+    origins = [values[path].origin for path in _JOURNAL_PATHS if path in values and values[path].value]
+    if not origins:
+        return reduce(and_, map(_own_loading, layers), LoadingRules())
+    origin = min(origins, key=lambda origin: origin.layer)
+    need = PluginNeed(JOURNAL, f"the policy keeps a journal ({origin})")
+    rules = (_letting_journal_in(layer, origin) for layer in layers)
+    return reduce(and_, rules, LoadingRules(needs=(need,)))
+
+
+def _letting_journal_in(layer: Layer, wanted: PolicyOrigin) -> LoadingRules:
+    """The rules of a layer, as far as they hold where the layer of ``wanted`` wants the journal."""
+    rules = _own_loading(layer)
+    if layer.kind < wanted.layer:
+        return rules
+    allow = None if rules.allow is None else rules.allow | {JOURNAL}
+    if layer.kind == wanted.layer:
+        return replace(rules, allow=allow)
+    pins = tuple(pin for pin in rules.pins if pin.plugin != JOURNAL)
+    return replace(rules, allow=allow, deny=rules.deny - {JOURNAL}, pins=pins)
+
+
+def _own_loading(layer: Layer) -> LoadingRules:
     table = layer.document.loading
     pins = [
         PluginPin(

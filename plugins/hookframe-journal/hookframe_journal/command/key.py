@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hookframe.audit.sealing import new_key_pair
+from hookframe_journal.sealing import new_key_pair
 
 __all__ = ["command"]
 

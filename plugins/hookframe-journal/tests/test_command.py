@@ -12,11 +12,11 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from hookframe_journal.plugin import JournalPlugin
 
 from hookframe.admission.decision import Decision
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests
-from hookframe.audit.plugin import JournalPlugin
 from hookframe.cli.main import cli
 
 

@@ -1,4 +1,4 @@
-"""The journal as a plugin: an observer of everything, ready to be registered.
+"""The journal as a program registers it itself: an observer of everything.
 
 It implements no validator. A decision that has to be recorded and cannot be makes its observer raise
 :class:`~hookframe.errors.JournalError`, which the host turns into a refusal.
@@ -17,13 +17,13 @@ from hookframe.admission import events
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
 from hookframe.admission.request import LazyRequests, Request
-from hookframe.audit.facts import KeptFacts, keep
-from hookframe.audit.journal import Journal
-from hookframe.audit.record import batch_value, decision_body, event_body, names_value
-from hookframe.audit.settings import JournalSettings
-from hookframe.audit.values import Record, Value
 from hookframe.errors import JournalError
 from hookframe.hookspecs import hookimpl
+from hookframe_journal.facts import KeptFacts, keep
+from hookframe_journal.journal import Journal
+from hookframe_journal.record import batch_value, decision_body, event_body, names_value
+from hookframe_journal.settings import JournalSettings
+from hookframe_journal.values import Record, Value
 
 __all__ = ["JournalPlugin", "is_grave"]
 
@@ -47,7 +47,7 @@ class JournalPlugin:
     :param urgent: tells which decisions have to be on the disk before anything follows from them, besides the grave ones:
         those that refuse, and those that let through by an exception.
     :param facts_of: gives the facts for a decision, if they are not in the batch's memo.
-    :param settings: the rest, as :class:`~hookframe.audit.settings.JournalSettings` has it: ``run``, ``rank``, ``policy``,
+    :param settings: the rest, as :class:`~hookframe_journal.settings.JournalSettings` has it: ``run``, ``rank``, ``policy``,
         ``plugins``, ``sealed_to``, ``anchor``, ``flush_records``, ``flush_seconds``, ``facts``, ``clock``.
     :ivar journal: what is written to.
     :raises JournalError: if a setting cannot be used.

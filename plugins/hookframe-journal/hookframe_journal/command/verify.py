@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
-from hookframe.audit.anchor import read_anchors
-from hookframe.audit.findings import Verification, limits_of
 from hookframe.audit.plain import printable
-from hookframe.audit.verify import verify_journal
-from hookframe.cli.audit import given
-from hookframe.cli.plugins.asking import FINDINGS, FINE, INTEGRITY, as_json
+from hookframe_journal.anchor import read_anchors
+from hookframe_journal.command import given
+from hookframe_journal.findings import Verification, limits_of
+from hookframe_journal.verify import verify_journal
 
 __all__ = ["command"]
 
@@ -26,7 +25,7 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @given.journal
 @click.option("--key", metavar="FILE", type=_File, help="The operator's private key, to check the MACs as well.")
 @click.option("--anchors", metavar="FILE", type=_File, help="Heads of chains that were written elsewhere.")
-@as_json
+@given.as_json
 @click.pass_context
 def command(ctx: click.Context, journal: Path, key: Path | None, anchors: Path | None, as_json: bool) -> None:
     """Find out whether JOURNAL, a directory or one segment, is as it was written.
@@ -56,8 +55,8 @@ def _key(file: Path) -> str:
 
 def _code(verification: Verification) -> int:
     if not verification.intact:
-        return INTEGRITY
-    return FINE if verification.finished else FINDINGS
+        return given.INTEGRITY
+    return given.FINE if verification.finished else given.FINDINGS
 
 
 def _facts(verification: Verification) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Sealing a segment's first key, so that the operator alone can read it: PyNaCl's sealed boxes, X25519.
 
-PyNaCl comes with the extra ``hookframe[audit]``, and is imported when a key is needed.
+PyNaCl comes with the extra ``hookframe-journal[sealed]``, and is imported when a key is needed.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from typing import Any
 
 from hookframe.errors import JournalError
 
-__all__ = ["KEY_BYTES", "new_key_pair", "open_sealed", "public_key_of", "sealed_key"]
+__all__ = ["KEY_BYTES", "key_library", "new_key_pair", "open_sealed", "sealed_key"]
 
 KEY_BYTES = 32
 
 
-def _nacl() -> Any:
+def key_library() -> Any:
+    """PyNaCl.
+
+    :raises JournalError: if it is not installed.
+    """
     try:
         import nacl.exceptions
         import nacl.public
     except ImportError as error:
         raise JournalError(
-            "sealing a journal's key needs PyNaCl: pip install 'hookframe[audit]', or keep the journal without sealed_to"
+            "sealing a journal's key needs PyNaCl: pip install 'hookframe-journal[sealed]', or keep the journal without sealed_to"
         ) from error
     return nacl
 
@@ -42,17 +46,8 @@ def new_key_pair() -> tuple[str, str]:
 
     :raises JournalError: if PyNaCl is not installed.
     """
-    private = _nacl().public.PrivateKey.generate()
+    private = key_library().public.PrivateKey.generate()
     return b64encode(bytes(private)).decode(), b64encode(bytes(private.public_key)).decode()
-
-
-def public_key_of(private: str) -> str:
-    """The public key that belongs to ``private``.
-
-    :raises JournalError: if it is no key, or PyNaCl is not installed.
-    """
-    key = _nacl().public.PrivateKey(_key(private, "the private key"))
-    return b64encode(bytes(key.public_key)).decode()
 
 
 def sealed_key(recipient: str) -> tuple[bytearray, str]:
@@ -60,7 +55,7 @@ def sealed_key(recipient: str) -> tuple[bytearray, str]:
 
     :raises JournalError: if ``recipient`` is no public key, or PyNaCl is not installed.
     """
-    public = _nacl().public
+    public = key_library().public
     box = public.SealedBox(public.PublicKey(_key(recipient, "sealed_to")))
     key = bytearray(secrets.token_bytes(KEY_BYTES))
     return key, b64encode(box.encrypt(bytes(key))).decode()
@@ -71,7 +66,7 @@ def open_sealed(sealed: str, private: str) -> bytearray | None:
 
     :raises JournalError: if ``private`` is no key, or PyNaCl is not installed.
     """
-    nacl = _nacl()
+    nacl = key_library()
     box = nacl.public.SealedBox(nacl.public.PrivateKey(_key(private, "the private key")))
     try:
         key = bytearray(box.decrypt(b64decode(sealed, validate=True)))

@@ -9,8 +9,8 @@ from typing import Any
 
 from importlib_metadata import PackageNotFoundError, version
 
-from hookframe.audit.settings import JournalSettings
-from hookframe.audit.values import body_of
+from hookframe_journal.settings import JournalSettings
+from hookframe_journal.values import body_of
 
 __all__ = ["FORMAT", "MAC", "header_body"]
 

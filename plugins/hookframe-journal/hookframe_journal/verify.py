@@ -10,15 +10,14 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
-from hookframe.audit.anchor import Anchor
-from hookframe.audit.chain import START, Links
-from hookframe.audit.findings import Finding, Verification
-from hookframe.audit.heading import FORMAT
-from hookframe.audit.keys import KeySequence
-from hookframe.audit.lines import Line, lines_of, segments_in
-from hookframe.audit.numbering import misplaced
-from hookframe.audit.sealing import open_sealed
-from hookframe.audit.segment import SUFFIX
+from hookframe.audit.lines import SUFFIX, Line, Links, lines_of, segments_in
+from hookframe_journal.anchor import Anchor
+from hookframe_journal.chain import START
+from hookframe_journal.findings import Finding, Verification
+from hookframe_journal.heading import FORMAT
+from hookframe_journal.keys import KeySequence
+from hookframe_journal.numbering import misplaced
+from hookframe_journal.sealing import open_sealed
 
 __all__ = ["verify_journal", "verify_segment"]
 

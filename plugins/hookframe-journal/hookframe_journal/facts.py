@@ -6,11 +6,9 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any
 
-__all__ = ["USUAL_FACTS", "Fact", "KeptFacts", "keep"]
-
-Fact: TypeAlias = str | bool | int | float | tuple[str, ...] | None
+__all__ = ["USUAL_FACTS", "KeptFacts", "keep"]
 
 USUAL_FACTS = (
     "family",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hookframe.audit.findings import Finding
+from hookframe_journal.findings import Finding
 
 __all__ = ["misplaced"]
 

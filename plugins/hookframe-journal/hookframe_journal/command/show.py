@@ -11,10 +11,9 @@ import click
 from hookframe.audit.entries import DecisionEntry, Entry, Problem
 from hookframe.audit.plain import plain_of, points_of, printable, route_of, time_of
 from hookframe.audit.reading import read_journal
-from hookframe.cli.audit import given
-from hookframe.cli.audit.rendering import COLOURS, brief, detail, reasons, verdict
-from hookframe.cli.plugins.asking import as_json
 from hookframe.cli.table import print_table
+from hookframe_journal.command import given
+from hookframe_journal.command.rendering import COLOURS, brief, detail, reasons, verdict
 
 __all__ = ["command"]
 
@@ -24,7 +23,7 @@ __all__ = ["command"]
 @click.argument("decision", required=False)
 @click.option("--denied", is_flag=True, help="Only decisions that refused.")
 @click.option("--rule", metavar="NAME", help="Only decisions to which this rule objected.")
-@as_json
+@given.as_json
 @click.pass_context
 def command(
     ctx: click.Context, journal: Path, decision: str | None, denied: bool, rule: str | None, as_json: bool

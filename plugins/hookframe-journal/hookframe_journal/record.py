@@ -11,31 +11,14 @@ from hookframe.admission import events
 from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
 from hookframe.admission.objection import Objection
-from hookframe.admission.request import (
-    CacheRequest,
-    DeviceRequest,
-    FunctionInfo,
-    HookRequest,
-    Request,
-    ResetRequest,
-    RunRequest,
-)
-from hookframe.audit.facts import KeptFacts
+from hookframe.admission.request import FunctionInfo, HookRequest, Request
+from hookframe.admission.wire import KINDS
+from hookframe.audit.reading import OBJECTION_FIELDS
 from hookframe.audit.tables import table_of
-from hookframe.audit.values import Value, body_of
+from hookframe_journal.facts import KeptFacts
+from hookframe_journal.values import Value, body_of
 
-__all__ = ["KINDS", "OBJECTION_FIELDS", "batch_value", "decision_body", "event_body", "names_value"]
-
-KINDS: dict[str, type[Request]] = {
-    "hook": HookRequest,
-    "cache": CacheRequest,
-    "device": DeviceRequest,
-    "reset": ResetRequest,
-    "run": RunRequest,
-}
-"""Kind of request → its class."""
-
-OBJECTION_FIELDS = ("index", "source", "rule", "action", "message", "remedy", "device", "origin", "exception")
+__all__ = ["batch_value", "decision_body", "event_body", "names_value"]
 
 _OWN = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
 _LOOK = {kind: attrgetter(*names) for kind, names in _OWN.items()}

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookframe.audit.facts import USUAL_FACTS
 from hookframe.errors import JournalError
+from hookframe_journal.facts import USUAL_FACTS
 
 __all__ = ["JournalSettings", "new_run_id"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from hookframe.audit.entries import Problem
-from hookframe.audit.export import write_csv, write_json, write_sarif
 from hookframe.audit.reading import read_journal
-from hookframe.cli.audit import given
+from hookframe_journal.command import given
+from hookframe_journal.export import write_csv, write_json, write_sarif
 
 __all__ = ["command"]
 

@@ -1,6 +1,6 @@
 """Fuzz the journal's reader and verifier with atheris; run by hand, for a bounded time.
 
-``python tests/fuzz/journal.py -max_total_time=60`` (needs ``pip install atheris``). Anything but an entry, a problem or a
+``python plugins/hookframe-journal/tests/fuzz.py -max_total_time=60`` (needs ``pip install atheris``). Anything but an entry, a problem or a
 finding is a crash. On a RAM disk (``TMPDIR``) it is faster. Half of the inputs are a sound segment with bytes of the fuzzer's in it, whose links are made to fit,
 so that what lies behind the chain is reached as well.
 """
@@ -14,17 +14,19 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["hookframe.audit", "hookframe.admission", "hookframe.cli.audit"]):
+with atheris.instrument_imports(include=["hookframe.audit", "hookframe.admission", "hookframe_journal"]):
+    from hookframe_journal.chain import Chain
+    from hookframe_journal.command.rendering import detail, one_line
+    from hookframe_journal.export import write_csv, write_json, write_sarif
+    from hookframe_journal.plugin import JournalPlugin
+    from hookframe_journal.verify import verify_segment
+
     from hookframe.admission.decision import Decision
     from hookframe.admission.objection import Objection
     from hookframe.admission.request import FunctionInfo, HookRequest
-    from hookframe.audit.chain import Chain, split_line
-    from hookframe.audit.export import write_csv, write_json, write_sarif
+    from hookframe.audit.lines import split_line
     from hookframe.audit.plain import plain_of
-    from hookframe.audit.plugin import JournalPlugin
     from hookframe.audit.reading import read_journal
-    from hookframe.audit.verify import verify_segment
-    from hookframe.cli.audit.rendering import detail, one_line
 
 
 def _bodies(directory: Path) -> list[bytes]:

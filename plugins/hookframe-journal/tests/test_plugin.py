@@ -261,7 +261,7 @@ def test_others_wait_for_a_time_at_most(keep, journal):
 
 
 def test_many_threads_write_one_whole_chain(keep, journal):
-    from hookframe.audit.verify import verify_journal
+    from hookframe_journal.verify import verify_journal
 
     plugin = keep(flush_records=7, flush_seconds=0.001)
 
@@ -307,7 +307,7 @@ def test_nothing_recorded_makes_no_file(keep, journal):
     ],
 )
 def test_settings_that_cannot_be_used_say_so(settings, message, tmp_path):
-    from hookframe.audit.plugin import JournalPlugin
+    from hookframe_journal.plugin import JournalPlugin
 
     with pytest.raises(JournalError, match=message):
         JournalPlugin(tmp_path, **settings)

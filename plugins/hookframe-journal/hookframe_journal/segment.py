@@ -6,12 +6,12 @@ import contextlib
 import os
 from pathlib import Path
 
-from hookframe.audit.chain import Chain
-from hookframe.audit.values import Record
+from hookframe.audit.lines import SUFFIX
+from hookframe_journal.chain import Chain
+from hookframe_journal.values import Record
 
-__all__ = ["SUFFIX", "Segment"]
+__all__ = ["Segment"]
 
-SUFFIX = ".jsonl"
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
 for _flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY"):  # not every platform has each of them
     _FLAGS |= getattr(os, _flag, 0)

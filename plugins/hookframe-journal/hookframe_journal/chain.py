@@ -7,14 +7,12 @@ whoever finds the key later can make no MAC for what was written before.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 
-__all__ = ["START", "Chain", "Links", "split_line"]
+__all__ = ["START", "Chain"]
 
 START = bytes(32)
-_TAIL = re.compile(rb',"chain":"([0-9a-f]{64})"(?:,"mac":"([0-9a-f]{64})")?\}\Z')
 
 
 @dataclass(slots=True)
@@ -58,24 +56,3 @@ class Chain:
         """Overwrite the key."""
         if self.key is not None:
             self.key[:] = bytes(len(self.key))
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """A line taken apart.
-
-    :ivar text: what the link is about: the line up to it.
-    """
-
-    text: bytes
-    chain: bytes
-    mac: bytes | None
-
-
-def split_line(line: bytes) -> Links | None:
-    """Take a line apart, without its end; None if it does not end in a link."""
-    found = _TAIL.search(line, max(0, len(line) - 160))
-    if found is None:
-        return None
-    mac = found[2]
-    return Links(line[: found.start()], bytes.fromhex(found[1].decode()), bytes.fromhex(mac.decode()) if mac else None)

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hookframe.audit.anchor import Anchor, write_anchor
-from hookframe.audit.flusher import Flusher
-from hookframe.audit.heading import header_body
-from hookframe.audit.sealing import sealed_key
-from hookframe.audit.segment import Segment
-from hookframe.audit.settings import JournalSettings
-from hookframe.audit.values import Record, body_of
 from hookframe.errors import JournalError
+from hookframe_journal.anchor import Anchor, write_anchor
+from hookframe_journal.flusher import Flusher
+from hookframe_journal.heading import header_body
+from hookframe_journal.sealing import sealed_key
+from hookframe_journal.segment import Segment
+from hookframe_journal.settings import JournalSettings
+from hookframe_journal.values import Record, body_of
 
 __all__ = ["Journal"]
 

@@ -8,14 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hookframe_journal.anchor import read_anchors
+from hookframe_journal.chain import START, Chain
+from hookframe_journal.plugin import JournalPlugin
+from hookframe_journal.sealing import new_key_pair, open_sealed
+from hookframe_journal.verify import verify_journal, verify_segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookframe.audit.anchor import read_anchors
-from hookframe.audit.chain import START, Chain, split_line
-from hookframe.audit.plugin import JournalPlugin
-from hookframe.audit.sealing import new_key_pair, open_sealed
-from hookframe.audit.verify import verify_journal, verify_segment
+from hookframe.audit.lines import split_line
 from hookframe.errors import InvalidJournal, JournalError
 
 from .conftest import allowed, denied

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hookframe_journal.installed import InstalledJournal
+from hookframe_journal.plugin import JournalPlugin
 
+from hookframe import PluginManager, use_plugins
 from hookframe.admission.decision import Decision
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests
-from hookframe.audit.plugin import JournalPlugin
 
 
 def batch(*points: str, **fields: object) -> LazyRequests:
@@ -38,6 +40,13 @@ def denied(*points: str, message: str = "not here") -> Decision:
     requests = batch(*points or ("blocks.0.hook_z",))
     deny = [Objection.deny(r, rule="no-edits", message=message, remedy="read instead") for r in requests]
     return Decision(requests, tuple(deny))
+
+
+@pytest.fixture(autouse=True)
+def manager() -> Iterator[PluginManager]:
+    """The journal as it is installed, alone and idle."""
+    with use_plugins(InstalledJournal()) as made:
+        yield made
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from hookframe.audit.entries import Entry
-from hookframe.audit.follow import JournalFollower
 from hookframe.audit.plain import plain_of
-from hookframe.cli.audit import given
-from hookframe.cli.audit.rendering import one_line
-from hookframe.cli.plugins.asking import as_json
+from hookframe_journal.command import given
+from hookframe_journal.command.rendering import one_line
+from hookframe_journal.follow import JournalFollower
 
 __all__ = ["command"]
 
@@ -27,7 +26,7 @@ _PAUSE = 0.25  # seconds between two looks at the files
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on and show what comes, until interrupted.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="Follow for so many seconds.")
-@as_json
+@given.as_json
 @click.pass_context
 def command(ctx: click.Context, journal: Path, count: int, follow: bool, seconds: float | None, as_json: bool) -> None:
     """Show the last records of JOURNAL, a directory or one segment, by the time at which they were recorded."""

@@ -10,16 +10,23 @@ import click
 
 from hookframe.audit.entries import Problem
 from hookframe.audit.plain import printable
-from hookframe.cli.plugins.asking import FINE, INTEGRITY
 
-__all__ = ["journal", "report"]
+__all__ = ["FINDINGS", "FINE", "INTEGRITY", "as_json", "journal", "report"]
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+FINE, FINDINGS, INTEGRITY = 0, 1, 3
+"""Exit codes, as those of the other verbs."""
 
 
 def journal(verb: _Verb) -> _Verb:
     """Add the argument ``JOURNAL``, an existing directory or segment."""
     return click.argument("journal", type=click.Path(exists=True, path_type=Path))(verb)
+
+
+def as_json(verb: _Verb) -> _Verb:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(verb)
 
 
 def report(problems: Sequence[Problem], limit: int = 5) -> int:

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hookframe_journal.verify import verify_journal
 
 from hookframe import HookDenied, HookedRootModule, HookPoint, JournalError, use_plugins
 from hookframe.admission.decision import Decision
@@ -24,7 +25,6 @@ from hookframe.admission.events import HooksRemoved
 from hookframe.admission.request import DeviceRequest
 from hookframe.audit.entries import DecisionEntry, EventEntry
 from hookframe.audit.reading import read_journal
-from hookframe.audit.verify import verify_journal
 
 from .conftest import allowed, batch, denied
 
@@ -79,7 +79,7 @@ def test_a_full_disk_is_logged_once_counted_and_made_good_later(small_files, kee
 
 @pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_what_goes_beyond_the_limit_is_counted_in_the_journal(small_files, keep, journal, monkeypatch):
-    monkeypatch.setattr("hookframe.audit.journal._KEPT", 20)
+    monkeypatch.setattr("hookframe_journal.journal._KEPT", 20)
     plugin = keep(flush_seconds=60)
     for number in range(40):
         plugin.hookframe_decision_made(denied(str(number)))
@@ -92,7 +92,7 @@ def test_what_goes_beyond_the_limit_is_counted_in_the_journal(small_files, keep,
 
 @pytest.mark.fault("a disk or directory that is full, read-only, damaged or gone")
 def test_a_refusal_finds_its_place_also_behind_all_that_waits(small_files, keep, journal, monkeypatch):
-    monkeypatch.setattr("hookframe.audit.journal._KEPT", 20)
+    monkeypatch.setattr("hookframe_journal.journal._KEPT", 20)
     plugin = keep(flush_seconds=60)
     for number in range(60):
         plugin.hookframe_decision_made(denied(str(number)))
@@ -284,7 +284,7 @@ def test_a_disk_that_cannot_sync_gives_the_segment_up(keep, journal, monkeypatch
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr("hookframe.audit.segment._sync", fails)
+        patch.setattr("hookframe_journal.segment._sync", fails)
         plugin.hookframe_decision_made(denied("b"))
         assert "Input/output error" in str(plugin.journal.failure)
     plugin.hookframe_decision_made(denied("c"))
@@ -309,7 +309,7 @@ def test_an_anchor_that_cannot_be_written_is_a_failure_and_tried_again(keep, tmp
 def test_a_missing_key_library_is_said_and_refuses_if_required(keep, monkeypatch):
     monkeypatch.setitem(sys.modules, "nacl.public", None)
     plugin = keep(required=True, sealed_to="A" * 43 + "=")
-    with pytest.raises(JournalError, match=r"pip install 'hookframe\[audit\]'"):
+    with pytest.raises(JournalError, match=r"pip install 'hookframe-journal\[sealed\]'"):
         plugin.hookframe_decision_made(allowed() if plugin.journal.failure else denied())
     plugin.journal._waiting.clear()
 
@@ -350,7 +350,7 @@ def test_a_torn_anchor_is_taken_back(small_files, keep, tmp_path, journal):
 
 @pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_what_a_signal_handler_records_in_the_midst_of_writing_waits(keep, journal, monkeypatch):
-    from hookframe.audit import segment
+    from hookframe_journal import segment
 
     plugin = keep(required=True)
     real, told = segment._sync, []
@@ -381,7 +381,7 @@ def test_an_interrupt_in_the_midst_of_writing_gives_the_segment_up(keep, journal
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("hookframe.audit.segment.os.write", interrupted)
+        patch.setattr("hookframe_journal.segment.os.write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             plugin.hookframe_decision_made(denied("b"))
     plugin.close()
@@ -401,7 +401,7 @@ def test_without_threads_everything_is_written_at_once(keep, journal, monkeypatc
 
 @pytest.mark.fault("an exception or an interrupt in the midst of an operation")
 def test_the_thread_survives_whatever_goes_wrong(keep, journal, monkeypatch):
-    from hookframe.audit.segment import Segment
+    from hookframe_journal.segment import Segment
 
     def fails(segment, bodies):
         raise RuntimeError("nobody thought of that")
@@ -446,7 +446,7 @@ def test_at_the_end_of_the_process_a_failure_is_logged_and_not_raised(keep, tmp_
 
 
 def test_many_different_requests_and_values_do_not_grow_without_end(keep, journal, monkeypatch):
-    monkeypatch.setattr("hookframe.audit.segment._MANY", 10)
+    monkeypatch.setattr("hookframe_journal.segment._MANY", 10)
     plugin = keep(flush_records=1, flush_seconds=60)
     for number in range(1100):
         plugin.hookframe_decision_made(Decision((DeviceRequest(device=f"cuda:{number}", purpose="cache", route="to"),)))
@@ -480,7 +480,7 @@ FORKS = """
 import os, sys, threading
 sys.path.insert(0, sys.argv[2])
 from conftest import allowed, denied
-from hookframe.audit.plugin import JournalPlugin
+from hookframe_journal.plugin import JournalPlugin
 
 plugin = JournalPlugin(sys.argv[1], sealed_to=sys.argv[3] or None, flush_seconds=60)
 plugin.hookframe_decision_made(denied("parent"))
@@ -498,7 +498,7 @@ plugin.close()
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_writes_a_segment_and_a_key_of_its_own(journal):
-    from hookframe.audit.sealing import new_key_pair
+    from hookframe_journal.sealing import new_key_pair
 
     private, public = new_key_pair()
     process = run(FORKS, journal, HERE, public)
@@ -518,7 +518,7 @@ WORKERS = """
 import multiprocessing, sys
 sys.path.insert(0, sys.argv[2])
 from conftest import allowed
-from hookframe.audit.plugin import JournalPlugin
+from hookframe_journal.plugin import JournalPlugin
 
 plugin = None
 
@@ -549,7 +549,7 @@ KILLED = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from conftest import allowed, denied
-from hookframe.audit.plugin import JournalPlugin
+from hookframe_journal.plugin import JournalPlugin
 
 plugin = JournalPlugin(sys.argv[1], flush_seconds=0.05, flush_records=16)
 number = 0
