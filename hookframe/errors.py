@@ -39,6 +39,7 @@
     ├── NoopCheckFailed          (RuntimeError)           noop-check
     ├── UnknownFamily            (KeyError, ValueError)   unknown-family
     ├── ModelNotLoaded           (ValueError)             model-not-loaded
+    ├── MissingExtra             (ImportError)            missing-extra
     └── PluginError              (RuntimeError)           plugin
         ├── PluginRejected       (ValueError)             plugin-rejected
         └── PluginNameError      (ValueError)             plugin-name
@@ -390,6 +391,19 @@ class ModelNotLoaded(HookframeError, ValueError):
     """A model that was named on the command line could not be found, read or built."""
 
     code = "model-not-loaded"
+
+
+class MissingExtra(HookframeError, ImportError):
+    """Something was used that needs an extra of hookframe which is not installed; nothing was done.
+
+    :ivar command: what installs it.
+    """
+
+    code = "missing-extra"
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
 
 
 class PluginError(HookframeError, RuntimeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,17 @@ def fast_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(BatchPool, "take", lambda pool, kind: None)
         monkeypatch.setattr(attach, "put", lambda bulk: [*bulk.attachments])
         monkeypatch.setattr(attach, "take", lambda bulk: [*bulk.attachments])
+
+
+_OF_EXTRAS = ("hypothesis", "HookPlan", "hookframe.policy", "model.capture(")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Where only the required dependencies are installed, leave out the files that need an extra."""
+    if collection_path.suffix != ".py" or collection_path.parent.name == "extras" or find_spec("pydantic") is not None:
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return True if any(name in text for name in _OF_EXTRAS) else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

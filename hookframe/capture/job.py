@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
+
+from hookframe.extras import needing
+
+with needing("capture", "capturing texts"):
+    from filelock import FileLock, Timeout
 
 from hookframe.capture.captured import Captured, Place, too_large
 from hookframe.capture.job_record import RECORD, CompleteCapture, JobRecord, ShardFacts, committed_shards, shard_name

@@ -6,7 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from hookframe.extras import needing
+
+with needing("capture", "capturing texts"):
+    from pydantic import Field, ValidationError
 
 from hookframe.capture.manifest import Count, Digest, Facts, ModelRecord, SavedFile, Text, mistakes
 from hookframe.capture.shards import SUFFIX, read_facts

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from hookframe.extras import needing
+
+with needing("capture", "capturing and saving activations"):
+    from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from hookframe.admission.listing import listed
 from hookframe.errors import CacheFileError

@@ -22,7 +22,6 @@ from hookframe.policy.in_force.engine import today as utc_today
 from hookframe.policy.in_force.found import Found
 from hookframe.policy.language.vocabulary import Value
 from hookframe.policy.tools.asking import Answer, ask_facts, ask_model
-from hookframe.policy.tools.cases import read_facts
 
 if TYPE_CHECKING:
     from hookframe.host.running.manager import PluginManager
@@ -65,6 +64,8 @@ def command(
             "request.effect": effect,
             "request.permanent": permanent,
         }
+        from hookframe.policy.tools.cases import read_facts
+
         facts = asked | read_facts(Path(target))
         chosen = _chosen(points_in(facts), points, target)
         answers = ask_facts(read_policy(policies), chosen, facts, today or utc_today())

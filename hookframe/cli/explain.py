@@ -17,7 +17,6 @@ from hookframe.policy.in_force.engine import today as utc_today
 from hookframe.policy.in_force.policy import Policy
 from hookframe.policy.language.facts import RecordedFacts, RequestFacts, place_of
 from hookframe.policy.language.vocabulary import PLACES, Place, Value
-from hookframe.policy.tools.cases import read_facts
 from hookframe.policy.tools.tracing import Explanation, RuleTrace, explain
 
 __all__ = ["command", "find_decision", "print_explanation"]
@@ -54,6 +53,8 @@ def command(
     """
     policy = read_policy(policies)
     if journal is None:
+        from hookframe.policy.tools.cases import read_facts
+
         known = read_facts(Path(what))
         asked: list[Asked] = [(what, explain(policy, place, RecordedFacts(known), today or utc_today()), known)]
     else:

@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from hookframe.policy.language.vocabulary import Value
-from hookframe.policy.tools.cases import read_facts
 
 __all__ = ["is_facts", "load_model", "load_object", "points_in", "points_of"]
 
@@ -68,4 +67,8 @@ def points_in(facts: Mapping[str, Value]) -> list[str]:
 
 def points_of(target: str) -> list[str]:
     """Names of the points of a model, or in a file of facts."""
-    return points_in(read_facts(Path(target))) if is_facts(target) else list(load_model(target).hook_dict)
+    if not is_facts(target):
+        return list(load_model(target).hook_dict)
+    from hookframe.policy.tools.cases import read_facts
+
+    return points_in(read_facts(Path(target)))

@@ -12,9 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-import tomli_w
+from hookframe.extras import needing
+
+with needing("policy", "a plan of hooks"):
+    import tomli_w
+    from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from hookframe.admission.listing import listed
 from hookframe.capture.captured import Captured

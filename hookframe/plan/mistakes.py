@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from hookframe.extras import needing
+
+with needing("policy", "a plan of hooks"):
+    from pydantic import BaseModel, ValidationError
 
 from hookframe.admission.listing import listed
 from hookframe.plan.operations import Operation

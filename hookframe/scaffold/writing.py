@@ -14,8 +14,11 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
+from hookframe.extras import needing
+
+with needing("testing", "writing a new plugin"):
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
 from packaging.utils import canonicalize_name
 
 from hookframe.errors import PluginNameError

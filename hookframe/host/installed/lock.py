@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hookframe.extras import needing
 from hookframe.host.installed.compatibility import contains
 from hookframe.host.installed.distribution import Inventory, PluginDistribution
 from hookframe.host.installed.integrity import check_files
@@ -44,7 +45,8 @@ class Lock:
 
     def to_toml(self) -> str:
         """The lock as a file of rules."""
-        import tomli_w
+        with needing("policy", "writing a lock file"):
+            import tomli_w
 
         tables = {pin.plugin: {"version": pin.version, "digest": pin.digest} for pin in self.pins}
         plugins = {name: {k: v for k, v in table.items() if v is not None} for name, table in tables.items()}

@@ -24,6 +24,9 @@ VARIABLE = "HOOKFRAME_POLICY"
 """Files of the session's layer, separated as in ``PATH``."""
 _ENTRY_POINTS = "entry_points.txt"
 _NAME = "policy.toml"
+_MACHINE = {"darwin": "/Library/Application Support/hookframe", "win32": "C:/ProgramData/hookframe"}
+_USER = {"darwin": ("XDG_CONFIG_HOME", "~/Library/Application Support"), "win32": ("LOCALAPPDATA", "~/AppData/Local")}
+"""Platform → a variable that names where settings lie, and where they lie without it."""
 _PROJECT = "hookframe.toml"
 _TABLE = "tool.hookframe"
 _LONGEST_SHARED = 64 << 20  # bytes of a pyproject.toml
@@ -61,12 +64,10 @@ class LayerPlaces:
     @classmethod
     def standard(cls, environment: Mapping[str, str] | None = None) -> LayerPlaces:
         """The places in force: none but the session's depends on the environment of the process."""
-        from platformdirs import user_config_path
-
         named = (os.environ if environment is None else environment).get(VARIABLE, "")
         return cls(
             machine=machine_directory() / _NAME,
-            user=user_config_path("hookframe", appauthor=False) / _NAME,
+            user=_user_directory() / _NAME,
             project=_here(),
             session=tuple(Path(part) for part in named.split(os.pathsep) if part),
         )
@@ -80,15 +81,15 @@ def _here() -> Path | None:
 
 
 def machine_directory() -> Path:
-    """The directory of the machine's policy: ``/etc/hookframe``, or what the platform has for it.
+    """The directory of the machine's policy. It is fixed for each platform, since everybody can set variables."""
+    return Path(_MACHINE.get(sys.platform, "/etc/hookframe"))
 
-    On Unix it is fixed, since what platformdirs says there follows ``XDG_CONFIG_DIRS``, which everybody can set.
-    """
-    if os.name == "posix" and sys.platform != "darwin":
-        return Path("/etc/hookframe")
-    from platformdirs import site_config_path
 
-    return site_config_path("hookframe", appauthor=False)
+def _user_directory() -> Path:
+    """The directory of the user's policy, where the platform keeps settings."""
+    variable, usual = _USER.get(sys.platform, ("XDG_CONFIG_HOME", "~/.config"))
+    named = os.environ.get(variable, "").strip()
+    return Path(named if Path(named).is_absolute() else usual).expanduser() / "hookframe"
 
 
 def find_layers(places: LayerPlaces) -> Iterator[LayerFile]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
+from hookframe.extras import needing
+
 if TYPE_CHECKING:
     from tree_sitter import Node
 
@@ -35,8 +37,9 @@ class Lines:
 
     @cached_property
     def _lines(self) -> dict[KeyPath, int]:
-        import tree_sitter_toml
-        from tree_sitter import Language, Parser
+        with needing("policy", "finding a line of TOML"):
+            import tree_sitter_toml
+            from tree_sitter import Language, Parser
 
         tree = Parser(Language(tree_sitter_toml.language())).parse(self._text)
         lines: dict[KeyPath, int] = {}

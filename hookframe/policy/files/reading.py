@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from hookframe.errors import PolicyError
+from hookframe.extras import need
 from hookframe.policy.files.lines import KeyPath, Lines
 from hookframe.policy.files.mistakes import Mistake, Mistakes, near, shortened
 from hookframe.policy.files.rules import Exemption, PolicyOrigin, Rule
@@ -76,7 +77,11 @@ def read_layer_file(path: Path, kind: LayerKind, *, table: str | None = None) ->
 
 
 def read_layer(data: bytes, kind: LayerKind, file: str, *, table: str | None = None) -> Layer:
-    """Read a policy from its bytes; see :func:`read_layer_file`."""
+    """Read a policy from its bytes; see :func:`read_layer_file`.
+
+    :raises MissingExtra: if the extra ``policy`` is not installed.
+    """
+    need("policy", "reading a policy")
     mistakes = Mistakes(file, Lines(data))
     facts, prefix = _facts(data, mistakes, table)
     layer = None if facts is None else _layer(facts, prefix, kind, mistakes, hashlib.sha256(data).hexdigest())

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from hookframe.extras import needing
+
+with needing("policy", "reading a policy"):
+    from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from hookframe.admission.objection import Action
 from hookframe.host.installed.origin import OriginKind

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hookframe.errors import PolicyError
+from hookframe.errors import MissingExtra, PolicyError
 from hookframe.policy.files.layers import LayerFile, LayerPlaces, find_layers
 from hookframe.policy.files.mistakes import Mistake
 
@@ -68,4 +68,13 @@ def read_layers(places: LayerPlaces) -> Found:
             layers.append(read_layer_file(file.path, file.kind, table=file.table))
         except PolicyError as error:
             unreadable.append((file, error))
+        except MissingExtra as error:
+            unreadable.append((file, _unread(file, error)))
     return Found(layers=tuple(layers), unreadable=tuple(unreadable))
+
+
+def _unread(file: LayerFile, missing: MissingExtra) -> PolicyError:
+    """The error for a file that nothing here can read, with what is missing as its cause."""
+    error = PolicyError([Mistake(str(file.path), 0, "", str(missing))])
+    error.__cause__ = missing
+    return error

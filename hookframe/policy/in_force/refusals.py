@@ -9,7 +9,9 @@ from hookframe.admission.distributions import version_of
 from hookframe.admission.listing import listed
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import Request
+from hookframe.errors import MissingExtra, PolicyError
 from hookframe.host.installed.compatibility import contains
+from hookframe.policy.files.layers import LayerFile
 from hookframe.policy.in_force.found import Found
 from hookframe.policy.in_force.policy import Policy
 
@@ -41,8 +43,15 @@ def _unreadable(found: Found) -> Iterator[Refusal]:
         yield Refusal(
             rule="policy-unreadable",
             message=f"the {file.kind.label} policy cannot be used: {listed(error.mistakes, separator='; ')}",
-            remedy=f"repair {file.path}, and see 'hookframe policy check'",
+            remedy=_remedy(file, error),
         )
+
+
+def _remedy(file: LayerFile, error: PolicyError) -> str:
+    missing = error.__cause__
+    if isinstance(missing, MissingExtra):
+        return missing.command
+    return f"repair {file.path}, and see 'hookframe policy check'"
 
 
 def _unmet(policy: Policy) -> Iterator[Refusal]:

@@ -8,7 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from hookframe.extras import needing
+
+with needing("policy", "reading a policy"):
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hookframe.errors import PolicyError
 from hookframe.policy.files.lines import Lines

@@ -139,7 +139,7 @@ class Behaviour:
 
     def _generated(self, asker: Asker) -> None:
         if importlib.util.find_spec("hypothesis") is None:
-            self._not_applicable("generated-requests", "Hypothesis is not installed: pip install hookframe[testing]")
+            self._not_applicable("generated-requests", "Hypothesis is not installed: pip install 'hookframe[testing]'")
             return
         from hookframe.testing.conformance.generating import EXAMPLES, first_raising
 
