@@ -1,1 +1,73 @@
-"""Journals, read: entries as values, from files of which none can do harm. The plugin ``hookframe-journal`` writes them."""
+"""Journals as values: what a record holds, how a line is read, and how a person is shown it.
+
+Writing, sealing and verifying a journal is the business of the plugin ``hookframe-journal``. Imports no torch, no host, no policy.
+"""
+
+from typing import TYPE_CHECKING
+
+from hookframe.lending import lend
+
+if TYPE_CHECKING:
+    from hookframe.audit.entries import DecisionEntry as DecisionEntry
+    from hookframe.audit.entries import Entry as Entry
+    from hookframe.audit.entries import EventEntry as EventEntry
+    from hookframe.audit.entries import Problem as Problem
+    from hookframe.audit.lines import SUFFIX as SUFFIX
+    from hookframe.audit.lines import Line as Line
+    from hookframe.audit.lines import Links as Links
+    from hookframe.audit.lines import line_of as line_of
+    from hookframe.audit.lines import lines_of as lines_of
+    from hookframe.audit.lines import segments_in as segments_in
+    from hookframe.audit.plain import plain_of as plain_of
+    from hookframe.audit.plain import points_of as points_of
+    from hookframe.audit.plain import printable as printable
+    from hookframe.audit.plain import route_of as route_of
+    from hookframe.audit.plain import time_of as time_of
+    from hookframe.audit.reading import OBJECTION_FIELDS as OBJECTION_FIELDS
+    from hookframe.audit.reading import SegmentReader as SegmentReader
+    from hookframe.audit.reading import read_journal as read_journal
+    from hookframe.audit.tables import table_of as table_of
+
+_HOMES = {
+    "DecisionEntry": "hookframe.audit.entries",
+    "Entry": "hookframe.audit.entries",
+    "EventEntry": "hookframe.audit.entries",
+    "Line": "hookframe.audit.lines",
+    "Links": "hookframe.audit.lines",
+    "OBJECTION_FIELDS": "hookframe.audit.reading",
+    "Problem": "hookframe.audit.entries",
+    "SUFFIX": "hookframe.audit.lines",
+    "SegmentReader": "hookframe.audit.reading",
+    "line_of": "hookframe.audit.lines",
+    "lines_of": "hookframe.audit.lines",
+    "plain_of": "hookframe.audit.plain",
+    "points_of": "hookframe.audit.plain",
+    "printable": "hookframe.audit.plain",
+    "read_journal": "hookframe.audit.reading",
+    "route_of": "hookframe.audit.plain",
+    "segments_in": "hookframe.audit.lines",
+    "table_of": "hookframe.audit.tables",
+    "time_of": "hookframe.audit.plain",
+}
+__all__ = [
+    "OBJECTION_FIELDS",
+    "SUFFIX",
+    "DecisionEntry",
+    "Entry",
+    "EventEntry",
+    "Line",
+    "Links",
+    "Problem",
+    "SegmentReader",
+    "line_of",
+    "lines_of",
+    "plain_of",
+    "points_of",
+    "printable",
+    "read_journal",
+    "route_of",
+    "segments_in",
+    "table_of",
+    "time_of",
+]
+__getattr__, __dir__ = lend(__name__, _HOMES)

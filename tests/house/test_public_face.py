@@ -15,6 +15,8 @@ FOR_PLUGINS = {
     "hookframe",
     "hookframe.admission.events",
     "hookframe.admission.request",
+    "hookframe.audit",
+    "hookframe.cli",
     "hookframe.errors",
     "hookframe.families",
     "hookframe.hookspecs",
@@ -22,9 +24,6 @@ FOR_PLUGINS = {
     "hookframe.testing",
 }
 FOR_PAGES = FOR_PLUGINS | {
-    "hookframe.audit.plugin",
-    "hookframe.audit.reading",
-    "hookframe.audit.verify",
     "hookframe.capture",
     "hookframe.cli.text_models",
     "hookframe.demo.grammar",
@@ -43,7 +42,14 @@ PAGES = [HERE / "README.md", *(page for page in HERE.glob("docs/**/*.md") if "_b
 IMPORTS = re.compile(
     r"^\s*(?:>>> |\.\.\. )?\s*(?:from (hookframe(?:\.\w+)*) import (\w*)|import ([\w., ]*\bhookframe\b.*))", re.M
 )
-FACES = ["hookframe.capture", "hookframe.families", "hookframe.policy", "hookframe.testing"]
+FACES = [
+    "hookframe.audit",
+    "hookframe.capture",
+    "hookframe.cli",
+    "hookframe.families",
+    "hookframe.policy",
+    "hookframe.testing",
+]
 
 
 def imported(text):

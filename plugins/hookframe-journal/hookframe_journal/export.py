@@ -7,10 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-from hookframe.admission.objection import Action, Objection
-from hookframe.audit.entries import DecisionEntry, Entry
-from hookframe.audit.lines import SUFFIX
-from hookframe.audit.plain import plain_of, points_of, route_of, time_of
+from hookframe import Action, Objection
+from hookframe.audit import SUFFIX, DecisionEntry, Entry, plain_of, points_of, route_of, time_of
 
 __all__ = ["COLUMNS", "write_csv", "write_json", "write_sarif"]
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hookframe.audit.entries import Entry, Problem
-from hookframe.audit.lines import line_of, segments_in
-from hookframe.audit.reading import SegmentReader
+from hookframe.audit import Entry, Problem, SegmentReader, line_of, segments_in
 from hookframe.errors import InvalidJournal
 
 __all__ = ["JournalFollower"]

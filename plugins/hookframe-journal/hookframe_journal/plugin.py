@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hookframe import Decision
 from hookframe.admission import events
-from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
 from hookframe.admission.request import LazyRequests, Request
 from hookframe.errors import JournalError

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args
 
+from hookframe import Decision, Objection
 from hookframe.admission import events
-from hookframe.admission.decision import Decision
 from hookframe.admission.events import Event
-from hookframe.admission.objection import Objection
 from hookframe.admission.request import FunctionInfo, HookRequest, Request
-from hookframe.admission.wire import KINDS
-from hookframe.audit.reading import OBJECTION_FIELDS
-from hookframe.audit.tables import table_of
+from hookframe.audit import OBJECTION_FIELDS, table_of
 from hookframe_journal.facts import KeptFacts
 from hookframe_journal.values import Value, body_of
 
 __all__ = ["batch_value", "decision_body", "event_body", "names_value"]
 
-_OWN = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
+_OWN = {kind: tuple(field.name for field in fields(kind)) for kind in get_args(Request)}
 _LOOK = {kind: attrgetter(*names) for kind, names in _OWN.items()}
-_NAMES = {kind: name for name, kind in KINDS.items()}
 _LONGEST = 2000
 _FEW = 400  # bytes: a shorter list of objections is not worth a record of its own
 
@@ -45,7 +41,7 @@ def batch_value(requests: Sequence[Request], facts: KeptFacts | None) -> Value:
                 described[id(row[place])] = len(functions)
                 functions.append(_function(row[place]))
         rows = [(*row[:place], described[id(row[place])], *row[place + 1 :]) for row in rows]
-    content: dict[str, Any] = {"request": _NAMES[kind], "functions": functions, "table": table_of(names, rows)}
+    content: dict[str, Any] = {"request": kind.kind, "functions": functions, "table": table_of(names, rows)}
     if facts is not None:
         content |= {"facts": dict(facts.values), "left_out": facts.left_out}
     return Value.of("batch", content)

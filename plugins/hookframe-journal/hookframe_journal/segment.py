@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from hookframe.audit.lines import SUFFIX
+from hookframe.audit import SUFFIX
 from hookframe_journal.chain import Chain
 from hookframe_journal.values import Record
 

@@ -10,7 +10,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
-from hookframe.audit.lines import SUFFIX, Line, Links, lines_of, segments_in
+from hookframe.audit import SUFFIX, Line, Links, lines_of, segments_in
 from hookframe_journal.anchor import Anchor
 from hookframe_journal.chain import START
 from hookframe_journal.findings import Finding, Verification

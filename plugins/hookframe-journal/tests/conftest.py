@@ -9,9 +9,7 @@ import pytest
 from hookframe_journal.installed import InstalledJournal
 from hookframe_journal.plugin import JournalPlugin
 
-from hookframe import PluginManager, use_plugins
-from hookframe.admission.decision import Decision
-from hookframe.admission.objection import Objection
+from hookframe import Decision, Objection, PluginManager, use_plugins
 from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests
 
 

@@ -21,12 +21,9 @@ with atheris.instrument_imports(include=["hookframe.audit", "hookframe.admission
     from hookframe_journal.plugin import JournalPlugin
     from hookframe_journal.verify import verify_segment
 
-    from hookframe.admission.decision import Decision
-    from hookframe.admission.objection import Objection
+    from hookframe import Decision, Objection
     from hookframe.admission.request import FunctionInfo, HookRequest
-    from hookframe.audit.lines import split_line
-    from hookframe.audit.plain import plain_of
-    from hookframe.audit.reading import read_journal
+    from hookframe.audit import plain_of, read_journal, split_line
 
 
 def _bodies(directory: Path) -> list[bytes]:

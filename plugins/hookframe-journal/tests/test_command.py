@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hookframe_journal.plugin import JournalPlugin
 
-from hookframe.admission.decision import Decision
-from hookframe.admission.objection import Objection
+from hookframe import Decision, Objection
 from hookframe.admission.request import FunctionInfo, HookRequest, LazyRequests
 from hookframe.cli.main import cli
 

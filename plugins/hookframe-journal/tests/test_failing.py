@@ -19,12 +19,10 @@ from pathlib import Path
 import pytest
 from hookframe_journal.verify import verify_journal
 
-from hookframe import HookDenied, HookedRootModule, HookPoint, JournalError, use_plugins
-from hookframe.admission.decision import Decision
+from hookframe import Decision, HookDenied, HookedRootModule, HookPoint, JournalError, use_plugins
 from hookframe.admission.events import HooksRemoved
 from hookframe.admission.request import DeviceRequest
-from hookframe.audit.entries import DecisionEntry, EventEntry
-from hookframe.audit.reading import read_journal
+from hookframe.audit import DecisionEntry, EventEntry, read_journal
 
 from .conftest import allowed, batch, denied
 

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from hookframe_journal.installed import RUN, InstalledJournal
 
 from hookframe import HookDenied, HookedRootModule, HookPoint, PluginManager, PluginRejected, use_plugins
-from hookframe.audit.entries import DecisionEntry
-from hookframe.audit.reading import read_journal
+from hookframe.audit import DecisionEntry, read_journal
 from hookframe.cli.main import cli
 from hookframe.hookspecs import OBSERVERS
 

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 import hookframe
-from hookframe import HookDenied, HookedRootModule, HookPoint, JournalError, Objection, hookimpl, use_plugins
-from hookframe.admission.decision import Decision
+from hookframe import Decision, HookDenied, HookedRootModule, HookPoint, JournalError, Objection, hookimpl, use_plugins
 from hookframe.admission.request import (
     CacheRequest,
     DeviceRequest,
@@ -23,8 +22,7 @@ from hookframe.admission.request import (
     ResetRequest,
     RunRequest,
 )
-from hookframe.audit.entries import DecisionEntry, EventEntry
-from hookframe.audit.reading import read_journal
+from hookframe.audit import DecisionEntry, EventEntry, read_journal
 from hookframe.testing.tiny_model import TinyModel
 
 from .conftest import allowed, batch, denied

@@ -17,12 +17,9 @@ from hookframe_journal.verify import verify_segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookframe.admission.objection import Action, Objection
+from hookframe import Action, Objection
 from hookframe.admission.request import FunctionInfo, HookRequest
-from hookframe.audit.entries import DecisionEntry
-from hookframe.audit.lines import lines_of
-from hookframe.audit.plain import plain_of
-from hookframe.audit.reading import read_journal
+from hookframe.audit import DecisionEntry, lines_of, plain_of, read_journal
 from hookframe.errors import InvalidJournal
 
 from .conftest import allowed, denied
@@ -71,7 +68,7 @@ def test_every_batch_and_every_objection_come_back(tmp_path_factory, given_, dat
 
     from hookframe_journal.plugin import JournalPlugin
 
-    from hookframe.admission.decision import Decision
+    from hookframe import Decision
 
     batch = [replace(request, index=index) for index, request in enumerate(given_)]
     text = st.text(min_size=1, max_size=30).filter(str.strip)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hookframe.cli.lazy import LazyVerbs
+from hookframe.cli import LazyVerbs
 
 __all__ = ["command"]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from hookframe.audit.entries import Problem
-from hookframe.audit.reading import read_journal
+from hookframe.audit import Problem, read_journal
 from hookframe_journal.command import given
 from hookframe_journal.export import write_csv, write_json, write_sarif
 

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hookframe.audit.entries import Problem
-from hookframe.audit.plain import printable
+from hookframe.audit import Problem, printable
 
 __all__ = ["FINDINGS", "FINE", "INTEGRITY", "as_json", "journal", "report"]
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from hookframe.admission.objection import Objection
-from hookframe.audit.entries import DecisionEntry, Entry, EventEntry
-from hookframe.audit.plain import points_of, printable, route_of, time_of
+from hookframe import Objection
+from hookframe.audit import DecisionEntry, Entry, EventEntry, points_of, printable, route_of, time_of
 
 __all__ = ["COLOURS", "brief", "detail", "one_line", "reasons", "verdict"]
 

@@ -8,10 +8,18 @@ from pathlib import Path
 
 import click
 
-from hookframe.audit.entries import DecisionEntry, Entry, Problem
-from hookframe.audit.plain import plain_of, points_of, printable, route_of, time_of
-from hookframe.audit.reading import read_journal
-from hookframe.cli.table import print_table
+from hookframe.audit import (
+    DecisionEntry,
+    Entry,
+    Problem,
+    plain_of,
+    points_of,
+    printable,
+    read_journal,
+    route_of,
+    time_of,
+)
+from hookframe.cli import print_table
 from hookframe_journal.command import given
 from hookframe_journal.command.rendering import COLOURS, brief, detail, reasons, verdict
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from hookframe.audit.entries import Entry
-from hookframe.audit.plain import plain_of
+from hookframe.audit import Entry, plain_of
 from hookframe_journal.command import given
 from hookframe_journal.command.rendering import one_line
 from hookframe_journal.follow import JournalFollower

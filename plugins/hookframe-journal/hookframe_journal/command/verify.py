@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from hookframe.audit.plain import printable
+from hookframe.audit import printable
 from hookframe_journal.anchor import read_anchors
 from hookframe_journal.command import given
 from hookframe_journal.findings import Verification, limits_of
