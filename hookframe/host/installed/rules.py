@@ -66,7 +66,7 @@ class LoadingRules:
     """Rules for loading. All names are those of distributions, and are normalised.
 
     :ivar allow: only these may load; None for all.
-    :ivar deny: these may not, whatever else is said.
+    :ivar deny: these may not, even if another rule allows them.
     :ivar require: without these, every hook is refused.
     :ivar pins: what single plugins have to be; several pins for one plugin all hold.
     :ivar strict: True to load plugins from the very bytes that were compared with RECORD, past ``__pycache__``.
@@ -87,7 +87,7 @@ class LoadingRules:
                 object.__setattr__(self, key, frozenset(map(canonicalize_name, names)))
 
     def __and__(self, other: LoadingRules) -> LoadingRules:
-        """Both at once: what either forbids is forbidden, what either requires is required."""
+        """Both together: what either forbids is forbidden, what either requires is required."""
         allowed = [rules.allow for rules in (self, other) if rules.allow is not None]
         return LoadingRules(
             allow=frozenset.intersection(*allowed) if allowed else None,
