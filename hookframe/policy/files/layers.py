@@ -1,4 +1,4 @@
-"""Finding the layers of the policy: which files there are, without importing anything of anybody's."""
+"""Finding the layers of the policy: which files there are, without importing any code."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _here() -> Path | None:
 def machine_directory() -> Path:
     """The directory of the machine's policy: ``/etc/hookframe``, or what the platform has for it.
 
-    On Unix it is fixed, since what platformdirs says there follows ``XDG_CONFIG_DIRS``, which everybody can set.
+    On Unix it is fixed, since platformdirs follows ``XDG_CONFIG_DIRS`` there, which every user can set.
     """
     if os.name == "posix" and sys.platform != "darwin":
         return Path("/etc/hookframe")
