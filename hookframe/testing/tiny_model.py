@@ -34,10 +34,10 @@ class TinyAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Take and return ``[batch, pos, d_model]``."""
-        split = (self.cfg.n_heads, -1)  # d_model to [head, d_head]
-        q = self.hook_q((x @ self.W_Q).unflatten(-1, split))
-        k = self.hook_k((x @ self.W_K).unflatten(-1, split))
-        v = self.hook_v((x @ self.W_V).unflatten(-1, split))
+        split = (*x.shape[:2], self.cfg.n_heads, -1)  # [batch, pos, head, d_head]
+        q = self.hook_q((x @ self.W_Q).view(split))
+        k = self.hook_k((x @ self.W_K).view(split))
+        v = self.hook_v((x @ self.W_V).view(split))
         mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k).masked_fill(mask, float("-inf"))
         pattern = self.hook_pattern(scores.softmax(dim=-1))
