@@ -94,6 +94,7 @@ __all__ = [
     "InvalidPlan",
     "InvalidWireData",
     "JournalError",
+    "MissingExtra",
     "ModelNotLoaded",
     "NestedAdmission",
     "NoopCheckFailed",

@@ -1,4 +1,4 @@
-"""What a person names on the command line as a model of any kind: with hook points of its own, or one to instrument."""
+"""A model of any kind, as the user names it on the command line: with hook points of its own, or one to instrument."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_any_model(target: str, *, family: str | None = None, eager: bool = Fals
     :param target: ``demo``; ``module:object``, a model or what makes one; or what transformers loads: the name or the
         directory of a model, a ``.gguf`` file, or a ``.json`` file with a configuration, which gives random weights. Code
         that comes with a model is not run.
-    :param family: the name of the family, None to find out.
+    :param family: the name of the family, None to let hookframe recognise it.
     :param eager: True to let transformers compute attention eagerly, so that its inside can be seen.
     :raises click.UsageError: if ``module:object`` names no model.
     :raises ModelNotLoaded: if transformers is not installed, or cannot load it.
@@ -89,7 +89,7 @@ def load_pretrained(target: str, options: dict[str, str]) -> Any:
 
 
 def _kind(transformers: Any, config: Any) -> Any:
-    """The class of transformers' own that picks a model's: by what the configuration says it was saved as."""
+    """The transformers class that loads the model, chosen by the class that the configuration says it was saved as."""
     named = " ".join(config.architectures or ())
     if "ConditionalGeneration" in named:
         return transformers.AutoModelForSeq2SeqLM

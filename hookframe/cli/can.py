@@ -52,10 +52,10 @@ def command(
     today: date | None,
     as_json: bool,
 ) -> None:
-    """See for each point whether it may be hooked, and by what it is refused.
+    """See for each point whether it may be hooked, and what refuses it.
 
     MODEL is module:object; the model's own check, the installed plugins and the policy are asked, and nothing is
-    attached. FACTS is a TOML file that lists the points under request.points; the policy alone is asked. Exits with 1 if
+    attached. FACTS is a TOML file that lists the points under request.points; only the policy is asked. Exits with 1 if
     a point is refused.
     """
     if is_facts(target):

@@ -1,4 +1,4 @@
-"""``hookframe capture``: the activations of thousands of texts to shards on disk, gone on with after a kill."""
+"""``hookframe capture``: the activations of thousands of texts to shards on disk; it can be killed and called again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def command(
     """Write the activations of every text in a file to shards of tensors.
 
     MODEL is a directory or name that transformers loads, module:object that gives a TextModel, or demo. Kill it at any
-    moment and call it again: it goes on where it stopped, and the shards are those of a capture that nobody interrupted.
+    moment and call it again: it goes on where it stopped, and the shards are those of an uninterrupted capture.
     """
     from hookframe.capture.job import CaptureJob
     from hookframe.capture.texts import TextFile

@@ -19,7 +19,7 @@ def on_device(verb: _Verb) -> _Verb:
 
 
 def check_device(name: str) -> None:
-    """Look whether torch can put a tensor there.
+    """Check that torch can put a tensor there.
 
     :raises click.UsageError: if not.
     """

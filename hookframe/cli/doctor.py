@@ -27,7 +27,7 @@ _COLOURS = {Level.NONE: "bright_black", Level.ADVISORY: "yellow", Level.MANAGED:
 def command(ctx: click.Context, as_json: bool) -> None:
     """Say how much the policy promises on this machine, and why it is not more.
 
-    none: no policy. advisory: whoever runs the code can change what decides. managed: a layer that this user cannot
+    none: no policy. advisory: the user who runs the code can change the policy. managed: a layer that this user cannot
     write, and plugins whose files were verified. attested: managed, with a required, forward-secure journal.
 
     Exits with 1 if something refuses every hook.

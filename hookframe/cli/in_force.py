@@ -43,7 +43,7 @@ def _readable() -> Found:
 
 
 def leaving_out(without: Collection[str]) -> AbstractContextManager[object]:
-    """Decide with the installed plugins but these, under the policy in force; with none to leave out, as it is decided now."""
+    """Decide with the installed plugins except these, under the policy in force; if none are given, as now."""
     if not without:
         return nullcontext()
     from hookframe.host.running.using import use_plugins
@@ -55,7 +55,7 @@ def leaving_out(without: Collection[str]) -> AbstractContextManager[object]:
 def installed_plugins(rules: LoadingRules, without: Collection[str], *, only: str | None = None) -> PluginManager:
     """The installed plugins, configured and treated as the policy says.
 
-    :param only: load this distribution alone.
+    :param only: load only this distribution.
     :raises PolicyError: if a layer cannot be read.
     """
     from hookframe.host.running.manager import PluginManager

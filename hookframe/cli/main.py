@@ -29,7 +29,7 @@ _VERBS = {
     "replay": ("hookframe.cli.replay", "See what another policy would have decided about what a journal recorded."),
     "run": ("hookframe.cli.run", "Run a script under the policy, with a report at the end."),
     "run-plan": ("hookframe.cli.run_plan", "Run texts through a model with a plan of hooks."),
-    "scan": ("hookframe.cli.scan", "See every hook on a model, and those that nobody admitted."),
+    "scan": ("hookframe.cli.scan", "See every hook on a model, and those that were not admitted."),
     "specs": ("hookframe.cli.specs", "See every extension point that a plugin can implement."),
 }
 _OF_PLUGINS = {

@@ -1,4 +1,4 @@
-"""What a person names on the command line: a model as ``module:object``, or a file of facts."""
+"""Targets that the user names on the command line: a model as ``module:object``, or a file of facts."""
 
 from __future__ import annotations
 

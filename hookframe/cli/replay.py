@@ -25,7 +25,7 @@ _SHOWN = 20
 @click.command("replay")
 @click.argument("journal", type=click.Path(exists=True, path_type=Path))
 @click.option("--policy", "policies", metavar="FILE", multiple=True, required=True, help="The policy to decide under.")
-@click.option("--all", "show_all", is_flag=True, help="Show every change, and not the first ones of each kind alone.")
+@click.option("--all", "show_all", is_flag=True, help="Show every change, not just the first of each kind.")
 @day
 @output.as_json
 @click.pass_context

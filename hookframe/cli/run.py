@@ -1,4 +1,4 @@
-"""``hookframe run``: somebody's script under the policy, with a report at the end."""
+"""``hookframe run``: the user's script under the policy, with a report at the end."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def command(
     """Run texts through MODEL without PLAN and with it, and show both.
 
     PLAN is a file of hooks as data; reading it runs no code. MODEL is a directory or name that transformers loads,
-    module:object that gives a TextModel, or demo. A model that writes continues each text; of another one it is said how
-    far its output moved.
+    module:object that gives a TextModel, or demo. A model that writes continues each text; for another model, the
+    verb says how far its output moved.
     """
     from hookframe.capture.texts import TextFile
     from hookframe.cli.text_models import open_text_model

@@ -28,7 +28,7 @@ def command(ctx: click.Context, target: str, show_all: bool, as_json: bool) -> N
     """See every hook on the model MODULE:OBJECT, or on what that returns when it is called.
 
     Shows torch hooks that no admission has seen, global ones, replaced forwards, hooks that are left over, that would be
-    refused now, and that never fired, with file and line of the function. Exits with 1 if there are such ones.
+    refused now, and that never fired, with file and line of the function. Exits with 1 if it finds any.
     """
     report = _scanned(target)
     if as_json:

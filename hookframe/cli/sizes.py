@@ -13,7 +13,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
 
-class _Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases alone
+class _Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """``2GiB``, ``500 MB``, ``4096``."""
 
     name = "size"

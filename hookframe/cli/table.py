@@ -1,4 +1,4 @@
-"""A table for a terminal, where the time to import a library for it would be felt."""
+"""A table for a terminal, without the noticeable time that importing a library for it takes."""
 
 from __future__ import annotations
 

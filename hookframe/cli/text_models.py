@@ -1,4 +1,4 @@
-"""What a person names on the command line as a model that reads texts."""
+"""A model that reads texts, as the user names it on the command line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A small real model: two blocks, the point names that TransformerLens made usual, gates, gradients.
 
-Shapes: ``batch``, ``pos`` (also ``query`` and ``key``), ``d_model``. One attention head.
+Shapes: ``batch``, ``pos`` (also ``query`` and ``key``), ``head``, ``d_model``, ``d_head``.
 """
 
 from __future__ import annotations
@@ -21,23 +21,28 @@ def _weight(generator: torch.Generator, *shape: int) -> nn.Parameter:
 
 
 class TinyAttention(nn.Module):
-    """One head of causal attention."""
+    """Causal self-attention with several heads."""
 
     def __init__(self, cfg: SimpleNamespace, generator: torch.Generator) -> None:
         super().__init__()
         self.cfg = cfg
         self.W_Q, self.W_K, self.W_V, self.W_O = (_weight(generator, cfg.d_model, cfg.d_model) for _ in range(4))
-        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()  # [batch, pos, d_model]
-        self.hook_pattern = HookPoint()  # [batch, query, key]
-        self.hook_z = HookPoint()  # [batch, pos, d_model]
+        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()  # [batch, pos, head, d_head]
+        self.hook_pattern = HookPoint()  # [batch, head, query, key]
+        self.hook_z = HookPoint()  # [batch, pos, head, d_head]
         self.hook_result = HookPoint()  # [batch, pos, d_model], only if cfg.use_attn_result
 
     def forward(self, x: Tensor) -> Tensor:
         """Take and return ``[batch, pos, d_model]``."""
-        q, k, v = self.hook_q(x @ self.W_Q), self.hook_k(x @ self.W_K), self.hook_v(x @ self.W_V)
+        split = (*x.shape[:2], self.cfg.n_heads, -1)  # [batch, pos, head, d_head]
+        q = self.hook_q((x @ self.W_Q).view(split))
+        k = self.hook_k((x @ self.W_K).view(split))
+        v = self.hook_v((x @ self.W_V).view(split))
         mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
-        scores = (q @ k.transpose(-1, -2)).masked_fill(mask, float("-inf"))  # [batch, query, key]
-        result: Tensor = self.hook_z(self.hook_pattern(scores.softmax(dim=-1)) @ v) @ self.W_O
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k).masked_fill(mask, float("-inf"))
+        pattern = self.hook_pattern(scores.softmax(dim=-1))
+        z = self.hook_z(torch.einsum("bhqk,bkhd->bqhd", pattern, v))
+        result: Tensor = z.flatten(-2) @ self.W_O
         return self.hook_result(result) if self.cfg.use_attn_result else result
 
 
@@ -82,11 +87,16 @@ class TinyModel(HookedRootModule):
         points ``attn.hook_result`` and ``hook_mlp_in`` fire while theirs is on.
     """
 
-    def __init__(self, *, n_layers: int = 2, d_model: int = 8, d_vocab: int = 16) -> None:
+    def __init__(self, *, n_layers: int = 2, d_model: int = 8, n_heads: int = 2, d_vocab: int = 16) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)  # the global one belongs to the user
         self.cfg = SimpleNamespace(
-            n_layers=n_layers, d_model=d_model, d_vocab=d_vocab, use_attn_result=False, use_hook_mlp_in=False
+            n_layers=n_layers,
+            d_model=d_model,
+            n_heads=n_heads,
+            d_vocab=d_vocab,
+            use_attn_result=False,
+            use_hook_mlp_in=False,
         )
         self.W_E = _weight(generator, d_vocab, d_model)
         self.W_U = _weight(generator, d_model, d_vocab)

@@ -197,7 +197,7 @@ def test_show_says_what_plugins_and_versions_are_asked_for(here):
     )
     output = shown("policy", "show", "policy.toml")
     assert "plugins that may load: a, b\nplugins that may not load: c\nplugins that have to be at work: a\n" in output
-    assert "plugins load from verified bytes alone (strict)\nplugin a is pinned to >=1 index\n" in output
+    assert "plugins load only from verified bytes (strict)\nplugin a is pinned to >=1 index\n" in output
     assert "requires torch>=2.9 (organisation policy, policy.toml:11)" in output
 
 

@@ -2,90 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from torch import nn
 
 import hookframe
 from hookframe import HookedRootModule, HookPoint
+from hookframe.testing import TinyModel
 
 
-@dataclass
-class Config:
-    """Flags of the small transformer."""
-
-    use_attn_result: bool = False
-
-
-class Attention(nn.Module):
-    """Two heads of size 3; ``hook_result`` is only reached with its flag on."""
-
-    def __init__(self, cfg: Config) -> None:
-        super().__init__()
-        self.cfg = cfg
-        self.qkv = nn.Linear(6, 18)
-        self.out = nn.Linear(6, 6)
-        self.hook_q = HookPoint()
-        self.hook_k = HookPoint()
-        self.hook_v = HookPoint()
-        self.hook_z = HookPoint()
-        self.hook_result = HookPoint()
-
-    def forward(self, x):
-        batch, pos, _ = x.shape
-        q, k, v = (part.reshape(batch, pos, 2, 3) for part in self.qkv(x).chunk(3, dim=-1))
-        q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)  # [batch, pos, head, d_head]
-        pattern = torch.einsum("bqhd,bkhd->bhqk", q, k).softmax(dim=-1)
-        z = self.hook_z(torch.einsum("bhqk,bkhd->bqhd", pattern, v))
-        if self.cfg.use_attn_result:
-            z = self.hook_result(z)
-        return self.out(z.reshape(batch, pos, 6))
-
-
-class Block(nn.Module):
-    """Attention and a linear layer on a residual stream."""
-
-    def __init__(self, cfg: Config) -> None:
-        super().__init__()
-        self.hook_resid_pre = HookPoint()
-        self.attn = Attention(cfg)
-        self.mlp = nn.Linear(6, 6)
-        self.hook_mlp_out = HookPoint()
-        self.hook_resid_post = HookPoint()
-
-    def forward(self, x):
-        x = self.hook_resid_pre(x)
-        x = x + self.attn(x)
-        return self.hook_resid_post(x + self.hook_mlp_out(torch.tanh(self.mlp(x))))
-
-
-class TinyTransformer(HookedRootModule):
-    """``[batch, pos, 6]`` → ``[batch, pos, 6]``, or a scalar with ``loss=True``."""
+class TinyTransformer(TinyModel):
+    """The tiny model, on ``[batch, pos, 6]`` in place of tokens: returns that shape, or a scalar with ``loss=True``."""
 
     def __init__(self, use_attn_result: bool = False) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.cfg = Config(use_attn_result)
-        self.embed = nn.Linear(6, 6)
-        self.hook_embed = HookPoint()
-        self.blocks = nn.ModuleList(Block(self.cfg) for _ in range(2))
-        self.setup()
+        super().__init__(d_model=6, d_vocab=6)
+        self.cfg.use_attn_result = use_attn_result
 
     def forward(self, x, loss=False):
-        x = self.hook_embed(self.embed(x))
+        x = self.hook_embed(x @ self.W_E)
         for block in self.blocks:
             x = block(x)
+        x = x @ self.W_U
         return x.square().sum() if loss else x
 
 
 BLOCK_POINTS = (
     "hook_resid_pre",
-    "attn.hook_q",
-    "attn.hook_k",
-    "attn.hook_v",
-    "attn.hook_z",
+    *(f"attn.hook_{name}" for name in ("q", "k", "v", "pattern", "z")),
+    "hook_attn_out",
+    "hook_resid_mid",
+    "mlp.hook_pre",
+    "mlp.hook_post",
     "hook_mlp_out",
     "hook_resid_post",
 )
@@ -130,6 +77,17 @@ def model():
 def ran():
     """Names of the points that :class:`TinyTransformer` reaches, in order of execution."""
     return list(RAN)
+
+
+@pytest.fixture
+def at():
+    """Takes positions of an activation: per-head ones have theirs third from last, all others second from last."""
+
+    def positions(value, name, index):
+        per_head = name.removesuffix("_grad").endswith(("hook_q", "hook_k", "hook_v", "hook_z"))
+        return value[(..., index, *[slice(None)] * (2 if per_head else 1))]
+
+    return positions
 
 
 @pytest.fixture

@@ -417,10 +417,10 @@ def test_a_position_given_as_an_int_keeps_the_dimension(model, x):
     assert model.run_with_cache(x, pos_slice=0)[1]["hook_embed"].shape == (2, 1, 6)
 
 
-def test_the_batch_dimension_is_removed_before_the_slice(model, x):
+def test_the_batch_dimension_is_removed_before_the_slice(model, x, at):
     _, whole = model.run_with_cache(x[:1])
     _, cache = model.run_with_cache(x[:1], remove_batch_dim=True, pos_slice=(1, 3))
-    assert all(value.equal(whole[name][0, 1:3]) for name, value in cache.items())
+    assert all(value.equal(at(whole[name][0], name, slice(1, 3))) for name, value in cache.items())
 
 
 def test_the_points_own_position_dimension_is_still_the_position_without_the_batch(two):

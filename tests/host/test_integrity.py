@@ -1,4 +1,4 @@
-"""Files against RECORD: what changed, what is gone, what nobody installed."""
+"""Files against RECORD: what changed, what is gone, what was added."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _FIELDS = ("Summary", "Author", "Author-email", "License-Expression", "License",
 def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ...], rules: LoadingRules) -> None:
     """Show the plugin NAME: its metadata, the specs it implements and where, and its options.
 
-    It is imported for that if it may load, and no other plugin is.
+    For that, this plugin is imported if it may load, and no other.
     """
     manager = installed_plugins(rules, without, only=name)
     records = [record for record in manager.records if record.distribution == canonicalize_name(name)]

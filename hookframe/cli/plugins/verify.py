@@ -23,8 +23,8 @@ __all__ = ["command"]
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Compare the files of installed plugins with RECORD: all plugins, or those named.
 
-    Shows files that changed, that are missing, and files in a plugin's own packages that nobody installed. A plugin that
-    cannot be verified is a finding. Nothing is imported.
+    Shows files that changed, that are missing, and files in a plugin's own packages that were not installed with it.
+    A plugin that cannot be verified is a finding. Nothing is imported.
     """
     checks = [(distribution, check_files(distribution)) for distribution in _chosen(names)]
     if as_json:

@@ -28,7 +28,7 @@ __all__ = ["command"]
 def command(ctx: click.Context, name: str, as_json: bool, without: tuple[str, ...], rules: LoadingRules) -> None:
     """Explain what decides whether the plugin NAME loads: every rule that applies to it, in order.
 
-    Nothing is imported; what an import would bring to light is shown by 'hookframe plugins list --load'.
+    Nothing is imported; 'hookframe plugins list --load' shows what an import would reveal.
     """
     found = survey(PluginChoice.from_environment(without=without), rules, thorough=True)
     records = [record for record in found.records if record.distribution == canonicalize_name(name)]

@@ -18,7 +18,9 @@ __all__ = ["command"]
 
 @click.command("show")
 @click.argument("files", nargs=-1)
-@click.option("--provenance", is_flag=True, help="Say where each value comes from, and what it stood against.")
+@click.option(
+    "--provenance", is_flag=True, help="Say where each value comes from, and which other values it overrides."
+)
 @output.as_json
 def command(files: tuple[str, ...], provenance: bool, as_json: bool) -> None:
     """Show the policy of FILES together, or the one in force if none is given."""
@@ -86,7 +88,7 @@ def _plugins(policy: Policy) -> Iterator[str]:
         if names:
             yield f"plugins that {verb}: {', '.join(sorted(names))}"
     if rules.strict:
-        yield "plugins load from verified bytes alone (strict)"
+        yield "plugins load only from verified bytes (strict)"
     for pin in rules.pins:
         parts = [pin.version, pin.digest, " or ".join(sorted(pin.origins or ()))]
         yield f"plugin {pin.plugin} is pinned to {' '.join(part for part in parts if part)}"

@@ -1,4 +1,4 @@
-"""Whether a plugin fits this hookframe, from its metadata alone.
+"""Whether a plugin fits this hookframe, read from its metadata.
 
 A plugin states the range of plugin API versions that it supports among its keywords::
 
@@ -82,7 +82,7 @@ def why_hookframe_differs(requirements: Iterable[str]) -> str | None:
 
 
 def contains(specifiers: str, version: str) -> bool:
-    """True if the version is in the range; a pre-release is judged as any other version, and junk is in none.
+    """True if the version is in the range; a pre-release is judged as any other version, and junk is in no range.
 
     :raises InvalidSpecifier: if the range cannot be read.
     """

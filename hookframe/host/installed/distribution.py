@@ -77,7 +77,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something in the environment that is no plugin, and may hide one.
+    """Something in the environment that is not a plugin, and may hide one.
 
     :ivar name: the normalised name of the distribution that it looks like, None if it looks like none.
     :ivar path: the file or directory.
@@ -94,7 +94,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Every distribution with plugins, sorted by name, copies after the one that counts; and what is wrong besides."""
+    """Every distribution with plugins, sorted by name, copies after the one that counts; and the environment's faults."""
 
     distributions: tuple[PluginDistribution, ...]
     faults: tuple[Fault, ...] = ()

@@ -1,4 +1,4 @@
-"""A distribution's files against its RECORD: which changed, which are gone, and which nobody installed."""
+"""A distribution's files against its RECORD: which changed, which are gone, and which were added later."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _agrees(file: RecordedFile, content: bytes) -> bool:
 
 
 def _digest(hashed: Iterable[RecordedFile], metadata: str) -> str:
-    """Over the lines of RECORD that are the same wherever the same wheel is installed; scripts outside are not."""
+    """A digest over the lines of RECORD that are equal wherever the wheel is installed; those of scripts are not."""
     left_out = {f"{metadata}/{name}" for name in _OF_THE_INSTALLER}
     lines = [
         f"{file.path},{file.digest}"
@@ -223,7 +223,7 @@ def _unknown(root: Path, known: set[str], metadata: str) -> Iterator[str]:
 
 
 def _elsewhere(distribution: PluginDistribution, root: Path, known: set[str]) -> Iterator[str]:
-    """Modules of entry points that the path gives to somebody else: their files agree, and are not what is imported."""
+    """Modules of entry points that Python would import from another distribution: the compared files are not used."""
     own = {os.path.realpath(root / path) for path in known}
     for module in sorted(filter(None, map(module_of, distribution.entry_points))):
         spec = locate(module)

@@ -1,7 +1,7 @@
-"""Which plugins are installed, from the metadata of every distribution alone: nothing is imported.
+"""Which plugins are installed, read from the metadata of every distribution: nothing is imported.
 
-All distributions are looked at, and not the entry points that the library gives: it shows the first distribution of each
-name only, also if that one is an empty left-over, and none whose metadata cannot be read.
+It looks at all distributions, not at the library's list of entry points: that list has only the first distribution of
+each name, even if it is an empty left-over, and no distribution whose metadata cannot be read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is to become of one plugin: every rule that applies to it, in order; the first that fails decides."""
+"""Whether one plugin may load: every rule that applies to it, in order; the first that fails decides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RuleOutcome:
 
     :ivar name: the rule's name, kebab-case.
     :ivar text: what it says of the plugin.
-    :ivar state: what the plugin becomes by it; None if it passes.
+    :ivar state: the state that the rule gives the plugin; None if it passes.
     :ivar repair: what to do about it.
     """
 
@@ -80,7 +80,7 @@ def record_of(
 
 
 def with_notes(candidate: Candidate, reason: str) -> str:
-    """The reason, with what is not wrong and still worth knowing."""
+    """The reason, with notes on what the user should know although nothing is wrong."""
     notes = [reason]
     if candidate.distribution.api is None:
         notes.append("states no range of plugin API versions")

@@ -37,7 +37,7 @@ class Lock:
     """Pins of what is installed.
 
     :ivar pins: one for each distribution that counts, sorted by name.
-    :ivar doubts: what keeps a pin from being exact or right.
+    :ivar doubts: why a pin may be inexact or wrong.
     """
 
     pins: tuple[PluginPin, ...]

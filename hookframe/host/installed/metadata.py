@@ -25,7 +25,7 @@ def directory_of(distribution: Distribution) -> str | None:
 def read_file(distribution: Distribution, name: str) -> str | None:
     """The text of one metadata file, None if there is no such file.
 
-    The library's ``read_text`` answers None for a file that may not be read as well, which would hide a plugin.
+    The library's ``read_text`` also answers None for a file that may not be read, which would hide a plugin.
 
     :raises OSError: if it may not be read, is a directory, or is larger than 8 MiB.
     :raises UnicodeDecodeError: if it is no text.

@@ -13,7 +13,7 @@ def locate(module: str) -> ModuleSpec | None:
     """Where ``module`` would be imported from; None if it is nowhere.
 
     ``importlib.util.find_spec`` imports the parents of what it is asked for, and so runs the code of a plugin that may not
-    be allowed to load. Here each finder is asked for one part after the other.
+    be allowed to load. This function asks each finder for one part after the other.
     """
     path: list[str] | None = None
     spec: ModuleSpec | None = None
@@ -34,7 +34,7 @@ def _ask_finders(name: str, path: list[str] | None) -> ModuleSpec | None:
         # The path finder looks for the last part of a name; given all of it, it asks for the parents of a namespace
         # package in sys.modules, where they are not.
         asked = name.rpartition(".")[2] if finder is PathFinder else name
-        with suppress(KeyError):  # what other finders, which call the path finder, meet for the same reason
+        with suppress(KeyError):  # finders that call the path finder fail for the same reason
             spec: ModuleSpec | None = None if find is None else find(asked, path)
             if spec is not None:
                 return spec

@@ -1,4 +1,4 @@
-"""Which plugins a person wants loaded: ``HOOKFRAME_PLUGINS`` and ``--no-plugin``."""
+"""Which plugins the user wants loaded: ``HOOKFRAME_PLUGINS`` and ``--no-plugin``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIABLE = "HOOKFRAME_PLUGINS"
 
 @dataclass(frozen=True, slots=True)
 class PluginChoice:
-    """Which distributions a person wants loaded.
+    """Which distributions the user wants loaded.
 
     :ivar only: their names, None for all.
     :ivar without: names to leave out.

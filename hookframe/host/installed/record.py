@@ -16,14 +16,14 @@ class PluginState(StrEnum):
     LOADED = "loaded"
     """Imported and registered."""
     DISABLED = "disabled"
-    """Left out because a person said so."""
+    """Left out because the user said so."""
     BLOCKED = "blocked"
     """Left out because the rules for loading say so."""
     MISSING = "missing"
-    """Named by a rule or by a person, and not installed."""
+    """Named by a rule or by the user, and not installed."""
     INCOMPATIBLE = "incompatible"
-    """It asks for another plugin API or another hookframe, implements something that this one does not have, or in a way
-    that it does not allow."""
+    """It asks for another plugin API or another hookframe, or implements a spec that is unknown here, or in a way that is
+    not allowed."""
     BROKEN = "broken"
     """Its metadata cannot be used, or it failed when it was imported or registered."""
     DUPLICATE = "duplicate"

@@ -1,4 +1,4 @@
-"""What is refused because a required plugin does not decide: everything, until it does."""
+"""Refusals for required plugins: as long as one of them cannot decide, everything is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hookframe.host.installed.survey import missing_record
 __all__ = ["SOURCE", "denials", "unfulfilled"]
 
 SOURCE = "hookframe"
-"""Who objects, where no plugin does."""
+"""The source of objections that no plugin made."""
 _AT_WORK = (PluginState.LOADED, PluginState.TRIPPED)
 
 

@@ -78,7 +78,7 @@ class LoadingRules:
     """Rules for loading. All names are those of distributions, and are normalised.
 
     :ivar allow: only these may load; None for all.
-    :ivar deny: these may not, whatever else is said.
+    :ivar deny: these may not, even if another rule allows them.
     :ivar require: without these, every hook is refused.
     :ivar pins: what single plugins have to be; several pins for one plugin all hold.
     :ivar needs: required plugins that load whatever ``HOOKFRAME_PLUGINS`` and ``--no-plugin`` say.
@@ -102,7 +102,7 @@ class LoadingRules:
         object.__setattr__(self, "require", self.require | {need.plugin for need in self.needs})
 
     def __and__(self, other: LoadingRules) -> LoadingRules:
-        """Both at once: what either forbids is forbidden, what either requires is required."""
+        """Both together: what either forbids is forbidden, what either requires is required."""
         allowed = [rules.allow for rules in (self, other) if rules.allow is not None]
         return LoadingRules(
             allow=frozenset.intersection(*allowed) if allowed else None,

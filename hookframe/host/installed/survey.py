@@ -1,4 +1,4 @@
-"""What would be loaded, and what of all that is named is not there; nothing is imported."""
+"""Which plugins would be loaded, and which of the named ones are missing; nothing is imported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Survey:
     """What would become of every plugin.
 
     :ivar verdicts: one for each installed plugin, in the order of loading.
-    :ivar others: records of what is no plugin: names that match nothing, and left-overs of plugins.
+    :ivar others: records without a plugin: names that match nothing, and left-overs of plugins.
     :ivar faults: what else is wrong with the environment.
     """
 
@@ -48,7 +48,7 @@ def survey(
 ) -> Survey:
     """Judge every installed plugin, without importing anything.
 
-    :param selection: what a person wants; all plugins if None.
+    :param selection: what the user wants; all plugins if None.
     :param rules: none if None.
     :param thorough: apply the rules that come after the decisive one as well.
     """

@@ -34,7 +34,7 @@ def digest_of(records: Iterable[PluginRecord], policy: str = "") -> str:
 class Announcement:
     """What a process says of its plugins.
 
-    :ivar ruled: True if something is in force there that a child may not escape.
+    :ivar ruled: True if rules are in force there that a child may not escape.
     """
 
     pid: int
@@ -43,7 +43,7 @@ class Announcement:
 
     @classmethod
     def read(cls, text: str | None) -> Announcement | None:
-        """The announcement in ``text``; None if there is none, or it is none."""
+        """The announcement in ``text``; None if ``text`` is None or is no announcement."""
         pid, _, rest = (text or "").partition(":")
         digest, _, ruled = rest.partition(":")
         if not pid.isdigit() or len(digest) != 64 or ruled not in ("0", "1"):
@@ -64,7 +64,7 @@ def compare_and_announce(
     """Compare what is at work in this process with what its parent announced, and announce it to children.
 
     :param policy: the digest of the policy in force.
-    :param ruled: True to refuse everything after a difference; so it is as well where the parent says it.
+    :param ruled: True to refuse everything after a difference; the parent may demand that as well.
     """
     environment = os.environ if environment is None else environment
     own = Announcement(pid=os.getpid(), digest=digest_of(manager.records, policy), ruled=ruled)

@@ -1,4 +1,4 @@
-"""One implementation of one plugin, called so that it can harm nobody: failures are named, counted and contained."""
+"""One implementation of one plugin behind a guard: its failures are named, counted and contained."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["TRIP_AFTER", "FailedElsewhere", "GuardedImpl"]
 logger = logging.getLogger("hookframe.plugins")
 
 TRIP_AFTER = 5
-"""So many failures in a row leave an observer out."""
+"""After this many failures in a row an observer is left out."""
 
 
 class FailedElsewhere(PluginError):
-    """An implementation failed in another process, which says so as its guard would here.
+    """An implementation failed in another process; that process reports it as a guard here would.
 
     :ivar rule: the rule under which the failure is an objection.
     """
@@ -70,7 +70,7 @@ class GuardedImpl:
             wanted = facts if len(self.argnames) == len(facts) else {name: facts[name] for name in self.argnames}
             answer = self.function(**wanted)
         except JournalError:
-            raise  # not the plugin's failure: the disk is full, and will not be for ever
+            raise  # not the plugin's failure: a disk may be full for a while
         except (Exception, SystemExit):
             self.failed()
             raise
@@ -85,7 +85,7 @@ class GuardedImpl:
     def validate(
         self, requests: Sequence[Request], facts: dict[str, Any], errors: list[BaseException] | None = None
     ) -> list[Objection]:
-        """Ask a validator; whatever goes wrong becomes an objection that denies, and is added to ``errors``.
+        """Ask a validator; each failure becomes an objection that denies, and is added to ``errors``.
 
         If it is lenient, the objection warns, and a tripped one is not asked.
         """
@@ -141,7 +141,7 @@ class GuardedImpl:
             return True
         try:
             self.call(facts)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a plugin raises, logged with its traceback
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # any error of a plugin is logged with its traceback
             return self._isolate(error)
         return True
 
@@ -164,7 +164,7 @@ class GuardedImpl:
         return not self.tripped
 
     def provide(self, facts: dict[str, Any]) -> list[Any]:
-        """Ask a provider for a list; what goes wrong is logged, and gives an empty one."""
+        """Ask a provider for a list; a failure is logged, and gives an empty list."""
         try:
             return list(self.call(facts) or ())
         except (Exception, SystemExit) as error:

@@ -212,7 +212,7 @@ class HeldPlugins:
         self._collect()
 
     def _collect(self) -> None:
-        """Make the guarded implementations anew; those that were there keep their counts."""
+        """Make the guarded implementations anew; existing ones keep their counts."""
         known = {(impl.plugin, spec): impl for spec in SPECS for impl in self._impls[spec]}
         for spec in SPECS:
             found = [
@@ -236,7 +236,7 @@ class HeldPlugins:
         self._settle()
 
     def _settle(self) -> None:
-        """Work out what follows from the implementations, once they are others."""
+        """Work out what follows from the implementations, after they have changed."""
 
     def _impls_of(self, plugin: object, spec: str) -> list[GuardedImpl]:
         caller = getattr(self._bus.hook, PREFIX + spec)

@@ -1,4 +1,4 @@
-"""A look at a plugin before it is registered: refuses what pluggy would let through, and finds where it implements what."""
+"""Inspects a plugin before it is registered: refuses what pluggy would let through, and finds where specs are implemented."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _check_unmarked(attribute: str, value: object, name: str) -> None:
 
 
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The arguments that an implementation asks for, by name, whichever way it takes them."""
+    """The names of the arguments that an implementation takes, positional and keyword."""
     return tuple(inspect.signature(function).parameters)
 
 

@@ -1,7 +1,7 @@
 """Validators in a process of their own: requests go there as JSON, with a hard time limit, and objections come back.
 
-Only validators that do not ask for the model can be isolated, since a model does not travel. A plugin that hangs, crashes
-or kills its process denies, as one that raises does; its process is started again at the next question.
+Only validators that do not ask for the model can be isolated, since a model does not travel. A plugin that hangs,
+crashes or kills its process denies, as one that raises does; the next question starts its process again.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class IsolatedPlugin:
     def _start(self) -> dict[str, tuple[str, ...]]:
         command = [sys.executable, "-m", "hookframe.host.running.worker", self.target]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        if self._compiled is not None:  # an empty place of its own, so that none planted beside a source is read
+        if self._compiled is not None:  # an empty place, so that no compiled file planted beside a source is read
             environment["PYTHONPYCACHEPREFIX"] = self._compiled.name
         self._child = subprocess.Popen(  # noqa: S603  # the interpreter itself, and a module of ours
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, encoding="utf-8"
@@ -132,7 +132,7 @@ class IsolatedPlugin:
         child.wait()
         for stream in (child.stdin, child.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # what was still to be written has nobody to read it
+                with contextlib.suppress(OSError):  # the process that would read the rest is gone
                     stream.close()
 
     def _checked(self, hello: dict[str, Any]) -> dict[str, tuple[str, ...]]:

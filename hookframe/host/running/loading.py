@@ -94,7 +94,7 @@ def _isolate(manager: HeldPlugins, candidate: Candidate, rules: LoadingRules) ->
 
 
 def _tampered_meanwhile(candidate: Candidate) -> PluginRecord | AbstractContextManager[None]:
-    """The import of verified bytes; a record if the files, which are read anew for it, agree no longer."""
+    """The import of verified bytes; a record if the files, which are read again for it, no longer agree."""
     from hookframe.host.running.strict import VerifiedModules, importing_verified
 
     check, files = verified_files(candidate.distribution)

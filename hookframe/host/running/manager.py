@@ -32,7 +32,7 @@ _deciding: contextvars.ContextVar[str | None] = contextvars.ContextVar("hookfram
 
 
 def is_considering() -> bool:
-    """True while a validator is asked what it would say, and nothing is going to follow from its answer."""
+    """True while validators are asked what they would say, and nothing follows from their answers."""
     return _considering.get()
 
 
@@ -42,7 +42,7 @@ class PluginManager(HeldPlugins):
     :param plugins: modules or objects with implementations, registered in order.
     :param options: plugin name → the options that it is configured with.
     :param treatments: plugin name → how the operator wants it treated.
-    :ivar default_scope: who sees the hooks of a context that does not say it itself; the policy may say ``"context"``.
+    :ivar default_scope: the scope of a context that names none; the policy may say ``"context"``.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PluginManager(HeldPlugins):
         self._rules = LoadingRules()
         self._refusals: tuple[PluginRecord, ...] = ()
         self._demands = False  # there is something to refuse, or there may be
-        self._quiet = True  # nobody is asked about hooks, or told what was decided
+        self._quiet = True  # no plugin reviews hooks or hears of decisions
         self.default_scope: ScopeName = "all"
         super().__init__(*plugins, options=options, treatments=treatments)
 
@@ -74,9 +74,9 @@ class PluginManager(HeldPlugins):
         the manager refuses everything that it is asked about.
 
         :param rules: which plugins may load, and which must; all may and none must if None.
-        :param without: names of distributions to leave out, as ``HOOKFRAME_PLUGINS`` does; a required plugin that a person
-            leaves out counts as missing.
-        :param only: load this distribution alone, if it may load, to look at it.
+        :param without: names of distributions to leave out, as ``HOOKFRAME_PLUGINS`` does; a required plugin that the
+            user leaves out counts as missing.
+        :param only: load only this distribution, if it may load, to look at it.
         """
         manager = cls(options=options, treatments=treatments)
         manager._rules = rules or LoadingRules()
@@ -137,13 +137,13 @@ class PluginManager(HeldPlugins):
     def review_hooks(self, requests: Sequence[HookRequest], model: Any) -> Decision:
         """Ask every ``check_hooks_to_add``."""
         if self._quiet and _deciding.get() is None:
-            decision = Decision(requests)  # nobody to ask, or to tell
+            decision = Decision(requests)  # no plugin to ask or to tell
             sys.audit("hookframe.decision", decision)
             return decision
         return self._review("check_hooks_to_add", requests, {"requests": requests, "model": model})
 
     def consider(self, requests: Sequence[HookRequest], model: Any) -> Decision:
-        """What :meth:`review_hooks` would decide; nobody is told of it, and nothing follows from it."""
+        """What :meth:`review_hooks` would decide; no observer is told, and nothing follows from it."""
         token = _considering.set(True)
         try:
             return self._decide("check_hooks_to_add", requests, {"requests": requests, "model": model})
@@ -170,7 +170,7 @@ class PluginManager(HeldPlugins):
         return self._announced(self._decide(spec, requests, facts))
 
     def _announced(self, decision: Decision) -> Decision:
-        """Tell everybody of a decision; refuse what had to be recorded and could not be."""
+        """Tell all observers of a decision; refuse what had to be recorded and could not be."""
         for impl in self._impls["decision_made"]:
             lost = impl.record({"decision": decision})
             if lost is not None and decision.allowed and len(decision.requests):
@@ -245,7 +245,7 @@ class PluginManager(HeldPlugins):
         self._tell("add_commands", {"registry": registry})
 
     def families(self) -> list[Any]:
-        """What the plugins know of model families; one that fails is left out."""
+        """The model families that plugins provide; a plugin that fails is left out."""
         return [family for impl in self._impls["model_families"] for family in impl.provide({})]
 
 

@@ -67,7 +67,7 @@ class VerifiedModules(MetaPathFinder):
         return {place.replace("/", "."): str(self._root / place) for place in places}
 
     def check_imported(self) -> None:
-        """See to it that what was imported before came from the same bytes.
+        """Make sure that modules which were imported before came from the same bytes.
 
         :raises PluginRejected: if a module of the distribution was imported in another way.
         """
@@ -86,8 +86,8 @@ class VerifiedModules(MetaPathFinder):
 class _InDirectory(PathEntryFinder):
     """What the import system asks about one directory of a verified plugin, from then on.
 
-    Modules that a plugin imports later, inside its functions, are found by the directory of their package. Kept in
-    ``sys.path_importer_cache`` under directories that are the plugin's own, it answers for nobody else.
+    Modules that a plugin imports later, inside its functions, are found by the directory of their package. It is kept
+    in ``sys.path_importer_cache`` under the plugin's own directories, so it answers for no other plugin.
     """
 
     def __init__(self, modules: VerifiedModules, package: str) -> None:

@@ -27,7 +27,7 @@ class Treatment:
 
 
 DEFAULT = Treatment()
-"""How plugins are treated of which nobody has said anything."""
+"""The treatment of plugins that the operator did not mention."""
 
 
 def treatment_of(name: str, treatments: Mapping[str, Treatment]) -> Treatment:

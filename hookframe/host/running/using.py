@@ -1,4 +1,4 @@
-"""Running with plugins of one's own choice: tests, notebooks, scripts."""
+"""Running with plugins of the user's choice, in tests, notebooks and scripts."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _impls(manager: PluginManager) -> list[tuple[str, GuardedImpl]]:
 
 
 def _answer(impl: GuardedImpl, requests: Sequence[Request]) -> dict[str, Any]:
-    """The objections; or the failure, about which the parent knows what the operator wants done."""
+    """The objections, or the failure: the parent knows how the operator wants it treated."""
     facts = {"requests": tuple(requests), "request": requests[0]}
     failures = impl.failures
     objections = impl.validate(requests, facts)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         manager = PluginManager()
         try:
             manager.register(EntryPoint(name="isolated", value=arguments[0], group="").load())
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the plugin does, the parent is told
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the parent is told of any failure
             _write(answers, {"failed": f"{type(error).__name__}: {error}"})
             return 1
         serve(manager, sys.stdin, answers)

@@ -1,4 +1,4 @@
-"""Finding the layers of the policy: which files there are, without importing anything of anybody's."""
+"""Finding the layers of the policy: which files there are, without importing any code."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _here() -> Path | None:
 
 
 def machine_directory() -> Path:
-    """The directory of the machine's policy. It is fixed for each platform, since everybody can set variables."""
+    """The directory of the machine's policy. It is fixed for each platform, since any user can set variables."""
     return Path(_MACHINE.get(sys.platform, "/etc/hookframe"))
 
 

@@ -39,7 +39,8 @@ class Rule:
     :ivar mode: how seriously it is taken where: of its own, its file's, or a stricter one that a weaker layer gave it.
     :ivar delegates: weaker layers that may except from it.
     :ivar max_days: an exception of theirs may end so many days from today at most.
-    :ivar removes: True if hooks that an exception let through are removed when it ends, whatever the exception says.
+    :ivar removes: True if hooks that an exception let through are removed when it ends, even if the exception does
+        not ask for it.
     """
 
     id: str
@@ -103,7 +104,7 @@ class Exemption:
         return f"{self.origin.layer.label}:{self.id}"
 
     def why_not(self, rule: Rule, today: date) -> str | None:
-        """Why it does not except from ``rule`` today, whatever it is about; None if it may."""
+        """Why it cannot except any request from ``rule`` today; None if it may."""
         if not rule.answers_to(self.rule):
             return f"it is about rule {self.rule!r}"
         own, other = self.origin.layer, rule.origin.layer

@@ -78,7 +78,7 @@ class RuleTable(SelectorTable):
     remedy: Text = Field(description="what a person can do about it")
     delegates: list[Delegate] = Field(default=[], description="weaker layers that may except from this rule")
     on_end: Literal["remove"] | None = Field(
-        default=None, description="remove: hooks go when their exception ends, whatever the exception says"
+        default=None, description="remove: hooks go when their exception ends, even if it does not ask for it"
     )
     max_days: int = Field(
         default=90, ge=1, le=3660, description="an exception of theirs may end so many days from today at most"
@@ -135,7 +135,7 @@ class SettingsTable(_Table):
     """Plain values."""
 
     scope: Literal["all", "context"] | None = Field(
-        default=None, description="who sees hooks that do not say it themselves"
+        default=None, description="who sees hooks whose context does not say it itself"
     )
 
 

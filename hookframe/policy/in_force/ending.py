@@ -1,4 +1,4 @@
-"""What becomes of hooks that an exception let through, once it has ended."""
+"""Removes or reports hooks that an exception let through, once it has ended."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ExemptedHooks:
     def remember(self, model: Any, request: Request, exemption: Exemption, *, removes: bool = False) -> None:
         """Note that a hook may be attached because of ``exemption``.
 
-        :param removes: True if the rule wants it removed at the end, whatever the exception says.
+        :param removes: True if the rule wants it removed at the end, even if the exception does not ask for it.
         """
         if model is not None and isinstance(request, HookRequest):
             key = (id(model), request.point, request.direction, request.function)

@@ -29,7 +29,7 @@ _FACTS = "facts"  # where a journal looks for them in a batch's memo
 
 
 class _Last(threading.local):
-    """The last request of this thread that was no batch, with its facts."""
+    """The last request of this thread that was not a batch, with its facts."""
 
     request: Request | None = None
     facts: Mapping[str, Value] | None = None

@@ -47,7 +47,7 @@ class Found:
     @cached_property
     def policy(self) -> Policy:
         """What the readable layers come to together."""
-        from hookframe.policy.in_force.merging import merge  # a process without any layer never loads it
+        from hookframe.policy.in_force.merging import merge  # a process without any layer never loads the merging
 
         return merge(self.layers)
 

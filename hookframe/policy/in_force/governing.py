@@ -42,7 +42,7 @@ def governed_manager(found: Found | None = None, *, without: Collection[str] = (
     The outcome is announced to children.
 
     :param found: the layers; those of this process if None.
-    :param without: names of distributions to leave out, as a person may.
+    :param without: names of distributions that the user leaves out.
     """
     found = read_layers(LayerPlaces.standard()) if found is None else found
     manager = plugins_under(found, without=without)

@@ -35,7 +35,7 @@ _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
 
 
 def merge(layers: Sequence[Layer]) -> Policy:
-    """What ``layers`` come to together, in whatever order they are given."""
+    """The policy that ``layers`` make together, in any order."""
     ordered = tuple(sorted(layers, key=lambda layer: (layer.kind, layer.file)))
     notes: list[Mistake] = []
     values = _values(ordered, notes)

@@ -56,7 +56,7 @@ class Policy:
     :ivar loading: what the layers say about plugins, all at once.
     :ivar requirements: versions that have to be installed.
     :ivar environment: names of environment variables that conditions may look at.
-    :ivar notes: what a layer says in vain: values that are locked, rules that nobody knows.
+    :ivar notes: what a layer says without effect: values that are locked, rules that do not exist.
     """
 
     layers: tuple[Layer, ...] = ()

@@ -20,7 +20,7 @@ _MOST = 20_000
 
 
 World: TypeAlias = dict[tuple[object, ...], dict[tuple[object, ...], tuple[Match, ...]]]
-"""What is known while nothing outside of requests changes: what many have in common → what one has alone → the rules."""
+"""What is known while nothing outside of requests changes: what many requests share → what is one's own → the rules."""
 
 _COMMON = attrgetter(
     "function", "direction", "route", "effect", "exact", "permanent", "prepend", "level", "caches"
@@ -59,7 +59,7 @@ class Rulings:
             common = _COMMON(request)
             if (
                 common != last
-            ):  # nearly never: the requests of a batch are much alike, and comparing is faster than hashing
+            ):  # rarely true: the requests of a batch are much alike, and comparing is faster than hashing
                 last, ruled = common, known.setdefault(common, {})
             alone = _ALONE(request)
             found = ruled.get(alone)

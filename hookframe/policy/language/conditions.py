@@ -26,7 +26,7 @@ class FactSource(Protocol):
 class Comparison:
     """One fact, compared with a value that the policy gives.
 
-    An absent fact, such as a list with nothing in it, equals nothing: ``eq``, ``in``, ``glob`` and the orderings do not
+    An absent fact, or an empty list, equals nothing: ``eq``, ``in``, ``glob`` and the orderings do not
     hold for it, and ``ne`` and ``not_in``, which are their opposites, do.
 
     :ivar operator: one of :data:`~hookframe.policy.language.vocabulary.OPERATORS`.

@@ -123,14 +123,14 @@ def device_facts(device: str) -> dict[str, Value]:
 
 
 def _walked(start: Any, names: Iterable[str]) -> Value:
-    """What lies at the end of attributes and keys; None unless it is a scalar."""
+    """The value at the end of these attributes and keys; None unless it is a scalar."""
     value = start
     for name in names:
         if name.startswith("_"):
             return None
         try:
             value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-        except Exception:  # noqa: BLE001  # a property of somebody else's configuration: the fact is absent
+        except Exception:  # noqa: BLE001  # a property of the model's configuration failed: the fact is absent
             return None
     return value if isinstance(value, Scalar) else None
 
@@ -192,7 +192,7 @@ _POINTS: dict[str, Callable[[Any], Value]] = {
     "request.points": lambda r: r.points,
     "request.points_count": lambda r: len(r.points),
 }
-# Flags are made so: whoever passes 1 for True means it, and a rule on permanent = true is to see that.
+# Flags become booleans: a caller may pass 1 for True, and a rule on permanent = true has to match that.
 _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     HookRequest: _ROUTE
     | {

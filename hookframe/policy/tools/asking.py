@@ -66,7 +66,7 @@ def _own_check(model: Any, requests: Sequence[HookRequest]) -> Iterator[tuple[in
         options = {"dir": request.direction, "is_permanent": request.permanent, "prepend": request.prepend}
         try:
             check(point, request.point, _nothing, **options)
-        except Exception as error:  # noqa: BLE001  # whatever a model's own check raises is its refusal
+        except Exception as error:  # noqa: BLE001  # any error of a model's own check is its refusal
             yield (
                 request.index,
                 ("deny", f"{type(model).__name__}.check_hooks_to_add", f"{type(error).__name__}: {error}"),

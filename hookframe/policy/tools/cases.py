@@ -171,7 +171,7 @@ def read_facts(path: Path) -> dict[str, Value]:
 def flattened(
     table: Mapping[str, Any], where: tuple[str | int, ...], mistakes: Mistakes, prefix: str = ""
 ) -> Iterator[tuple[str, Value]]:
-    """Facts by their paths, from tables that may be nested; what is none is noted."""
+    """Facts by their paths, from tables that may be nested; a path that is no fact is noted as a mistake."""
     for key, value in table.items():
         path = f"{prefix}{key}"
         kind = fact(path)

@@ -1,4 +1,4 @@
-"""How two policies differ: rules, exceptions and values that one has and the other has not, or has otherwise."""
+"""How two policies differ: rules, exceptions and values that only one has, or that differ."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Level(StrEnum):
     NONE = "none"
     """No policy is in force."""
     ADVISORY = "advisory"
-    """Whoever runs the code can change what decides: the policy holds back mistakes."""
+    """The user who runs the code can change the policy: it stops mistakes."""
     MANAGED = "managed"
     """A layer that this user cannot write is in force, and the plugins that load are those that were installed."""
     ATTESTED = "attested"
@@ -67,7 +67,7 @@ def _why_advisory(found: Found, verdicts: Sequence[PluginVerdict]) -> Iterator[s
     for layer in managed:
         writable = _writable(Path(layer.file))
         if writable is not None:
-            yield f"this user can write {writable}, of the {layer.kind.label} layer: give it to root alone"
+            yield f"this user can write {writable}, of the {layer.kind.label} layer: let only root write it"
     for verdict in verdicts:
         if verdict.record.state is PluginState.FOUND:
             check = check_files(verdict.candidate.distribution)

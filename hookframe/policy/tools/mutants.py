@@ -30,7 +30,7 @@ class Mutant:
 
 
 def survivors(policy: Policy, cases: Sequence[Case], today: date) -> tuple[int, list[Mutant]]:
-    """How many mutants there are, and those that no case notices: every case says of them what it says of the policy."""
+    """How many mutants there are, and those that no case notices: each case has the same outcome as under the policy."""
     made = list(mutants(policy))
     own = [outcome.wrong for outcome in run_cases(policy, cases, today)]
     return len(made), [m for m in made if [o.wrong for o in run_cases(m.policy, cases, today)] == own]
