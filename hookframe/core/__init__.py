@@ -5,7 +5,7 @@ Eight rooms, each of which may import those below it, and ``hookframe.admission`
 - ``verbs``: what a user calls on a model (``run_with_cache``, ``hooks``, ``add_hook`` …), and what is reported afterwards
 - ``model``: the hook point, and the points of a model by name
 - ``registration``: planning, admission, attaching and detaching of any batch of hooks
-- ``fast_path``: attaching a batch that was planned before in one loop; it may always say no, and can be deleted
+- ``fast_path``: attaching, in one loop, a batch that was planned before; it may always decline, and can be deleted
 - ``hooks``: one function at one point: how a tensor passes through it, forward and backward
 - ``cache``: where activations are kept and looked up
 - ``torch_compat``: what hookframe relies on in torch that torch does not promise

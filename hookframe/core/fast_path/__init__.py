@@ -1,6 +1,6 @@
-"""Speed, and nothing else: hooks that were planned before, put at many points by one loop.
+"""Speed, and nothing else: one loop attaches or detaches a batch that was planned before.
 
-The contract: everything here may say no. ``BatchPool.take`` may return None; ``put`` returns the attachments that it did not
+The contract: everything here may decline. ``BatchPool.take`` may return None; ``put`` returns the attachments that it did not
 attach, ``take`` those that it did not detach, and the caller attaches or detaches these one by one, under the same lock.
 Nothing here asks a controller, tells an observer, or changes which hooks a point reports. With ``BatchPool.take`` returning
 None, and ``put`` and ``take`` returning everything, every test outside ``tests/core/fast_path`` passes, only slower

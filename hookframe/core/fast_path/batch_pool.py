@@ -1,7 +1,6 @@
-"""Batches that were planned before: kept for the next operation of the same kind, and put on and off points in one loop.
+"""Planned batches, kept for the next operation of the same kind, and the loops that attach and detach them.
 
-:func:`put` and :func:`take` may leave out any attachment: they return those, and the caller attaches or detaches each of
-them by itself. Both are called while ``hooks.steps.lock`` is held.
+The caller of :func:`put` and :func:`take` holds ``hooks.steps.lock``.
 """
 
 from __future__ import annotations
@@ -19,18 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchPool", "Bulk", "put", "take"]
 
-
 BatchT = TypeVar("BatchT")
-
-
 _KINDS = 64
-
-
-_OF_ONE_KIND = 4  # so many threads can run it at once without planning anew
+_OF_ONE_KIND = 4  # this many threads can run one kind at once without planning again
 
 
 class BatchPool(Generic[BatchT]):
-    """Holds batches that no operation uses; bounded. Whatever would make them wrong replaces the pool with an empty one."""
+    """Keeps batches that no operation is using, up to a bound. A change that would make them wrong replaces the pool."""
 
     __slots__ = ("_free",)
 
@@ -38,7 +32,7 @@ class BatchPool(Generic[BatchT]):
         self._free: dict[Hashable, list[BatchT]] = {}
 
     def take(self, kind: Hashable) -> BatchT | None:
-        """A batch for an operation of this kind, the caller's alone from here on; None if there is none."""
+        """A batch for an operation of this kind, which then belongs to the caller; None if the pool has none."""
         free = self._free.get(kind)
         try:
             return free.pop() if free else None
@@ -46,7 +40,7 @@ class BatchPool(Generic[BatchT]):
             return None
 
     def give_back(self, kind: Hashable, batch: BatchT) -> None:
-        """Let the next operation of this kind have ``batch``, to which nothing else may hold on."""
+        """Return ``batch`` for the next operation of this kind; the caller keeps no reference to it."""
         if kind not in self._free and len(self._free) >= _KINDS:
             self._free.pop(next(iter(self._free)), None)
         free = self._free.setdefault(kind, [])
@@ -55,16 +49,16 @@ class BatchPool(Generic[BatchT]):
 
 
 class Bulk:
-    """What a batch wants each of its points to run.
+    """What a batch lets each of its points run.
 
-    The columns are lists of equal length, so that a loop touches no more memory than it needs: a forward of the model has
-    just emptied the processor's caches.
+    ``cells``, ``plans`` and ``points`` are parallel lists, so that a loop touches only the memory it needs: a forward of
+    the model has just emptied the processor's caches.
 
     :ivar attachments: the batch.
-    :ivar cells: the cells of the points that get forward hooks only,
-    :ivar plans: and what each of these would run.
-    :ivar points: the points themselves.
-    :ivar others: the rest: points that get backward hooks, or that listen; each with what it would run and its backward hooks.
+    :ivar cells: the cells of the points that get forward hooks only.
+    :ivar plans: what each of these points is to run.
+    :ivar points: these points themselves.
+    :ivar others: the points that get backward hooks, or that listen; each with what it is to run and its backward hooks.
     """
 
     __slots__ = ("attachments", "cells", "others", "plans", "points")
@@ -139,9 +133,8 @@ def take(bulk: Bulk) -> list[Attachment]:
                 changed += attachments_in(plan)
         for point, plan, bwd in bulk.others:
             cell, own = point._cell, point.__dict__
-            if (
-                cell.plan is plan and own["_bwd"] is bwd
-            ):  # the step for backward hooks is the same object for all of them
+            # all backward hooks share one step, so that the plan alone does not tell them apart
+            if cell.plan is plan and own["_bwd"] is bwd:
                 cell.plan = None
                 own["_bwd"] = ()
                 for attachment in bwd:

@@ -1,8 +1,8 @@
-"""Forward hooks that run once more in a backward pass, as activation checkpointing has it.
+"""Forward hooks that run once more in a backward pass, because of activation checkpointing.
 
-What a checkpointed part of a model saves for the backward pass is computed a second time there, with the hooks that are
-attached by then. If edits are missing from it, or new ones came, the gradients are those of another model, and nothing
-in torch says so. Here each checkpointed part in which a hook edits remembers these edits, and compares.
+The backward pass computes a checkpointed part of a model a second time, with the hooks that are attached by then. If
+edits are missing, or new, the gradients are those of another model, and torch does not say so. So each checkpointed part
+in which a hook edits remembers its edits, and compares them with those of the second time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch._C import _current_graph_task_id, _is_fwd_grad_enabled
 
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.values.scope import open_scopes, seeing
+from hookframe.core.values.text import listed
 from hookframe.core.values.warn import warn_user
 from hookframe.errors import EditNotRecomputedWarning, HookRecomputedWarning
 
@@ -30,16 +31,16 @@ __all__ = ["look_for_recomputing", "may_be_checkpointed", "note_edit"]
 
 _NONE = -1
 _TORCH_FILE = torch_checkpoint.checkpoint_sequential.__code__.co_filename
-_Stopped: type[BaseException] = torch_checkpoint._StopRecomputationError  # all that is needed has been computed
+_Stopped: type[BaseException] = torch_checkpoint._StopRecomputationError  # raised once all is recomputed
 _saved_tensor_hooks: Callable[[bool], object] = getattr(
     torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: ()
-)  # an older torch has none: each edit with gradients then looks for itself
+)  # an older torch has none: each edit with gradients then searches the stack
 
 
 def look_for_recomputing(attachment: Attached) -> None:
     """Warn, once for its function, if ``attachment`` runs again because a backward pass computes its activation a second time.
 
-    To be asked for functions that return nothing: one that returns a tensor has to run twice, and a cache may.
+    For functions that returned nothing: one that returns a tensor has to run twice, and a caching hook may.
     """
     if attachment.options.recomputed or _current_graph_task_id() == _NONE:
         return
@@ -53,10 +54,10 @@ def look_for_recomputing(attachment: Attached) -> None:
 
 
 def may_be_checkpointed() -> bool:
-    """False if no checkpointed part is running, and none is computed again: all that an edit elsewhere is asked.
+    """False if no checkpointed part is running or being recomputed: the only check that edits elsewhere pay for.
 
-    Without reentrance such a part listens to the tensors that autograd saves. With it, it is an autograd function, in
-    which, unlike under ``torch.no_grad()``, there are no forward gradients either.
+    A non-reentrant part listens to the tensors that autograd saves. A reentrant one is an autograd function, in which,
+    unlike under ``torch.no_grad()``, forward-mode gradients are off as well.
     """
     if is_grad_enabled():
         return _saved_tensor_hooks(False) is not None or _current_graph_task_id() != _NONE
@@ -64,7 +65,7 @@ def may_be_checkpointed() -> bool:
 
 
 def note_edit(attachment: Attached, *, same: bool = False) -> None:
-    """Remember that ``attachment`` has edited, in each checkpointed part that is running or is computed again.
+    """Record an edit by ``attachment`` in each checkpointed part that is running or being recomputed.
 
     :param same: True if it returned the very tensor that it got, which it may have changed in place.
     """
@@ -90,13 +91,13 @@ def note_edit(attachment: Attached, *, same: bool = False) -> None:
 
 
 def _computes_again(frame: FrameType) -> bool:
-    """True for the frame in which torch computes a part again in which nothing was edited before."""
+    """True for a frame in which torch recomputes a part that had no edits before."""
     name, caller = frame.f_code.co_name, frame.f_back
     return name == "backward" or (name == "recompute_fn" and caller is not None and caller.f_code is not _AGAIN)
 
 
 def _part_of(frame: FrameType) -> _Part | None:
-    """What remembers the edits of the checkpointed part that runs in ``frame``, if one does."""
+    """The checkpointed part that runs in ``frame``; None if none does."""
     name, found = frame.f_code.co_name, frame.f_locals
     if name == "forward":
         return _remembering(found.get("ctx"), "run_function")
@@ -105,7 +106,7 @@ def _part_of(frame: FrameType) -> _Part | None:
 
 
 def _listening_part() -> _Part | None:
-    """The same, where torch runs a part without a frame of its own: from what listens to the tensors that it saves."""
+    """The same if torch runs the part without a frame of its own: found through its hooks on saved tensors."""
     hooks: Any = _saved_tensor_hooks(False)
     listener: Any = hooks[0] if hooks else None
     code = getattr(listener, "__code__", None)
@@ -115,7 +116,7 @@ def _listening_part() -> _Part | None:
 
 
 def _remembering(holder: Any, attribute: str) -> _Part | None:
-    """Put a part around the function that torch will call to compute again, unless it is there already."""
+    """Wrap the function that torch will call to recompute in a part, unless it is one already."""
     function = getattr(holder, attribute, None)
     if function is None or isinstance(function, _Part):
         return function
@@ -125,9 +126,9 @@ def _remembering(holder: Any, attribute: str) -> _Part | None:
 
 
 class _Edit:
-    """A function that returned something at a point; two are equal if function and point are the same.
+    """A function that returned something at a point; edits with the same ``key`` share both.
 
-    :ivar same: True if that was the tensor that it got.
+    :ivar same: True if it returned the tensor that it got.
     """
 
     __slots__ = ("function", "key", "label", "point", "same")
@@ -141,23 +142,23 @@ class _Edit:
 
     @property
     def attached(self) -> bool:
-        """True if the function is at the point now, for whoever asks."""
+        """True if the function is attached at the point now, in the caller's scopes."""
         there = [a for a in self.point.fitting("fwd", True, None) if a.scope is None or a.scope.active]
         own = self.key[1:]
         return any(_identity(attachment.user_hook) == own for attachment in there)
 
 
 def _identity(function: Any) -> tuple[int, ...]:
-    if isinstance(function, MethodType):  # made anew each time it is looked up
+    if isinstance(function, MethodType):  # a new object on each look-up
         return id(function.__self__), id(function.__func__)
     return (id(function),)
 
 
 class _Part:
-    """A checkpointed part of a model: torch calls it to compute the part again.
+    """A checkpointed part of a model: torch calls it to recompute the part.
 
-    :ivar edits: what was edited in it while the model ran forward, in order.
-    :ivar saved: what it saves for the backward pass, one item for each tensor; None if it keeps nothing of its own.
+    :ivar edits: its edits while the model ran forward, in order.
+    :ivar saved: one item for each tensor that it saves for the backward pass; None if it saves none itself.
     """
 
     __slots__ = ("_saved_before", "edits", "function", "saved", "scopes")
@@ -167,15 +168,15 @@ class _Part:
         self.saved = saved
         self.edits: list[_Edit] = []
         self._saved_before: list[int] = []
-        self.scopes = open_scopes()  # autograd may compute it again in a thread of its own
+        self.scopes = open_scopes()  # autograd may recompute it in a thread of its own
 
     def note(self, edit: _Edit, *, innermost: bool) -> None:
-        """Remember an edit, made in this part or, if not ``innermost``, in one inside of it."""
+        """Record an edit, made in this part or, if not ``innermost``, in a part inside it."""
         self.edits.append(edit)
         self._saved_before.append(len(self.saved) if innermost and self.saved is not None else -1)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the part again, and warn if the edits are others than before."""
+        """Recompute the part, and warn if its edits differ from those before."""
         again: list[_Edit] = []
         inputs = [arg for arg in args if isinstance(arg, torch.Tensor)]
         versions = [tensor._version for tensor in inputs]
@@ -194,7 +195,7 @@ class _Part:
         return result
 
     def _mattering(self) -> Iterator[_Edit]:
-        """The edits after which something was saved: what comes behind the last of it is not computed again."""
+        """The edits after which a tensor was saved: torch recomputes nothing behind the last saved tensor."""
         saved = -1 if self.saved is None else len(self.saved)
         return (e for e, before in zip(self.edits, self._saved_before, strict=True) if before == -1 or before < saved)
 
@@ -236,7 +237,7 @@ def _warn_of_twice(edits: Sequence[_Edit]) -> None:
 
 
 class _Told(threading.local):
-    """The functions that a thread's backward pass has warned of: a model may have a checkpointed part in each layer."""
+    """The functions that a thread's backward pass has warned about: each layer may be a checkpointed part."""
 
     def __init__(self) -> None:
         self.task = _NONE
@@ -259,10 +260,9 @@ def _warn(edits: Sequence[_Edit], what: str, remedy: str) -> None:
     different = _untold(edits)
     if not different:
         return
-    named = ", ".join(f"{FunctionInfo.of(edit.function)} at {edit.label!r}" for edit in different[:3])
-    more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+    named = listed((f"{FunctionInfo.of(edit.function)} at {edit.label!r}" for edit in different), 3)
     warn_user(
-        f"{what.format(f'the edits by {named}{more}')} the backward pass computed that part of it a second time (activation "
+        f"{what.format(f'the edits by {named}')} the backward pass computed that part of it a second time (activation "
         f"checkpointing): the gradients are those of another model: {remedy}; or run without checkpointing",
         EditNotRecomputedWarning,
     )

@@ -1,4 +1,4 @@
-"""Whether the children of modules are what they were, at a price that does not matter."""
+"""A check, cheap enough for every run, of whether the children of modules have changed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from torch import nn
 
 __all__ = ["CONTAINERS", "ChildTables"]
 
-
 try:
     # made for torch's compiler: an order of magnitude cheaper than comparing
     from torch._C._dynamo.guards import dict_version
-except ImportError:  # another torch: each look finds a new number, and compares
+except ImportError:  # another torch: each check finds a new number, and compares
     _numbers = itertools.count()
 
     def dict_version(d: dict[Any, Any]) -> int:
-        """No version that any dict had before."""
+        """A version that no dict had before."""
         return next(_numbers)
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""Modules that are often empty when their model is read, and filled, or made again, after that."""
+"""Modules that are often still empty when hookframe reads their model, and are filled or replaced later."""
 
 
 class ChildTables:
     """The tables of children of some modules.
 
-    They are looked at directly, as what a module is made of is spread over the memory. A module that gets another table
-    has its ``__dict__`` changed, so these are looked at as well, but for modules without children that are no containers.
+    They are kept directly, since the parts of a module are spread over memory. Giving a module another table changes its
+    ``__dict__``, so the dicts are watched as well, except those of modules that have no children and are no containers.
 
-    :param root: a module of which the table alone is kept, for somebody whom it holds.
+    :param root: a module of which only the table is kept, for a caller that ``root`` itself holds.
     """
 
     __slots__ = ("_countable", "_empty", "_owners", "_tables", "_versions", "_watched")
@@ -49,7 +48,7 @@ class ChildTables:
         self._versions = [*map(dict_version, self._watched)] if self._countable else []
 
     def are_untouched(self) -> bool:
-        """True if no child has come or gone since the last look; False if one may have."""
+        """True if no child was added or removed since the last check; False if one may have been."""
         return (
             self._countable
             and not any(self._empty)
@@ -57,7 +56,7 @@ class ChildTables:
         )
 
     def _look(self) -> bool:
-        """Whether it was something else of the modules that changed; then that is what they are from here on."""
+        """True if something other than the children changed; later checks then compare with the versions of now."""
         versions = [*map(dict_version, self._watched)]
         tables = len(versions) - len(self._owners)
         if versions[:tables] != self._versions[:tables]:

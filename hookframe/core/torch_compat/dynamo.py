@@ -1,4 +1,4 @@
-"""What torch's compiler does where it meets functions of ours; without loading it."""
+"""How torch.compile treats hookframe's functions, arranged without importing the compiler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
 try:
     from torch._C._dynamo.eval_frame import (
         _FrameAction,
@@ -33,10 +32,10 @@ try:
         get_eval_frame_callback,
         set_code_exec_strategy,
     )
-except ImportError:  # another torch: it compiles what it comes across, eight times at most
+except ImportError:  # another torch: it compiles every function it meets, at most eight times
 
     def get_eval_frame_callback() -> None:  # type: ignore[misc]  # as torch's
-        """Nothing: what is compiled is not left out."""
+        """None: this torch does not say whether it compiles."""
 
     def _leave_out(code: CodeType, *, deep: bool) -> None:
         pass
@@ -49,49 +48,49 @@ else:
 
 
 def begun_in_what_it_calls(function: F) -> F:
-    """Let it begin with what ``function`` calls, not with ``function``, where that is the outermost that it comes across.
+    """Let torch.compile start at the functions that ``function`` calls, even if ``function`` is the outermost frame.
 
-    It keeps what it made with the code that it began with, and no more than eight of them: classes of models must not share
-    that code, as they do that of a method they inherit. Where it traces a caller, it traces ``function`` as well.
+    torch.compile keeps at most eight compiled versions with the code object it started at, and the classes of models that
+    inherit a method would share these eight. If torch.compile traces a caller, it traces ``function`` as well.
     """
     _leave_out(function.__code__, deep=False)
     return function
 
 
 def never_compiled(function: F) -> F:
-    """Let it have nothing to do with ``function``, nor with what that calls; where it traces a caller, it traces it."""
+    """Keep torch.compile away from ``function`` and all that it calls; if torch.compile traces a caller, it traces them."""
     _leave_out(function.__code__, deep=True)
     return function
 
 
 def run_while_traced(function: F) -> F:
-    """Let it call ``function`` at once, while it traces, and put nothing of it into the program.
+    """Let torch.compile call ``function`` at once, while it traces, and put nothing of it into the compiled program.
 
-    It is what ``torch.compiler.assume_constant_result`` does, which loads the compiler.
+    ``torch.compiler.assume_constant_result`` does the same, but imports the compiler.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
 
 
 def traced_as(other: Callable[..., Any]) -> Callable[[F], F]:
-    """Let it trace ``other`` in place of the decorated function, which then need not ask, each time, whether it is traced.
+    """Let torch.compile trace ``other`` instead of the decorated function, which then need not check if it is traced.
 
     torch marks the functions that it wraps in the same way.
     """
 
     def mark(function: F) -> F:
         function._torchdynamo_inline = other  # type: ignore[attr-defined]
-        return begun_in_what_it_calls(function)  # where it cannot trace on, what is called is this, not the other
+        return begun_in_what_it_calls(function)  # where torch.compile gives up tracing, it calls this function
 
     return mark
 
 
 compiles_around: Callable[[], object] = get_eval_frame_callback
-"""Something true where what runs is to be compiled, or looked up as compiled, from the next call on."""
+"""Returns something true if torch.compile is to compile the next call, or to look up compiled code for it."""
 
 
 class _Tracing:
-    """Whether it has come across a hook point: from then on, what points run is written where it looks."""
+    """Whether torch.compile has met a hook point: from then on, what points run is also written where it looks."""
 
     __slots__ = ("begun",)
 
@@ -103,9 +102,9 @@ tracing = _Tracing()
 
 
 def is_compiled_elsewhere(model: nn.Module) -> bool:
-    """True if an object that ``torch.compile(model)`` made is alive: its code may pass by hooks that came later.
+    """True if an object that ``torch.compile(model)`` made is alive: its code may miss hooks attached later.
 
-    Nothing on the model says so: all objects are looked through, unless nothing in this process has loaded the compiler.
+    The model does not record this, so all objects are searched, unless this process never imported the compiler.
     """
     compiler = _compiler()
     kind = None if compiler is None else compiler.OptimizedModule
@@ -118,10 +117,10 @@ def _compiler() -> Any:
 
 _TORCHS = (nn.Module.__call__, nn.Module._call_impl)
 tracing_state: Callable[[], object] = torch._C._get_tracing_state
-"""Something true while ``torch.jit`` traces; torch's own modules ask it in each call."""
+"""Returns something true while ``torch.jit`` traces; torch's own modules ask it in each call."""
 
 
 @run_while_traced
 def calls_torch(base: Any, kind: Any) -> bool:
-    """True if ``super(base, kind).__call__`` is torch's own, which nothing has overridden or exchanged."""
+    """True if ``super(base, kind).__call__`` is torch's own, neither overridden nor replaced."""
     return (super(base, kind).__call__, kind._call_impl) == _TORCHS

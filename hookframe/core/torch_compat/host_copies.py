@@ -1,16 +1,16 @@
-"""Copies of CUDA tensors in the CPU's memory, made beside what the GPU is doing.
+"""Copies of CUDA tensors in the CPU's memory, made while the GPU works on.
 
-``tensor.to("cpu")`` waits for everything that the GPU still has to do, then copies through a small buffer of the driver's.
+``tensor.to("cpu")`` waits until the GPU has finished its queue, then copies through a small buffer of the driver's.
 :class:`HostCopier` does neither: it clones the value on the GPU, which is fast and keeps it as it is now, and lets a stream
 of its own copy the clone into pinned memory while the model goes on::
 
     copier = HostCopier()
     try:
-        kept = copier.copy(activation)  # comes back at once; ``kept`` holds nothing to rely on yet
+        kept = copier.copy(activation)  # returns at once; the contents of ``kept`` are undefined yet
     finally:
-        copier.finish()  # now it does
+        copier.finish()  # now ``kept`` holds the values
 
-What comes back is an ordinary tensor on the CPU, which owns its memory.
+The result is an ordinary tensor on the CPU, which owns its memory.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ _AHEAD = 1 << 30
 
 
 class PinnedMemory:
-    """How much pinned memory is in the hands of users, in this process.
+    """Counts the pinned memory that users of this process hold.
 
-    Memory that is pinned cannot be swapped out, so there has to be a bound to it. What is over the bound is copied to
-    ordinary memory, which takes longer and is no less right.
+    Pinned memory cannot be swapped out, so there is a limit. Copies beyond it go to ordinary memory: slower, but as right.
 
     :ivar limit: how many bytes there may be at once.
     :ivar used: how many there are.
@@ -43,7 +42,7 @@ class PinnedMemory:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
-        """Count ``size`` bytes as used; False, and nothing is counted, if that is too much."""
+        """Count ``size`` bytes as used; False, with nothing counted, if that exceeds the limit."""
         with self._lock:
             if self.used + size > self.limit:
                 return False
@@ -70,13 +69,11 @@ def _default_limit() -> int:
 
 
 pinned = PinnedMemory(_default_limit())
-"""The process's own, for every copier that is given no other."""
+"""The process's own counter, for every copier that is given no other."""
 
 
 class HostCopier:
-    """Copies values of one operation to the CPU.
-
-    One thread at a time may use it.
+    """Copies values of one operation to the CPU; for one thread at a time.
 
     :param memory: what it may pin.
     :param ahead: how many bytes of clones may wait on the GPU to be copied; beyond that, :meth:`copy` waits for the oldest.
@@ -90,12 +87,12 @@ class HostCopier:
         self._waiting = 0
 
     def copy(self, value: torch.Tensor, *, owned: bool = False) -> torch.Tensor:
-        """A tensor on the CPU that will hold what ``value``, on a CUDA device, holds now; once :meth:`finish` has returned.
+        """A CPU tensor that, once :meth:`finish` has returned, holds what ``value``, a CUDA tensor, holds now.
 
-        Shape, dtype and strides are those of ``value``, as far as its elements fill its memory.
+        Its shape and dtype are those of ``value``; its strides too, if the elements of ``value`` fill its memory.
 
-        :param owned: nobody else has ``value``, so that it needs no clone.
-        :raises RuntimeError: what torch raises if there is no memory; what was begun before goes on.
+        :param owned: True if nothing else refers to ``value``, so that it needs no clone.
+        :raises RuntimeError: from torch, if there is no memory; copies begun before go on.
         """
         source = value if owned else value.detach().clone()
         size = source.numel() * source.element_size()
@@ -131,6 +128,6 @@ class HostCopier:
         self._waiting -= source.numel() * source.element_size()
 
     def finish(self) -> None:
-        """Wait until everything is copied, and let go of the clones; can be called after an exception, and again."""
+        """Wait until everything is copied, and drop the clones; can be called after an exception, and again."""
         while self._under_way:
             self._end_oldest()

@@ -1,6 +1,6 @@
-"""What the lower rooms of the core use of a hook point and of a model, which are made in higher ones.
+"""What the lower rooms of the core use of a hook point and of a model, which higher rooms define.
 
-These are for annotations only: no class inherits from them, and none is compared with them while the program runs.
+They are for annotations only: no class inherits from them, and nothing is checked against them at run time.
 """
 
 from __future__ import annotations
@@ -66,22 +66,22 @@ class Point(Protocol):
         """Its backward hooks."""
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
-        """Called before the first function comes, and after the last has gone."""
+        """Called before the first hook is attached, and after the last is removed."""
 
     def call_module(self, x: Any) -> Any:
-        """Run what torch runs."""
+        """Run torch's own hooks, and a subclass's ``forward``."""
 
     def release(self, attachment: Any) -> None:
         """Remove a hook, and tell observers."""
 
     def add_attachment(self, attachment: Any) -> None:
-        """Run one more hook."""
+        """Attach one hook."""
 
     def detach(self, attachment: Any) -> bool:
-        """Take a hook off."""
+        """Detach one hook; False if it was not there."""
 
     def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Any]:
-        """The hooks that a removal would take."""
+        """The hooks that a removal with these arguments would take."""
 
     def why_silent(self) -> str | None:
         """What is known about why its hooks never run."""
@@ -90,7 +90,7 @@ class Point(Protocol):
         """Other names of the same place."""
 
     def owners(self, root: Model | None = None, name: str | None = None) -> Iterator[tuple[Model, str]]:
-        """Its models, each with its name there."""
+        """Its models, each with the point's name there."""
 
     def other_owners(self, root: Model | None) -> Sequence[Model]:
         """Its models other than ``root``."""
@@ -121,4 +121,4 @@ class Model(Protocol):
         """True if a model has to be asked about each hook."""
 
     def forget_plans(self) -> None:
-        """Plan hooks anew."""
+        """Drop the planned batches."""

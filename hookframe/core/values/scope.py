@@ -12,10 +12,10 @@ _open_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("hookframe_scopes", def
 
 
 class Scope:
-    """One open context, as a context variable knows it.
+    """One open context, recorded in a context variable.
 
-    A new thread starts outside of it. An asyncio task that is created inside belongs to it, as context variables have
-    it; one that was there before does not.
+    A new thread starts outside of it. An asyncio task created inside belongs to it, since tasks copy context variables;
+    a task that was running before does not.
     """
 
     __slots__ = ()
@@ -25,7 +25,7 @@ class Scope:
         _open_scopes.set((*_open_scopes.get(), self))
 
     def close(self) -> None:
-        """Let it no longer; scopes may be closed in any order."""
+        """Hide the hooks from it again; scopes may be closed in any order."""
         _open_scopes.set(tuple(scope for scope in _open_scopes.get() if scope is not self))
 
     @property
@@ -35,13 +35,13 @@ class Scope:
 
 
 def open_scopes() -> tuple[Scope, ...]:
-    """The scopes in which the caller is."""
+    """The scopes that the caller is in."""
     return _open_scopes.get()
 
 
 @contextmanager
 def seeing(scopes: tuple[Scope, ...]) -> Iterator[None]:
-    """Be in these scopes as well, whichever thread this is."""
+    """Enter these scopes as well, in whichever thread this runs."""
     before = _open_scopes.get()
     try:
         _open_scopes.set((*before, *(scope for scope in scopes if scope not in before)))

@@ -27,7 +27,7 @@ SliceInput: TypeAlias = (
 class Slice:
     """A selection along one dimension.
 
-    An int picks one index, and the dimension goes; a tuple is ``slice(*tuple)``; a list, tensor or array picks indices
+    An int picks one index and drops the dimension; a tuple is ``slice(*tuple)``; a list, tensor or array picks indices
     in the order given; None keeps everything.
 
     :ivar mode: ``"int"``, ``"slice"``, ``"array"`` or ``"identity"``.
@@ -81,7 +81,7 @@ class Slice:
         """The selected indices, as int64 of shape ``[selected]``.
 
         :param max_ctx: the size of the dimension.
-        :raises ValueError: if ``max_ctx`` is needed (always, but for an int) and not given.
+        :raises ValueError: if ``max_ctx`` is needed (always, except for an int) and not given.
         """
         if self.mode == "int":
             return np.array([self.slice], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Texts for messages: a value, cut; the first of many names; reasons that many points share, said once."""
+"""Texts for messages: a shortened value, the first of many names, and reasons that points share, each stated once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["describe", "folded", "listed"]
 
 
 def describe(value: Any) -> str:
-    """The repr of ``value``, cut."""
+    """The repr of ``value``, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "…"
 
@@ -22,11 +22,11 @@ def listed(items: Iterable[str], most: int = 5) -> str:
 
 
 def folded(reasons: Mapping[str, str]) -> list[str]:
-    """One line for each different reason: how many names have it, and the first of them.
+    """One line for each distinct reason: how many points share it, and the first of them.
 
-    Two reasons are the same if they differ only in the name of their own point.
+    Reasons that differ only in the name of their own point count as one.
 
-    :param reasons: name → reason.
+    :param reasons: point name → reason.
     """
     groups: dict[str, list[str]] = {}
     for name, reason in reasons.items():

@@ -1,4 +1,4 @@
-"""The names that signatures of the hook API use."""
+"""The types in the signatures of the hook API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CloneMode: TypeAlias = Literal["never", "auto", "always"]
 
 
 class HookConversion(Protocol):
-    """Translates an activation for hook functions, and what they return back again."""
+    """Converts an activation for hook functions, and what they return back again."""
 
     def convert(self, tensor: Any) -> Any:
         """From the model's layout to the one that hook functions see."""

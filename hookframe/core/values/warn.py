@@ -14,7 +14,7 @@ _LIBRARY_PARTS = ("/torch/", "/contextlib.py")
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
-    """Issue a warning at the nearest caller outside of hookframe, torch and contextlib."""
+    """Issue a warning at the nearest caller outside hookframe, torch and contextlib."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and _is_library(frame):
         level, frame = level + 1, frame.f_back
@@ -22,7 +22,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
 
 
 def _is_library(frame: FrameType) -> bool:
-    if "__name__" not in frame.f_globals:  # code that was made on the fly, and belongs to no module
+    if "__name__" not in frame.f_globals:  # generated code, which belongs to no module
         return True
     path = frame.f_code.co_filename.replace("\\", "/")
     return path.startswith(_OWN.replace("\\", "/")) or any(part in path for part in _LIBRARY_PARTS)
