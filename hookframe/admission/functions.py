@@ -42,7 +42,7 @@ def _described(code: CodeType) -> str:
 def _constant(value: object) -> str:
     if isinstance(value, CodeType):
         return _described(value)
-    if isinstance(value, frozenset):  # its order is another one in each process
+    if isinstance(value, frozenset):  # its order differs from process to process
         return f"frozenset{sorted(map(_constant, value))}"
     if isinstance(value, tuple):
         return f"({','.join(map(_constant, value))})"
@@ -52,7 +52,7 @@ def _constant(value: object) -> str:
 def distribution_of(module: str) -> str | None:
     """The normalised name of the installed distribution that ``module`` belongs to.
 
-    Reads the metadata of everything installed when first asked, and remembers it.
+    The first call reads the metadata of everything installed, and remembers it.
 
     :returns: None for a script, the standard library, and code that no distribution brought.
     """
