@@ -113,13 +113,13 @@ __all__ = [
 
 
 class HookframeError(Exception):
-    """The root of every error that hookframe raises on its own account."""
+    """The root of every error that hookframe defines and raises."""
 
     code: ClassVar[str] = "hookframe"
 
 
 class DescribedDecision(Protocol):
-    """What an error needs of a :class:`~hookframe.admission.decision.Decision`, which lives a floor above."""
+    """What an error needs of a :class:`~hookframe.admission.decision.Decision`, which is defined in a room above."""
 
     @property
     def denials(self) -> tuple[Any, ...]:
@@ -132,8 +132,7 @@ class DescribedDecision(Protocol):
 class HookDenied(HookframeError, PermissionError):
     """An admission refused a batch; nothing of it was done.
 
-    :ivar decision: the whole :class:`~hookframe.admission.decision.Decision`, with every objection and not the first
-        alone.
+    :ivar decision: the whole :class:`~hookframe.admission.decision.Decision`, with every objection, not just the first.
     """
 
     code = "hook-denied"
@@ -174,7 +173,7 @@ class InvalidHookFunction(HookframeError, TypeError):
 
 
 class InvalidLoadingRules(HookframeError, ValueError):
-    """Rules that cannot be read, or that say something which rules cannot say; none of them is in force."""
+    """Loading rules that cannot be read, or hold a key or value that is no rule; none of them is in force."""
 
     code = "invalid-loading-rules"
 
@@ -214,7 +213,7 @@ class NotSetUp(HookframeError, RuntimeError):
 
 
 class NotAHookPoint(HookframeError, TypeError):
-    """A name that belongs to a module which is not a hook point."""
+    """A name that belongs to a module that is no hook point."""
 
     code = "not-a-hook-point"
 
@@ -232,13 +231,13 @@ class ActivationTypeError(HookframeError, TypeError):
 
 
 class HooksNotAdmitted(HookframeError, RuntimeError):
-    """A hook point was copied or unpickled away from its model, with hooks nobody has admitted."""
+    """A hook point was copied or unpickled without its model, and carries hooks that no admission has seen."""
 
     code = "hooks-not-admitted"
 
 
 class GradientError(HookframeError, RuntimeError):
-    """A gradient cannot be right: a model mixes in-place changes with both sides of a point that has a backward hook."""
+    """There is no loss to compute gradients from, or in-place changes around a backward hook make a gradient uncertain."""
 
     code = "gradient"
 
@@ -252,14 +251,14 @@ class ReplicaCacheError(HookframeError, RuntimeError):
 class JournalError(HookframeError, RuntimeError):
     """The journal cannot be kept as asked: its file cannot be written, or a setting cannot be used.
 
-    An observer of decisions raises it to say that a decision had to be recorded and could not be; it is refused then.
+    An observer raises it to say that a decision had to be recorded and could not be; the decision then refuses.
     """
 
     code = "journal"
 
 
 class InvalidJournal(JournalError, ValueError):
-    """A file that cannot be read, or is no journal and no file of anchors."""
+    """A file that cannot be read, or is neither a journal nor a file of anchors."""
 
     code = "invalid-journal"
 
@@ -271,7 +270,7 @@ class NestedAdmission(HookframeError, RuntimeError):
 
 
 class ActivationShapeError(HookframeError, ValueError):
-    """Cached activations that would have to agree in shape, dtype and device, and do not."""
+    """Cached activations differ in shape, dtype or device, and would have to agree."""
 
     code = "activation-shape"
 
@@ -289,19 +288,19 @@ class CacheTooLarge(HookframeError, MemoryError):
 
 
 class CaptureInputError(HookframeError, ValueError):
-    """Texts or a model for a capture cannot be read, or the capture in a directory is another one."""
+    """Texts or a model for a capture cannot be read, or a directory holds a different capture."""
 
     code = "capture-input"
 
 
 class EstimateError(HookframeError, RuntimeError):
-    """The bytes of a run cannot be told without running it."""
+    """The bytes of a run cannot be estimated without running it."""
 
     code = "estimate"
 
 
 class ExportError(HookframeError, RuntimeError):
-    """A program is exported from a model whose hooks cannot go into it; there is no program."""
+    """A program was to be exported from a model whose hooks cannot go into it; no program was made."""
 
     code = "export"
 
@@ -319,7 +318,7 @@ class InvalidPlan(HookframeError, ValueError):
 
 
 class UnknownActivation(HookframeError, KeyError):
-    """A cache was asked for an activation that it does not hold, or for one that it holds several of."""
+    """A cache was asked for an activation that it does not hold, or by a key that fits several."""
 
     code = "unknown-activation"
 
@@ -328,7 +327,7 @@ class UnknownActivation(HookframeError, KeyError):
 
 
 class CannotInstrument(HookframeError, TypeError):
-    """Something that hook points cannot be put on from outside; it was left as it was."""
+    """An object that cannot be given hook points from outside; it was left as it was."""
 
     code = "cannot-instrument"
 
@@ -352,7 +351,7 @@ class HookPointMoved(HookframeError, RuntimeError):
 
 
 class HooksLeaked(HookframeError, RuntimeError):
-    """Hooks are on a model at the end of a block that were not there at its beginning; they still are.
+    """A block left hooks on a model that were not there at its beginning; they are still attached.
 
     :ivar hooks: each of them, as :class:`~hookframe.inspecting.report.FoundHook`.
     """
@@ -365,9 +364,9 @@ class HooksLeaked(HookframeError, RuntimeError):
 
 
 class NoopCheckFailed(HookframeError, RuntimeError):
-    """A model computes something else while observers are attached, or cannot be compared with itself; none is attached.
+    """A model computes something else while observers are attached, or cannot be compared with itself; no observer is attached.
 
-    :ivar point: the hook point whose observer makes the difference; None if it is no single one.
+    :ivar point: the hook point whose observer makes the difference; None if no single one does.
     :ivar reason: why, as far as it is known.
     """
 
@@ -420,7 +419,7 @@ class PluginRejected(PluginError, ValueError):
 
 
 class PluginNameError(PluginError, ValueError):
-    """A name for a new plugin that makes no distribution and no package."""
+    """A name for a new plugin that cannot name a distribution and a package."""
 
     code = "plugin-name"
 
@@ -438,7 +437,7 @@ class HookDidNotFireWarning(HookframeWarning):
 
 
 class HookObjectionWarning(HookframeWarning):
-    """A request was admitted although somebody objected with the action ``warn``."""
+    """A request was admitted although a plugin or the policy objected, with the action ``warn``."""
 
     code = "hook-objection"
 
@@ -450,13 +449,13 @@ class StaleActivationWarning(HookframeWarning):
 
 
 class HooksExportedWarning(HookframeWarning):
-    """A program is exported from a model with hooks: their edits are baked in, and nothing else of them is."""
+    """A program is exported from a model with hooks: their edits become a part of it, and nothing else that they do."""
 
     code = "hooks-exported"
 
 
 class HooksLostWarning(HookframeWarning):
-    """Hooks were on modules that are no longer in the model, so that nothing calls them."""
+    """Hooks were on modules that are no longer in the model, so nothing calls them now."""
 
     code = "hooks-lost"
 
@@ -470,9 +469,9 @@ class HookRecomputedWarning(HookframeWarning):
 class EditNotRecomputedWarning(HookframeWarning):
     """A backward pass computed a part of the model a second time, and the edits there were not those of the forward pass.
 
-    Edits that are missing, new ones, or an input that was changed in place once more. So the gradients are those of another
-    model; except that, with a reentrant checkpoint, a missing edit on which they do not depend, such as adding a constant at
-    the output of the checkpointed part, is reported as well.
+    Edits were missing or new, or an input was changed in place once more, so the gradients are those of another model. With
+    a reentrant checkpoint, a missing edit on which no gradient depends, such as adding a constant at the output of the
+    checkpointed part, is reported as well.
     """
 
     code = "edit-not-recomputed"

@@ -9,7 +9,7 @@ arguments that it wants, by name, and leaves the others out.
   counted, and after :data:`~hookframe.host.running.guard.TRIP_AFTER` failures in a row the observer is left out.
 - **Providers** give something: a wrapper around one function, a command, a model family.
 
-None of them is called while a model runs forward or backward, but for a function that ``hookframe_wrap_hook`` returned.
+None of them is called while a model runs forward or backward, except a function that ``hookframe_wrap_hook`` returned.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def hookframe_check_hooks_to_add(requests: Sequence[HookRequest], model: Any) ->
 
     :param requests: one for each planned attachment, in order.
     :param model: the model, or None for a hook point that belongs to none. An implementation that does not take it is
-        pure: it can be asked again, later and elsewhere, about what was recorded.
+        pure: hookframe can ask it again, later and elsewhere, about recorded requests.
     :returns: objections to any of the requests, or None. ``deny`` refuses the whole batch; ``skip`` leaves out a point
         that a filter swept up.
     """
@@ -83,7 +83,7 @@ def hookframe_check_hooks_to_add(requests: Sequence[HookRequest], model: Any) ->
 def hookframe_check_cache(request: CacheRequest, model: Any) -> Objections:
     """Called before caching hooks are attached, with all that is about to be cached.
 
-    :returns: objections, or None. An objection made with :meth:`Objection.warn` and a ``device`` stores there instead.
+    :returns: objections, or None. An objection made with :meth:`Objection.warn` and a ``device`` lets tensors be stored there instead.
     """
 
 
@@ -91,7 +91,7 @@ def hookframe_check_cache(request: CacheRequest, model: Any) -> Objections:
 def hookframe_check_device(request: DeviceRequest, model: Any) -> Objections:
     """Called when a device was chosen: a model is about to be moved there, or a cache about to be kept there.
 
-    :returns: objections, or None. An objection made with :meth:`Objection.warn` and a ``device`` uses that one instead.
+    :returns: objections, or None. An objection made with :meth:`Objection.warn` and a ``device`` replaces the chosen one.
     """
 
 
@@ -109,8 +109,8 @@ def hookframe_check_reset(request: ResetRequest, model: Any) -> Objections:
 def hookframe_check_run(request: RunRequest, model: Any) -> Objections:
     """Called after an operation ran the model and its hooks are off again, unless an exception ended it.
 
-    :returns: objections, or None. A refusal raises in place of the operation's result: nothing is left attached, and
-        what ran has run.
+    :returns: objections, or None. A refusal raises instead of returning the operation's result: no hook is left
+        attached, but the model has run.
     """
 
 
@@ -122,7 +122,7 @@ def hookframe_decision_made(decision: Decision) -> None:
     """Called after each decision, refusals included, before anything follows from it.
 
     An implementation that raises :class:`~hookframe.errors.JournalError` says that the decision had to be recorded and
-    could not be: one that allowed then refuses, under the rule ``audit-required``. It does not count as a failure.
+    could not be: a decision that allowed then refuses, under the rule ``audit-required``. It does not count as a failure.
     """
 
 
@@ -185,7 +185,7 @@ def hookframe_configure(config: PluginConfig) -> None:
 
 @hookspec
 def hookframe_wrap_hook(request: HookRequest, hook: Callable[..., Any]) -> Callable[..., Any] | None:
-    """Called for each admitted hook but the caching ones and torch's own, before it is attached.
+    """Called for each admitted hook, except caching hooks and torch's own, before it is attached.
 
     :param hook: the user's function, or what another plugin made of it.
     :returns: a function to run in its place, with the same arguments, or None to leave it. It runs during forward and

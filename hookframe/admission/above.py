@@ -1,6 +1,6 @@
-"""What lower rooms can do only with rooms above them: the top of the package says where, the first use imports it.
+"""Functions of higher rooms that lower rooms call by name: the top of the package says where they are, a call imports them.
 
-So they import nothing from above, and a program that never saves a cache never loads what saves it.
+So lower rooms import nothing from above, and a program that never saves a cache never loads what saves it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["Above", "above"]
 
 
 class Above:
-    """Where the bodies of such methods are, by name."""
+    """Where such functions are, by name."""
 
     def __init__(self) -> None:
         self._places: dict[str, str] = {}

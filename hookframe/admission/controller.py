@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # every `import hookframe` comes here, and few need these
 __all__ = ["AdmissionController", "ControllerSource", "ScopeName", "current_controller", "source"]
 
 ScopeName: TypeAlias = Literal["all", "context"]
-"""``"all"``: hooks fire for whoever runs the model; ``"context"``: for the thread or task that entered alone."""
+"""``"all"``: hooks fire in every thread and task that runs the model; ``"context"``: only in the one that entered."""
 
 
 class AdmissionController(Protocol):
@@ -23,7 +23,7 @@ class AdmissionController(Protocol):
     The reviews are called before anything is touched, never while a model runs. An implementation must not raise in
     order to refuse: it returns a decision.
 
-    :ivar default_scope: who sees the hooks of a context that does not say it itself.
+    :ivar default_scope: the scope of a context that is given none.
     """
 
     default_scope: ScopeName
@@ -38,7 +38,7 @@ class AdmissionController(Protocol):
         """Decide about a device that was chosen."""
 
     def review_reset(self, request: ResetRequest, model: Any) -> Decision:
-        """Decide about a removal that touches hooks which are protected."""
+        """Decide about a removal that touches protected hooks."""
 
     def review_run(self, request: RunRequest, model: Any) -> Decision:
         """Decide about an operation whose run of the model is over; a refusal keeps its result from the caller."""
@@ -48,7 +48,7 @@ class AdmissionController(Protocol):
 
     @property
     def wanted(self) -> Collection[str]:
-        """The specs (without their prefix) that somebody implements, so that their values are worth making."""
+        """The specs (without their prefix) that a plugin implements; for others, no value needs to be made."""
 
     def wants(self, spec: str) -> bool:
         """True if ``spec`` is among the :attr:`wanted`."""
@@ -74,7 +74,7 @@ class ControllerSource:
     def provide(self, provider: Callable[[], AdmissionController], govern: Callable[[Any], None] | None = None) -> None:
         """Say who makes the default controller. Does not call it; forgets a default that was made before.
 
-        :param govern: what has to be done to every other controller before it is put in front of the default.
+        :param govern: called with every other controller before it is put in front of the default.
         """
         with self._lock:
             self._provider, self._govern, self._default = provider, govern, None
@@ -102,7 +102,7 @@ class ControllerSource:
             self._overrides = [*self._overrides, controller]
 
     def drop(self, controller: AdmissionController) -> None:
-        """Take the innermost ``controller`` away; others stay, in whatever order they were put."""
+        """Take the innermost ``controller`` away; others stay, whatever the order."""
         with self._lock:
             left = list(self._overrides)
             for place in range(len(left) - 1, -1, -1):

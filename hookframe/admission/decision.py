@@ -21,7 +21,7 @@ class Decision:
     :ivar requests: the batch, in the order in which it was asked for.
     :ivar objections: every objection, ordered by request, then by who made it.
     :ivar number: counts the decisions of this process, from 1.
-    :ivar errors: what failing plugins raised, in the order in which they were asked; left behind when it is pickled.
+    :ivar errors: what failing plugins raised, in the order in which they were asked; not pickled.
     """
 
     requests: Sequence[Request]
@@ -44,7 +44,7 @@ class Decision:
 
     @property
     def warnings(self) -> tuple[Objection, ...]:
-        """The objections that the user is warned of."""
+        """The objections that the user is warned about."""
         return tuple(objection for objection in self.objections if objection.action is Action.WARN)
 
     @property

@@ -13,8 +13,8 @@ __all__ = ["requests_at"]
 class _Draft:
     """A hook request that is still being written: the same fields in the same places, and not frozen.
 
-    A frozen dataclass fills its fields one call at a time, which takes most of what an operation on hundreds of points
-    needs before it is decided about.
+    A frozen dataclass fills each field by a call, which would take most of the time before an operation on hundreds of
+    points is reviewed.
     """
 
     __slots__ = HookRequest.__slots__
@@ -33,7 +33,7 @@ def requests_at(
     level: int | None,
     caches: bool,
 ) -> list[HookRequest]:
-    """One request for each of ``places``: a point's name, whether it was asked for by that, and other names of it.
+    """One request for each of ``places``: a point's name, whether the user asked for it by that name, and its other names.
 
     :param start: the index of the first.
     """

@@ -29,7 +29,7 @@ __all__ = [
 class HooksAdded:
     """Hooks were attached.
 
-    :ivar requests: what was attached; points that were left out are not among them. Made when first looked at.
+    :ivar requests: what was attached; points that were left out are not among them. Made on first use.
     :ivar skipped: names of the points that a filter swept up and an objection left out.
     """
 
@@ -45,7 +45,7 @@ class HooksAdded:
 class HooksRemoved:
     """Hooks were removed: by a handle, by ``remove_hooks``, or because their context ended.
 
-    :ivar points: one name for each hook that went.
+    :ivar points: one name for each hook that was removed.
     """
 
     kind: ClassVar[str] = "hooks_removed"
@@ -58,7 +58,7 @@ class HooksRemoved:
 class HooksReset:
     """``reset_hooks`` or ``remove_all_hook_fns`` ran on a model.
 
-    :ivar removed: how many hooks went.
+    :ivar removed: how many hooks were removed.
     """
 
     kind: ClassVar[str] = "hooks_reset"
@@ -117,7 +117,7 @@ class CacheFinished:
 
     :ivar stored: keys that hold a value.
     :ivar skipped: points that were left out, and why.
-    :ivar bytes_cached: bytes of all cached tensors together.
+    :ivar bytes_cached: bytes of all cached tensors.
     :ivar stale: keys whose tensor was changed in place after it was cached.
     """
 

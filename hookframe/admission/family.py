@@ -9,7 +9,7 @@ __all__ = ["ModelFamily"]
 
 @runtime_checkable
 class ModelFamily(Protocol):
-    """What a plugin's ``hookframe_model_families`` gives; it may know more than this."""
+    """What a plugin's ``hookframe_model_families`` returns; a family may have more members than these."""
 
     @property
     def name(self) -> str:

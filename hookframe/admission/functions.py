@@ -38,7 +38,7 @@ def _described(code: CodeType) -> str:
 def _constant(value: object) -> str:
     if isinstance(value, CodeType):
         return _described(value)
-    if isinstance(value, frozenset):  # its order is another one in each process
+    if isinstance(value, frozenset):  # its order differs from process to process
         return f"frozenset{sorted(map(_constant, value))}"
     if isinstance(value, tuple):
         return f"({','.join(map(_constant, value))})"

@@ -15,8 +15,8 @@ _REMEMBERED = 4096
 class Glob:
     """A pattern on names with dots: each part matches one part of a name, and ``**`` any number of them.
 
-    Within a part, ``*`` stands for any characters, ``?`` for one, ``[abc]`` and ``[!abc]`` for one of, or one not of,
-    some. Matching takes time in proportion to the pattern's length times the name's, whatever they are.
+    Within a part, ``*`` stands for any characters, ``?`` for one, ``[abc]`` for one of these, and ``[!abc]`` for one
+    not of these. Matching takes time in proportion to the pattern's length times the name's, whatever they are.
 
     :ivar pattern: as it was written.
     """

@@ -24,7 +24,7 @@ class Action(StrEnum):
     WARN = "warn"
     """Admit, and warn at the user's line."""
     AUDIT = "audit"
-    """Admit, and record the objection without a word."""
+    """Admit, and do no more than record the objection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Objection:
     :ivar message: what is wrong, as a phrase.
     :ivar remedy: what the user can do about it.
     :ivar source: who objects; the plugin host fills it in, whatever the plugin wrote.
-    :ivar device: the device to use instead, where the request chose one; the batch is then not refused for it.
+    :ivar device: the device to use instead of the one in the request; None to leave that.
     :ivar origin: where the rule is written, None where it is code.
     :ivar exception: the policy's exception that turned a denial into this objection, None if none did.
     :raises InvalidObjection: if the rule, the message or the remedy is empty, or the action unknown.

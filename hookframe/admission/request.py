@@ -72,7 +72,7 @@ class FunctionInfo:
         inner = getattr(inner, "__func__", inner)
         code = getattr(inner, "__code__", None)
         named = inner if hasattr(inner, "__qualname__") else type(inner)
-        own = getattr(inner, "__globals__", {}).get("__name__")  # functools.wraps copies the other names, and not this
+        own = getattr(inner, "__globals__", {}).get("__name__")  # functools.wraps copies the other names, but not this
         return cls(
             module=str(own or getattr(named, "__module__", None) or "?"),
             qualname=str(getattr(named, "__qualname__", repr(named))),
@@ -100,7 +100,7 @@ class HookRequest:
     :ivar function: where the function comes from; the function itself never leaves the core.
     :ivar direction: ``"fwd"`` or ``"bwd"``.
     :ivar route: the public way by which the request came.
-    :ivar effect: ``"read"`` for functions that are held to reading, else ``"edit"``.
+    :ivar effect: ``"read"`` for functions that hookframe keeps from editing, else ``"edit"``.
     :ivar exact: True if the point was asked for by its name, False if a filter swept it up.
     :ivar permanent: True if ordinary resets leave the hook alone.
     :ivar prepend: True if it goes before the hooks already there.
@@ -139,7 +139,7 @@ class CacheRequest:
     :ivar points: names of the points, in the model's order.
     :ivar device: the device that the cached tensors will live on, as torch prints it; None if the model has no parameters.
     :ivar gradients: True if gradients are cached as well.
-    :ivar estimated_bytes: how much the cache will hold; None where nobody has estimated it. A capture that estimates asks a
+    :ivar estimated_bytes: how much the cache will hold; None if it was not estimated. A capture that estimates asks a
         second time, with the bytes.
     """
 
@@ -233,10 +233,10 @@ Request: TypeAlias = HookRequest | CacheRequest | DeviceRequest | ResetRequest |
 
 @dataclass(slots=True)
 class LazyRequests(Sequence[HookRequest]):
-    """The requests of one batch, made when somebody first looks at them.
+    """The requests of one batch, made on first use.
 
-    An operation on hundreds of points costs nothing here as long as no validator and no observer is installed. An
-    operation that is repeated may ask with the very same batch again: it stands for the same requests for good.
+    An operation on hundreds of points costs nothing here as long as no validator and no observer is installed. A
+    repeated operation may ask with the very same batch again, so its requests never change.
 
     :ivar build: makes the requests; called at most once.
     :ivar memo: where a controller keeps what it derived from this batch, under a key of its own.
@@ -256,7 +256,7 @@ class LazyRequests(Sequence[HookRequest]):
         return made
 
     def settle(self) -> dict[object, Any]:
-        """Make them now, for somebody who looks at them later, when what they are made from may be another; the memo."""
+        """Make the requests now, since their sources may have changed when they are read; return the memo."""
         _ = self.made
         return self.memo
 

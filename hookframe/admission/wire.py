@@ -1,6 +1,6 @@
 """Requests and objections as JSON: what crosses to another process, or to a file, and comes back equal.
 
-Reading runs no code and checks every field: what is not exactly one of these values is refused.
+Reading runs no code and checks every field: it refuses whatever is not exactly one of these values.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def objection_to_json(objection: Objection) -> dict[str, Any]:
 def objection_from_json(data: object, requests: Sequence[Request]) -> Objection:
     """The objection that :func:`objection_to_json` described, about one of ``requests``.
 
-    :raises InvalidWireData: if it is not one, or about none of them.
+    :raises InvalidWireData: if ``data`` is no objection, or is about none of ``requests``.
     """
     keys = {"index", "rule", "message", "remedy", "action", *_OPTIONAL}
     if not isinstance(data, Mapping) or set(data) != keys:

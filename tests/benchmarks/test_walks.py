@@ -16,7 +16,9 @@ LIMITS = {  # walk → functions and files, at most
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_walk_is_no_longer_than_a_reader_can_follow(name, monkeypatch):
-    monkeypatch.setattr("hookframe.core.torch_compat.dynamo.tracing.begun", False)  # else points are also written elsewhere
+    monkeypatch.setattr(
+        "hookframe.core.torch_compat.dynamo.tracing.begun", False
+    )  # else points are also written elsewhere
     found = {each: (operation, before) for each, operation, before in walks.walks()}
     operation, before = found[name]
     for _ in range(before):

@@ -1,4 +1,4 @@
-"""The dict that a caching run fills: looked up as people call activations, and what is known about what it holds."""
+"""The dict that a caching run fills: look-ups by short names and globs, and a report on what it holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ActivationCache", "CacheReport"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheReport:
-    """What became of a cache.
+    """What a cache holds, what was left out of it, and what went stale.
 
     :ivar model: the name of the model's class; ``"?"`` if the cache was made by hand.
     :ivar stored: how many tensors it holds.
@@ -53,14 +53,14 @@ class ActivationCache(dict[str, torch.Tensor]):
     A look-up takes the name itself, a short name with a layer (``cache["resid_post", 3]``, ``cache["scale", 3, "ln1"]``,
     ``cache["resid_post", -1]`` for the last layer), a short name alone where there is one such point (``cache["embed"]``),
     or a glob on the parts of names (``cache["blocks.*.attn.hook_?"]``), which gives a cache with what it matches. Where a
-    point has several names, any of them will do. ``in`` says whether a look-up answers, and ``get`` gives its default where it
-    does not.
+    point has several names, any of them will do. ``in`` says whether a look-up succeeds; if not, ``get`` gives its
+    default.
 
     :ivar stale: keys whose tensor was changed in place after it was cached.
     """
 
     stale: tuple[str, ...] = ()
-    # made when somebody asks: nearly always it is empty, and every run has a cache
+    # made on first use: it is nearly always empty, and every run makes a cache
     _skipped: dict[str, str] | None = None
     _model: weakref.ref[Any] | None = None
     _saved: Any = None  # what the manifest says of the model, for a cache that was loaded
@@ -76,7 +76,7 @@ class ActivationCache(dict[str, torch.Tensor]):
     def skipped(self, reasons: dict[str, str]) -> None:
         self._skipped = reasons
 
-    if TYPE_CHECKING:  # at run time dict's own, which calls __missing__ for what is no key
+    if TYPE_CHECKING:  # at run time it is dict's own, which calls __missing__ if there is no such key
 
         def __getitem__(self, key: str | tuple[str, *tuple[int | str | None, ...]]) -> torch.Tensor:
             """See the class."""
@@ -104,11 +104,11 @@ class ActivationCache(dict[str, torch.Tensor]):
         return super().__contains__(key) or self._answers(key)
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """What a look-up by ``key`` gives; ``default`` if it gives nothing, or does not say which activation is meant."""
+        """The value for ``key``, or ``default`` if nothing matches or the key is ambiguous."""
         return self[key] if key in self else default  # noqa: SIM401  # this is get
 
     def _answers(self, key: object) -> bool:
-        """True if a look-up by what is no key of the dict's gives something."""
+        """True if a look-up by ``key``, which is no key of the dict, succeeds."""
         if isinstance(key, str) and is_glob(key):
             return bool(self._fitting(key, self.keys() if "@" in key else self._names()))
         fitting = self._fitting(key, self._names())
@@ -131,13 +131,9 @@ class ActivationCache(dict[str, torch.Tensor]):
         return next((name for name in (key, *others) if name in names), None)
 
     def _explained(self, error: UnknownActivation, left_out: Sequence[str]) -> UnknownActivation:
-        """The error for a look-up that finds nothing; with the reason, if that is that points were left out."""
-        reasons = folded({name: self.skipped[name] for name in left_out})
-        return (
-            UnknownActivation(f"the cache has none of it, as it was left out: {'; '.join(reasons)}")
-            if reasons
-            else error
-        )
+        """The error for a look-up that fails; with the reasons, if the points it means were left out."""
+        reasons = "; ".join(folded({name: self.skipped[name] for name in left_out}))
+        return UnknownActivation(f"the cache has none of it, as it was left out: {reasons}") if reasons else error
 
     def _count_of(self, name: str) -> int:
         """How many values there are under one of :meth:`_names`."""
@@ -151,7 +147,7 @@ class ActivationCache(dict[str, torch.Tensor]):
         return self._with((found, self[found]) for found in self._matching(pattern))
 
     def _names(self) -> Collection[str]:
-        """What look-ups by short names and globs go over."""
+        """The names that look-ups by short names and globs search."""
         return self.keys()
 
     def _value_of(self, name: str) -> torch.Tensor:
@@ -187,12 +183,12 @@ class ActivationCache(dict[str, torch.Tensor]):
         return self
 
     def stack(self, name: str, part: str | None = None) -> torch.Tensor:
-        """One activation of every layer, stacked: ``[layer, ...]``, by layer.
+        """One activation of every layer, stacked: ``[layer, ...]``, in the order of layers.
 
         :param name: its short name, such as ``"resid_post"``.
         :param part: another part of the names, such as ``"attn"``, where the short name is not enough.
         :raises UnknownActivation: if no layer has it.
-        :raises ActivationShapeError: if it has not the same shape, dtype and device in each layer.
+        :raises ActivationShapeError: if its shape, dtype or device is not the same in each layer.
         """
         try:
             called = layers_called(self._names(), name, part)
@@ -210,9 +206,7 @@ class ActivationCache(dict[str, torch.Tensor]):
     def to(self, device: DeviceType | torch.dtype = None, dtype: torch.dtype | None = None) -> Self:
         """A cache with every tensor on ``device`` and, where it is of floating point, in ``dtype``.
 
-        A dtype may stand in the first place, as for tensors.
-
-        Tensors that are so already are shared with this cache, not copied.
+        A dtype may be the first argument, as for tensors. Tensors that need no change are shared with this cache.
         """
         place, kind = (None, device) if isinstance(device, torch.dtype) else (device, dtype)
         return self._with((key, _moved(value, place, kind)) for key, value in self.items())
@@ -233,12 +227,12 @@ class ActivationCache(dict[str, torch.Tensor]):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: DeviceType = None, verify: bool = False) -> ActivationCache:
-        """Read a cache that :meth:`save` wrote. Runs no code of the file's, and reads no file outside of ``path``.
+        """Read a cache that :meth:`save` wrote. Runs no code from the files, and reads no file outside ``path``.
 
         :param device: where to put the tensors; None to map them from the files, which takes memory only for what is
-            looked at. The files must then stay as they are.
+            read. The files must then stay unchanged.
         :param verify: read every file, and compare it with its digest.
-        :raises CacheFileError: if it is not such a directory, or a file in it is not what the manifest says.
+        :raises CacheFileError: if ``path`` is no saved cache, or a file in it is not what the manifest says.
         """
         cache: ActivationCache = above("load_cache", path, device=device, verify=verify)
         return cache
@@ -289,7 +283,7 @@ def cached_bytes(cache: dict[str, torch.Tensor]) -> int:
     """Bytes of the tensors in ``cache``."""
     try:
         return sum(map(_nbytes, cache.values()))
-    except (AttributeError, RuntimeError):  # somebody has put something else there, or a sparse tensor
+    except (AttributeError, RuntimeError):  # a user put something else there, or a sparse tensor
         return sum(map(bytes_of, cache.values()))
 
 

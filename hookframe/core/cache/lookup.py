@@ -1,4 +1,4 @@
-"""Finding activations by what people call them: a short name and a layer, or a glob."""
+"""Finds activations by a short name and a layer, or by a glob."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from hookframe.admission.globs import Glob
+from hookframe.core.values.text import listed
 from hookframe.errors import UnknownActivation
 
 __all__ = [
@@ -31,9 +32,9 @@ def is_glob(name: str) -> bool:
 
 
 def matching(keys: Collection[str], pattern: str) -> list[str]:
-    """The ``keys`` that a glob on dotted names means, in their order.
+    """The ``keys`` that a glob on dotted names matches, in their order.
 
-    :raises UnknownActivation: if there is none.
+    :raises UnknownActivation: if it matches none.
     """
     glob = Glob(pattern)
     found = [key for key in keys if glob.matches(key)]
@@ -53,7 +54,7 @@ def find_short(keys: Collection[str], name: str, layer: int | None = None, part:
     :param name: the last part of the key, with or without ``hook_``.
     :param layer: its layer; negative ones count from the last; None for keys without a layer.
     :param part: another part of the key, such as ``"attn"`` or ``"ln1"``, where name and layer are not enough.
-    :raises UnknownActivation: if no key fits, or several do equally well.
+    :raises UnknownActivation: if no key fits, or several fit equally well.
     """
     if not _is_layer(layer):
         raise UnknownActivation(f"{describe_key(name, layer, part)}: a layer is a number, or None for no layer")
@@ -88,27 +89,27 @@ def layers_called(keys: Collection[str], name: str, part: str | None = None) -> 
 
 
 def called_so(keys: Collection[str], name: str, part: str | None) -> list[str]:
-    """The keys whose last part is ``name``, with or without ``hook_``, in whichever layer."""
+    """The keys whose last part is ``name``, with or without ``hook_``, in any layer."""
     wanted = {name, _PREFIX + name}
     parts = ((key, key.split(".")) for key in keys)
     return [key for key, pieces in parts if pieces[-1] in wanted and (part is None or part in pieces[:-1])]
 
 
 def _only(fitting: Sequence[str], keys: Collection[str], name: str, layer: int | None, part: str | None) -> str:
-    """The one of ``fitting`` that is nearest."""
+    """The key in ``fitting`` with the fewest parts; raises if there is none, or not just one."""
     nearest = _nearest(fitting)
     if not nearest:
         raise no_activation(name, keys, layer=layer, part=part)
     if len(nearest) > 1:
         raise UnknownActivation(
-            f"{describe_key(name, layer, part)} fits {len(nearest)} activations: {_listed(nearest)}; "
+            f"{describe_key(name, layer, part)} fits {len(nearest)} activations: {listed(map(repr, nearest), 4)}; "
             "use one of these names, or name a part of it as third: cache['scale', 3, 'ln1']"
         )
     return nearest[0]
 
 
 def _nearest(fitting: Sequence[str]) -> list[str]:
-    """Those with the fewest parts: ``blocks.3.hook_out`` before ``blocks.3.mlp.hook_out``."""
+    """The keys with the fewest parts: ``blocks.3.hook_out`` before ``blocks.3.mlp.hook_out``."""
     fewest = min((key.count(".") for key in fitting), default=0)
     return [key for key in fitting if key.count(".") == fewest]
 
@@ -123,7 +124,7 @@ def describe_key(name: str, layer: int | None = None, part: str | None = None) -
 def no_activation(
     name: str, keys: Collection[str], *, layer: int | None = None, part: str | None = None
 ) -> UnknownActivation:
-    """The error for a look-up that nothing fits; with the nearest keys."""
+    """The error for a look-up that no key fits; with the nearest keys."""
     asked = describe_key(name, layer, part)
     if not keys:
         return UnknownActivation(f"the cache has no activation {asked}: it is empty, so nothing that it asked for ran")
@@ -136,14 +137,10 @@ def no_activation(
         ends = {key.rpartition(".")[2].removeprefix(_PREFIX): key for key in keys}
         near = difflib.get_close_matches(name, list(keys), n=3, cutoff=0.6)
         near = near or [ends[end] for end in difflib.get_close_matches(name.removeprefix(_PREFIX), list(ends), n=3)]
-        hint = f"did you mean {_listed(near)}" if near else f"it has {len(keys)}, none of a similar name"
+        hint = f"did you mean {listed(map(repr, near), 4)}" if near else f"it has {len(keys)}, none of a similar name"
     return UnknownActivation(f"the cache has no activation {asked}: {hint} (all names: list(cache))")
 
 
 def _numbers(layers: Sequence[int]) -> str:
     whole = list(layers) == list(range(layers[0], layers[-1] + 1))
     return f"{layers[0]} to {layers[-1]}" if whole and len(layers) > 2 else ", ".join(map(str, layers))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

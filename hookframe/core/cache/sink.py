@@ -25,10 +25,10 @@ _HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 class CacheOptions:
     """How values are stored.
 
-    :ivar device: where to, None to leave them where they are.
+    :ivar device: where to store; None to leave values where they are.
     :ivar remove_batch_dim: drop a leading dimension of 1.
-    :ivar pos_slice: which positions to keep, None for all.
-    :ivar clone: ``"never"``: a reference, checked at the end; ``"auto"``: copied on the first write to either; ``"always"``.
+    :ivar pos_slice: which positions to keep; None for all.
+    :ivar clone: ``"never"``: a reference, checked at the end; ``"auto"``: a copy on the first write; ``"always"``: a copy at once.
     """
 
     device: DeviceType = None
@@ -50,10 +50,10 @@ class CacheSink:
     """Stores what caching hooks see.
 
     :ivar cache: key → detached tensor, in order of execution.
-    :ivar copier: copies from a GPU to the CPU, for somebody who looks at the cache only once it has finished.
-    :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors; without those that
-        caching hooks know themselves.
-    :ivar unversioned: keys of values that came from compiled code, which knows of no versions.
+    :ivar copier: copies from a GPU to the CPU, if the cache is read only after the copier has finished.
+    :ivar references: key → (tensor, version) of the values that share memory with the model's own tensors, except those that
+        caching hooks track themselves.
+    :ivar unversioned: keys of values that came from compiled code, which has no versions.
     """
 
     __slots__ = ("as_is", "cache", "clone", "copier", "options", "references", "unversioned")
@@ -70,8 +70,8 @@ class CacheSink:
     def store(self, key: str, point: Point, value: Any, *, known_as: str | None = None) -> None:
         """Store ``value``, an activation or gradient at ``point``, under ``key``.
 
-        :param known_as: what tells its dimensions, if not the key: that may be an alias.
-        :raises ActivationTypeError: if it is no tensor.
+        :param known_as: the name that tells which dimension is the position, if ``key`` is an alias.
+        :raises ActivationTypeError: if ``value`` is no tensor.
         """
         try:
             if value.requires_grad:
@@ -101,7 +101,7 @@ class CacheSink:
         return copy_on_write(value)
 
     def _shape(self, key: str, point: Point, value: torch.Tensor) -> tuple[torch.Tensor, bool]:
-        """Apply the options; the second result says that the value owns its memory."""
+        """Apply the options; the second result is True if the value owns its memory."""
         options, whole = self.options, value
         removed = options.remove_batch_dim and value.dim() > 0 and value.shape[0] == 1
         if removed:

@@ -24,10 +24,10 @@ __all__ = ["Attachment", "HandleList", "HookHandle", "LensHandle", "Operation", 
 
 
 class Operation:
-    """What attachments know of the operation (one ``run_with_cache``, one ``hooks(...)``) that they belong to.
+    """What attachments know of their operation (one ``run_with_cache``, one ``hooks(...)``).
 
     :ivar held: True if a user may hold the handle of one of them.
-    :ivar failed: True if one of them has an error that was not reported yet.
+    :ivar failed: True if one of them has an error that is not reported yet.
     """
 
     __slots__ = ("failed", "held")
@@ -37,14 +37,14 @@ class Operation:
 
 
 class Options:
-    """How one function is attached: the same at every point that it is attached to in one go.
+    """How one function is attached: the same for all points that one call attaches it to.
 
     :ivar user_hook: the function, as the user gave it.
     :ivar rules: what is checked of a tensor that the function returns; None for no check.
     :ivar operation: the operation that it belongs to, if any.
     :ivar recomputed: True once the user was warned that the function runs again in a backward pass.
-    :ivar wrapped_by_options: True if an option puts something around the function, such as a check that it only reads.
-    :ivar wrapped: True if a plugin or an option has put something around it at one of the points.
+    :ivar wrapped_by_options: True if an option wraps the function, such as in a check that it only reads.
+    :ivar wrapped: True if a plugin or an option has wrapped it at one of the points.
     :ivar scope: which threads and tasks run it; None for all.
     """
 
@@ -84,9 +84,9 @@ class Options:
 class HookHandle:
     """What one attachment returns, and what removes it.
 
-    :ivar hook: has ``remove()``.
+    :ivar hook: the attachment, or another object with ``remove()``.
     :ivar is_permanent: True if ordinary resets leave the hook alone.
-    :ivar context_level: the nesting level of the context it belongs to, None outside of contexts.
+    :ivar context_level: the nesting level of the context it belongs to, None outside contexts.
     :ivar user_hook: the function, as the user gave it.
     """
 
@@ -105,7 +105,7 @@ LensHandle = HookHandle
 
 
 class HandleList(list[HookHandle]):
-    """The handles at one point and direction at the moment of asking; it cannot be edited, since that would do nothing."""
+    """The handles at one point and direction, as of now. It cannot be edited, since an edit would detach nothing."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("this list only shows the hooks at a point: use add_hook() to add, and a handle's remove()")
@@ -122,7 +122,7 @@ def _of_options(name: str) -> Any:
 
 
 class _Hot:
-    """What an attachment reads and writes when it fires. It is a base class so that these slots lie together in memory."""
+    """What an attachment reads and writes when it fires; a base class, so that these slots lie together in memory."""
 
     __slots__ = ("direct", "fired", "function", "generation", "key", "last", "point", "version")
 
@@ -133,8 +133,8 @@ class Attachment(_Hot):
     The subclasses say how a tensor passes through (:meth:`fire`).
 
     :ivar options: how the function is attached; shared with its attachments at other points.
-    :ivar function: called in place of the user's function, if a plugin or an option has put something around it; for a
-        caching hook, the function that stores.
+    :ivar function: the wrapper to call instead of the user's function, if a plugin or an option wrapped it; for a caching
+        hook, the function that stores.
     :ivar direct: True if the function gets the tensor and the point as they are.
     :ivar view: what the function gets as ``hook``, if not the point itself.
     :ivar fired: how often it ran; inside compiled code, 1 once it ran at all.
@@ -165,7 +165,7 @@ class Attachment(_Hot):
     ) -> None:
         """Plan ``options`` at ``point``.
 
-        :param key: what it stores under, if it does.
+        :param key: the key it stores under, if it stores.
         """
         self.point = point
         self.options = options
@@ -184,12 +184,12 @@ class Attachment(_Hot):
 
     @property
     def called(self) -> HookFunction:
-        """What is called: the user's function, or what was put around it."""
+        """The function to call: the user's, or the wrapper around it."""
         function: HookFunction | None = self.function
         return self.options.user_hook if function is None else function
 
     def put_around(self, wrapper: HookFunction) -> None:
-        """Call ``wrapper`` from here on; it calls what was called so far."""
+        """Call ``wrapper`` from now on; it calls what was called before."""
         self.function = wrapper
         self.options.wrapped = True
 
@@ -200,7 +200,7 @@ class Attachment(_Hot):
 
     @property
     def handle(self) -> HookHandle:
-        """What the user holds; made when somebody first asks for it."""
+        """The handle that the user holds; made on first use."""
         handle = self._handle
         if handle is None:
             if self.operation is not None:
@@ -210,7 +210,7 @@ class Attachment(_Hot):
 
     @property
     def attachment(self) -> Attachment:
-        """Itself: among what a point runs, the steps that stand for a hook say which."""
+        """Itself: each step that stands for a hook says so by this property."""
         return self
 
     @property
@@ -219,16 +219,16 @@ class Attachment(_Hot):
         return self.name or self.point.name or "?"
 
     def _traced(self, point: Point, tensor: Any) -> Any:
-        self.fired = 1  # counting would make dynamo compile anew for each number
+        self.fired = 1  # a count would make torch.compile recompile for each number
         try:
-            return self._fire_converted(point, tensor)  # or not converted, if there is nothing to do it
+            return self._fire_converted(point, tensor)  # it also serves points without a conversion
         except BaseException as error:
             self.note(error)
             raise
 
     @traced_as(_traced)
     def fire(self, point: Point, tensor: Any) -> Any:
-        """Run the function on ``tensor`` at ``point``; return what goes on."""
+        """Run the function on ``tensor`` at ``point``; return the tensor that goes on."""
         before = self.fired
         self.fired = before + 1
         try:
@@ -258,7 +258,7 @@ class Attachment(_Hot):
         return result if conversion is None else conversion.revert(result)
 
     def _accept(self, seen: Any, result: Any, shown: Any) -> None:
-        """Check what the function returned for ``seen``, and note that it edits where that has to be done again."""
+        """Check what the function returned for ``seen``, and record the edit, which checkpointing has to repeat."""
         options = self.options
         if options.rules is not None:
             check_return(options.rules, seen, result, options.user_hook, shown)
@@ -266,17 +266,17 @@ class Attachment(_Hot):
             note_edit(self, same=result is seen)
 
     def converts(self, conversion: object | None) -> None:
-        """The point has another conversion, or none, from here on."""
+        """The point now has another conversion, or none."""
         self.direct = conversion is None and self.view is None
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: HookFunction) -> None:
-        """Put ``function`` into these attachments, which share their options, for an operation that begins."""
+        """Let these attachments, which share their options, call ``function`` in the operation that begins."""
         attachments[0].options.user_hook = function
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
-        """Drop the function and what is around it, and set the counts to 0, until another operation takes them."""
+        """Drop the function and its wrappers, and reset the counts, until another operation takes the attachments."""
         options: Options = attachments[0].options
         options.user_hook, options.recomputed = _nothing, False
         for attachment in attachments:
@@ -287,7 +287,7 @@ class Attachment(_Hot):
                 attachment.function = None
 
     def note(self, error: BaseException) -> None:
-        """Remember that the function raised, and say on the exception where it happened."""
+        """Record that the function raised, and add a note to the exception that says where."""
         self.error = error
         if self.operation is not None:
             self.operation.failed = True
@@ -306,11 +306,11 @@ class Attachment(_Hot):
 
 
 def _nothing(tensor: Any, *, hook: Any) -> None:
-    """Do nothing: a thread that was about to call the function when its operation ended calls this instead."""
+    """A no-op, for a thread that was just about to call the function when the operation ended."""
 
 
 def fits(attachment: Attachment, including_permanent: bool, level: int | None) -> bool:
-    """True if a call with these arguments means this hook."""
+    """True if a call with these arguments includes this hook."""
     return (including_permanent or not attachment.permanent) and (level is None or attachment.level == level)
 
 

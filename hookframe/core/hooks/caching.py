@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -33,9 +33,9 @@ class CachingFunction:
 
     :ivar sink: where it stores.
     :ivar suffix: what is added to the point's name: ``""`` for activations, ``"_grad"`` for gradients.
-    :ivar at_once: the sink's cache, if values are stored there as they come; None if there is more to do.
-    :ivar private: True if no user can have it, so that what it stores in may be exchanged.
-    :ivar late: for gradients of an operation that looks after its forward which activations were changed: the listeners.
+    :ivar at_once: the sink's cache, if values go there unchanged; None if the sink has more to do.
+    :ivar private: True if no user can hold it, so that its sink may be replaced.
+    :ivar late: for gradients: the guards that their operation defers until after the forward pass; None if it does not.
     """
 
     __slots__ = ("at_once", "late", "private", "sink", "suffix")
@@ -53,7 +53,7 @@ class CachingFunction:
         self.store_in(sink, late)
 
     def store_in(self, sink: CacheSink, late: DeferredGuards | None = None) -> None:
-        """Store in ``sink`` from here on."""
+        """Store in ``sink`` from now on."""
         self.sink = sink
         self.late = late
         self.at_once = sink.cache if sink.as_is and sink.clone == "never" else None
@@ -71,28 +71,14 @@ class _Nowhere(dict[str, Any]):
 
 
 NOWHERE = CacheSink(_Nowhere(), AS_IS)
-"""Where values go that come when an operation is over."""
-
-
+"""Drops values that come after their operation is over."""
 NOWHERE.references = _Nowhere()
-
-
 RESTING = CachingFunction(NOWHERE)
 """What a caching hook stores with while no operation uses it."""
 
 
-class Deferred(Protocol):
-    """A listener that looks at its tensor once the forward pass is over."""
-
-    def look(self) -> None:
-        """Guard the tensor if it was changed in place."""
-
-    def forget(self) -> None:
-        """Drop the tensor."""
-
-
 class DeferredGuards:
-    """The gradient listeners of one operation. They look at their tensors between its forward and its backward pass.
+    """The gradient listeners of one operation. They check their tensors between its forward and its backward pass.
 
     :ivar over: True once the operation has ended; no listener is added then.
     """
@@ -100,7 +86,7 @@ class DeferredGuards:
     __slots__ = ("listeners", "over")
 
     def __init__(self) -> None:
-        self.listeners: list[Deferred] = []
+        self.listeners: list[_Listener] = []
         self.over = False
 
     def look(self) -> None:
@@ -121,7 +107,7 @@ class _Caching(Attachment):
 
     :ivar key: the key in the cache.
     :ivar last: the tensor that was stored last, if it is the model's own; None if it cannot go stale.
-    :ivar version: how often that had been changed in place by then.
+    :ivar version: the version counter of ``last`` when it was stored.
     """
 
     __slots__ = ()
@@ -169,7 +155,7 @@ class _Caching(Attachment):
         return tensor
 
     def converts(self, conversion: object | None) -> None:
-        """As for any hook; what has aliases is stored under each of them."""
+        """As for any hook; a value with aliases is stored under each of them."""
         self.direct = conversion is None and not self.options.aliases
 
     @staticmethod
@@ -181,12 +167,12 @@ class _Caching(Attachment):
 
     @staticmethod
     def feed(attachments: Sequence[Any], sink: CacheSink, late: DeferredGuards | None) -> None:
-        """Let them store in ``sink``, with the function that they have, which is no user's."""
+        """Let them store in ``sink``, with the function that they have, which no user holds."""
         attachments[0].function.store_in(sink, late)
 
     @staticmethod
     def disarm(attachments: Sequence[Any]) -> None:
-        """Let go of the cache and of what was stored, and count anew."""
+        """Drop the cache and what was stored, and reset the counts."""
         own: CachingFunction = attachments[0].function
         if own.private:
             own.store_in(NOWHERE)
@@ -200,7 +186,7 @@ class _Caching(Attachment):
 
     @staticmethod
     def stale(attachments: Sequence[Any]) -> list[str]:
-        """Keys of those whose tensor is still in the cache, and was changed in place since it was stored."""
+        """Keys of the tensors that are still in the cache, and were changed in place since they were stored."""
         changed = [a for a in attachments if (last := a.last) is not None and last._version != a.version]
         return changed and [a.key for a in changed if a.function.sink.cache.get(a.key) is a.last]
 
@@ -218,7 +204,7 @@ class GradientCachingAttachment(_Caching, GradientAttachment):
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: Any) -> None:
-        """Let them store with ``function``; the graphs of operations that are over call them no more."""
+        """Let them store with ``function``; graphs of finished operations no longer call them."""
         _Caching.arm(attachments, function)
         begin_run(attachments)
 
@@ -239,8 +225,8 @@ def _replica(key: str) -> ReplicaCacheError:
 class BothWays:
     """The only step at a point with one caching hook on the activation and one on the gradient.
 
-    :ivar attachment: the first.
-    :ivar gradient: the second.
+    :ivar attachment: the hook on the activation.
+    :ivar gradient: the hook on the gradient.
     """
 
     __slots__ = ("attachment", "gradient")
@@ -254,7 +240,7 @@ class BothWays:
 
     @traced_as(_apart)
     def fire(self, point: Point, tensor: Any) -> Any:
-        """Store ``tensor``; return an alias of it whose gradient is stored, or the tensor itself if nothing needs one."""
+        """Store ``tensor``; return an alias whose gradient is stored, or the tensor itself if it needs no gradient."""
         attachment, gradient = self.attachment, self.gradient
         late, cache = gradient.function.late, attachment.function.at_once
         if late is None or late.over or cache is None or not attachment.direct or in_functorch():
@@ -275,10 +261,10 @@ class BothWays:
 
 
 class _Listener:
-    """Stores one gradient, and knows what a guard would have to know, until the operation says that none is needed.
+    """Stores one gradient, and keeps what a guard would need until the operation is over.
 
     :ivar value: shares memory and version counter with the tensor that went in; None once the operation is over.
-    :ivar seen: what the tensor was.
+    :ivar seen: what a guard has to know of the tensor that went in.
     """
 
     __slots__ = ("attachment", "generation", "guard", "seen", "value")
@@ -294,13 +280,13 @@ class _Listener:
         self.seen = Seen.of(tensor) if view else Seen(version, tensor.grad_fn, tensor.output_nr, None)
 
     def look(self) -> None:
-        """Guard the gradients of the tensor that went in if it was changed in place since."""
+        """Guard the gradients of the tensor that went in, if it was changed in place since."""
         value = self.value
         if value is not None and value._version != self.seen.version and self.guard is None:
             self.guard = GradientGuard(value, self.attachment.point.name, self.seen)
 
     def forget(self) -> None:
-        """Let go of the tensors."""
+        """Drop the tensors."""
         self.value = None
         self.seen = _FORGOTTEN
 
@@ -315,14 +301,10 @@ class _Listener:
 
 
 class _Alias(Alias):
-    """An alias, of a class of its own."""
+    """An alias whose ``backward`` the engine calls directly, as set below."""
 
 
-# as for the alias in gradients.py; and the engine calls what we give, without torch's look at which method there is
+# as in gradient.py; and the engine calls ``backward`` itself, without torch's search for the method to call
 _apply: Any = super(torch.autograd.Function, _Alias).apply
-
-
 _Alias._backward_cls.apply = _Alias.backward  # type: ignore[attr-defined]  # torch makes it
-
-
 _FORGOTTEN = Seen(0, None, 0, None)

@@ -5,8 +5,8 @@ the gradients of its other users, and one on a view would lose the gradient as s
 the alias is the output of an autograd function of its own: it shares the memory and the version counter of what went in,
 and is a tensor in its own right to autograd. Its gradient is the gradient with respect to the point's output.
 
-A model that changes one of the two in place and uses both can no longer be told from one that relies on them being one
-object; such a gradient is refused by :mod:`hookframe.core.hooks.gradient_guard` instead of being wrong.
+If a model changes one of the two in place and uses both, it may rely on their being one object, and its gradient may be
+wrong: :mod:`hookframe.core.hooks.gradient_guard` refuses it.
 """
 
 from __future__ import annotations
@@ -52,20 +52,14 @@ class ScaledGradient(torch.Tensor):
         return total * self.scale if total.dim() == 0 else total
 
 
+_runs = itertools.count(2)
+
+
 def begin_run(attachments: Sequence[Attachment]) -> None:
-    """Give backward hooks a number of their own for the operation that begins."""
+    """Give backward hooks a new generation, for the operation that begins."""
     run = next(_runs)
     for attachment in attachments:
         attachment.generation = run
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, ScaledGradient):
-        return value.as_subclass(torch.Tensor)
-    return value
-
-
-_runs = itertools.count(2)
 
 
 class GradientAttachment(Attachment):
@@ -75,12 +69,12 @@ class GradientAttachment(Attachment):
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: HookFunction) -> None:
-        """Put ``function`` into them; the graphs of operations that are over call them no more."""
+        """Let them call ``function``; graphs of finished operations no longer call them."""
         Attachment.arm(attachments, function)
         begin_run(attachments)
 
     def fire(self, point: Point, gradient: Any) -> Any:
-        """Run the function on ``gradient``, of the shape of the point's output; return what goes on.
+        """Run the function on ``gradient``, of the shape of the point's output; return the gradient that goes on.
 
         :raises HookReturnError: if the function returned something that cannot take the gradient's place.
         """
@@ -95,7 +89,8 @@ class GradientAttachment(Attachment):
                 result = result[0]
             if result is None:
                 return gradient
-            result = _plain(result)
+            if isinstance(result, ScaledGradient):
+                result = result.as_subclass(torch.Tensor)
             if conversion is not None and isinstance(result, torch.Tensor):
                 result = conversion.revert(result)
             check_gradient(gradient, result, self.options.user_hook, self.shown_name)
@@ -106,12 +101,12 @@ class GradientAttachment(Attachment):
 
 
 class _GradientTap:
-    """The last step at a point with backward hooks: sends an alias on, and listens to its gradient."""
+    """The last step at a point with backward hooks: passes an alias on, and listens to its gradient."""
 
     __slots__ = ()
 
     def fire(self, point: Point, tensor: Any) -> Any:
-        """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if nothing needs one."""
+        """Return an alias of ``tensor`` that feeds the point's backward hooks; the tensor itself if it needs none."""
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
         listening = [
@@ -128,7 +123,7 @@ class _GradientTap:
 class _Listener:
     """Passes one gradient through the backward hooks that were attached when the model ran forward.
 
-    A hook that has gone since, or has come again for another operation, is left out.
+    A hook that was removed since, or that another operation uses now, is left out.
     """
 
     __slots__ = ("guard", "listening", "point")
@@ -140,9 +135,8 @@ class _Listener:
 
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         state, point = gradient, self.point
-        for attachment in [
-            a for a, run in self.listening if a.generation == run
-        ]:  # one that goes meanwhile runs once more
+        # listed first, so that a hook that is removed meanwhile still runs this once
+        for attachment in [a for a, run in self.listening if a.generation == run]:
             state = attachment.fire(point, state)
         self.guard.passes(state)
         return state
@@ -163,7 +157,7 @@ class Alias(torch.autograd.Function):
         return ctx.listener(gradient), None
 
 
-# torch's own apply looks for functorch's wrappers first, which costs as much as the rest; the compiler needs it whole
+# torch's own apply looks for functorch's wrappers first, which costs as much as the rest; torch.compile needs the whole
 in_functorch: Any = torch._C._are_functorch_transforms_active
 _apply: Any = super(torch.autograd.Function, Alias).apply
 gradient_tap = _GradientTap()

@@ -2,11 +2,11 @@
 
 A point with backward hooks sends an alias on. As long as nothing is changed in place after the point, or only the alias
 is used, every gradient is what it would be without the hook. If the memory was changed *and* the tensor that went in has
-other users, one of them may have relied on the change, and nothing tells whether it did: such a gradient is refused.
+other users, one of them may have relied on the change, and hookframe cannot tell: it refuses such a gradient.
 
-Two cases cannot be seen: the tensor that went in is changed in place after the point, and nothing but the point's output
-is used afterwards: the gradient then leaves that change out. And ``torch.autograd.grad`` with respect to the very tensor
-that went in ends before the guard, so that it leaves out what a change of the alias did to it.
+It misses two cases. If the model changes the tensor that went in after the point, in place, and then uses nothing but the
+point's output, the gradient leaves that change out. And ``torch.autograd.grad`` with respect to the very tensor that went
+in ends before the guard, and leaves out what a change of the alias did to it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class _Placement(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What has to be known of a tensor when it goes into a point.
+    """What a guard has to know of a tensor when it goes into a point.
 
     :ivar version: how often its memory had been changed in place.
-    :ivar node: what computed it, or the tensor that it is a view of; None for a leaf.
+    :ivar node: the graph node that computed it, or for a view its base; None for a leaf.
     :ivar place: which of the node's outputs that is.
-    :ivar base: what it is a view of; None if it is none.
+    :ivar base: the tensor that it is a view of; None if it is no view.
     """
 
     version: int
@@ -56,13 +56,13 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> Seen:
-        """What ``tensor`` is now."""
+        """Describe ``tensor`` as it is now."""
         base = tensor._base if tensor._is_view() else None
         source = tensor if base is None else base
         return cls(tensor._version, source.grad_fn, source.output_nr, base)
 
 
-_empties: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}  # a few: making one costs as much as the rest
+_empties: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}  # a few; making one costs as much as the rest
 
 
 def _empty(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -81,7 +81,7 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 class GradientGuard:
     """Watches one tensor that went into a point with backward hooks.
 
-    It holds no memory of the tensor: its probe is empty, and shares the version counter alone.
+    It holds none of the tensor's memory: its probe is empty, and shares only the version counter.
     """
 
     __slots__ = ("_passed", "_probe", "_version", "_view", "leaf", "point")
@@ -106,7 +106,7 @@ class GradientGuard:
         return bool(self._probe._version != self._version)
 
     def passes(self, gradient: torch.Tensor) -> None:
-        """Note what the hooks passed on to the tensor that went in.
+        """Record the gradient that the hooks passed on to the tensor that went in.
 
         :raises GradientError: if that is a leaf, such as a parameter, that was changed in place.
         """
@@ -116,9 +116,9 @@ class GradientGuard:
             self._passed = gradient
 
     def _check(self, total: torch.Tensor | None) -> None:
-        """Compare all gradients of the tensor that went in with what the hooks passed on.
+        """Compare the whole gradient of the tensor that went in with what the hooks passed on.
 
-        :raises GradientError: if there are others, and the memory was changed.
+        :raises GradientError: if other users added to it, and the memory was changed.
         """
         passed, self._passed = self._passed, None
         if total is None or not self.changed:

@@ -34,19 +34,14 @@ _RETURNS_MARK = "_hookframe_returns"
 
 
 def read_only(function: F) -> F:
-    """Mark ``function`` as one that only reads: hookframe then stops it if it returns a value or edits in place.
+    """Mark ``function`` as one that only reads: hookframe stops it if it returns a value or edits in place.
 
-    Use as a decorator, or at the call: ``model.add_hook(name, read_only(function))``. The mark stays on the function; a
-    bound method's is that of all objects of its class.
+    Use as a decorator, or at the call: ``model.add_hook(name, read_only(function))``. The mark stays on the function;
+    marking a bound method marks it for all objects of its class.
 
     :raises TypeError: if the object takes no attributes (wrap it in a function first).
     """
-    target: Any = getattr(function, "__func__", function)
-    try:
-        setattr(target, _READ_ONLY_MARK, True)
-    except AttributeError:
-        raise TypeError(f"{function!r} cannot be marked: wrap it in a function and mark that") from None
-    return function
+    return _mark(_READ_ONLY_MARK, True, function)
 
 
 def is_read_only(function: HookFunction) -> bool:
@@ -59,7 +54,7 @@ def is_read_only(function: HookFunction) -> bool:
 
 
 class ReadOnly:
-    """Runs one function and raises if it did more than read.
+    """Runs one function, and raises if it did more than read.
 
     In-place changes are found through the tensor's version counter. Tensors made under ``torch.inference_mode()`` have
     none, so there the function gets a copy that does. In compiled code only the returned value is checked.
@@ -108,10 +103,10 @@ class ReturnRules:
 
     :ivar tensor: it is a tensor, where the activation is one.
     :ivar shape: it has the activation's shape.
-    :ivar dtype: and its dtype.
-    :ivar device: and its device.
+    :ivar dtype: it has the activation's dtype.
+    :ivar device: it is on the activation's device.
     :ivar finite: it holds no NaN and no infinity.
-    :ivar norm_ratio: its Euclidean norm is at most this many times the activation's before, and at least that part of it.
+    :ivar norm_ratio: its Euclidean norm is at most that of the activation before times this, and at least that divided by this.
     """
 
     tensor: bool = True
@@ -123,7 +118,7 @@ class ReturnRules:
 
     @property
     def costly(self) -> bool:
-        """True if values have to be looked at."""
+        """True if a check has to read the tensor's values."""
         return self.finite or self.norm_ratio is not None
 
 
@@ -139,13 +134,13 @@ def guarded(function: None = None, **rules: Any) -> Callable[[F], F]: ...
 
 
 def guarded(function: F | None = None, **rules: Any) -> F | Callable[[F], F]:
-    """Say what hookframe checks of what ``function`` does to a tensor; the rules are those of :class:`ReturnRules`.
+    """Choose what hookframe checks when ``function`` edits a tensor; the rules are those of :class:`ReturnRules`.
 
     Without it, what a forward hook returns in place of a tensor has to be a tensor of its shape and dtype, on its device.
-    That also holds of what a backward hook returns, whatever its rules: autograd takes no other gradient. Use as a
+    That also holds for what a backward hook returns, whatever its rules: autograd takes no other gradient. Use as a
     decorator, ``@guarded(finite=True, norm_ratio=10)``, or at the call: ``guarded(function, shape=False)``. ``finite`` and
-    ``norm_ratio`` hold for changes in place too, and wait for the device. The mark stays on the function; a bound method's
-    is that of all objects of its class.
+    ``norm_ratio`` also check in-place changes, and wait for the device. The mark stays on the function; marking a bound
+    method marks it for all objects of its class.
 
     :raises ValueError: if ``norm_ratio`` is below 1.
     :raises TypeError: for any other rule, or if the object takes no attributes (wrap it in a function first).
@@ -154,14 +149,14 @@ def guarded(function: F | None = None, **rules: Any) -> F | Callable[[F], F]:
     if wanted.norm_ratio is not None and not wanted.norm_ratio >= 1:
         raise ValueError(f"norm_ratio={wanted.norm_ratio!r} would refuse a hook that changes nothing: use 1 or more")
     if function is None:
-        return partial(_mark, wanted)
-    return _mark(wanted, function)
+        return partial(_mark, _RETURNS_MARK, wanted)
+    return _mark(_RETURNS_MARK, wanted, function)
 
 
-def _mark(rules: ReturnRules, function: F) -> F:
+def _mark(mark: str, value: object, function: F) -> F:
     target: Any = getattr(function, "__func__", function)
     try:
-        setattr(target, _RETURNS_MARK, rules)
+        setattr(target, mark, value)
     except AttributeError:
         raise TypeError(f"{function!r} cannot be marked: wrap it in a function and mark that") from None
     return function
@@ -217,7 +212,7 @@ class ReturnGuard:
 
 
 def check_return(rules: ReturnRules, tensor: Any, result: Any, function: HookFunction, hook: Any) -> None:
-    """See that ``result``, which ``function`` returned, can take the place of ``tensor``; at no cost but a look at it.
+    """Check that ``result``, which ``function`` returned, can take the place of ``tensor``; reads no values.
 
     :raises HookReturnError: if it cannot.
     """
@@ -239,9 +234,9 @@ def check_return(rules: ReturnRules, tensor: Any, result: Any, function: HookFun
 
 
 def check_gradient(gradient: torch.Tensor, result: Any, function: HookFunction, label: str) -> None:
-    """See that ``result``, which a backward hook returned, can take the place of ``gradient``; autograd takes nothing else.
+    """Check that ``result``, which a backward hook returned, can take the place of ``gradient``.
 
-    It would cast another dtype, and sum up what is larger, without a word.
+    Autograd itself would silently cast another dtype, and sum up a larger tensor.
 
     :raises HookReturnError: if it cannot.
     """

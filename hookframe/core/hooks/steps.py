@@ -1,8 +1,8 @@
 """What a hook point runs when it is called: steps, each of which passes one tensor through, in a cell that holds them.
 
-Who writes to a cell: :func:`store`, and the loops of ``fast_path.batch_pool``, both while they hold :data:`lock`. Who reads it: every
-call of a point, without the lock. Once torch.compile has traced a point, each write goes to the point's
-``__dict__["_traced"]`` as well, since a guard on an entry of a dict is the cheapest one that it has.
+Only :func:`store` and the loops of ``fast_path.batch_pool`` write to a cell. Attaching and detaching hold :data:`lock` while
+they do; every call of a point reads the cell without it. Once torch.compile has traced a point, each write also goes to
+the point's ``__dict__["_traced"]``, since a guard on a dict's entry is the cheapest that torch.compile has.
 """
 
 from __future__ import annotations
@@ -33,11 +33,8 @@ __all__ = [
     "store",
 ]
 
-
 lock = threading.RLock()
-"""Held while what points run changes, and while a count of open contexts does; running models read both without."""
-
-
+"""Held while hooks come on or off points, and while a count of open contexts changes; running models read both without."""
 _untraced: WeakSet[Any] = WeakSet()  # every point, as long as torch.compile has traced none
 
 
@@ -61,7 +58,7 @@ def store(point: Point, plan: Any) -> None:
 
 
 def expect_tracing(point: Point) -> None:
-    """Register a new point."""
+    """Register a new point, for :func:`begin_tracing`."""
     with lock:
         if not tracing.begun:
             _untraced.add(point)
@@ -96,7 +93,7 @@ class ScopedStep:
 
 
 class Several:
-    """Steps in a row. Where there is one alone, it is what the point runs: nearly always, so nothing is to be in between."""
+    """Two or more steps in a row. A single step, which is the usual case, is run by the point directly."""
 
     __slots__ = ("steps",)
 
@@ -104,16 +101,16 @@ class Several:
         self.steps = steps
 
     def fire(self, point: Point, tensor: Any) -> Any:
-        """Run them."""
+        """Pass the tensor through each step."""
         for step in self.steps:
             tensor = step.fire(point, tensor)
         return tensor
 
 
 def plan_for(fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...], *, module: bool = False) -> Any:
-    """What a point runs: something with ``fire``; None if that is nothing.
+    """What a point runs: something with ``fire``; None if it has nothing to run.
 
-    :param module: torch has something to run there as well.
+    :param module: True if torch has something to run there as well.
     """
     steps = _steps_for(fwd, bwd)
     if module:
@@ -141,7 +138,7 @@ class _ModuleCall:
     __slots__ = ()
 
     def fire(self, point: Point, tensor: Any) -> Any:
-        """Run it."""
+        """Run torch's own hooks, and a subclass's ``forward``."""
         return point.call_module(tensor)
 
 
@@ -149,5 +146,5 @@ MODULE_CALL = _ModuleCall()
 
 
 def attachments_in(plan: Any, bwd: tuple[Attachment, ...] = ()) -> list[Attachment]:
-    """The hooks behind ``plan``, among whose steps is one for ``bwd`` if that is not empty."""
+    """The hooks that ``plan`` runs; the backward hooks, which share one step of it, are ``bwd``."""
     return [*(step.attachment for step in steps_in(plan) if step is not gradient_tap), *bwd]

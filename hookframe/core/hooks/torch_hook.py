@@ -74,13 +74,13 @@ def registrations(module: nn.Module) -> Iterator[tuple[str, Callable[..., Any], 
 
 
 def without_torch_hooks(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a module as if nobody had registered a torch hook on it."""
+    """The state of a module as if no torch hook had been registered on it."""
     empty: dict[str, Any] = {name: OrderedDict() for name in (*_TABLES, *_FLAGS)}
     return {key: value for key, value in state.items() if key != _LEDGER} | empty | {"_is_full_backward_hook": None}
 
 
 def admitted_ids(point: AdmittedTorchHooks) -> frozenset[int]:
-    """The keys in torch's tables of the hooks that went through admission; others were registered past it."""
+    """The keys in torch's tables of the hooks that went through admission; any others were registered past it."""
     return frozenset(point.__dict__.get(_LEDGER, ()))
 
 

@@ -90,7 +90,7 @@ def _revived(point: Point, hook: CarriedHook | CarriedTorchHook) -> Attachment:
 
 
 class NotAdmitted:
-    """Stands where the hooks of a copied point would be until somebody admits them."""
+    """Takes the place of a copied point's hooks until they are admitted."""
 
     __slots__ = ("carried",)
 

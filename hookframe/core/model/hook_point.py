@@ -1,7 +1,6 @@
 """The hook point: a named place in a model. Functions that are attached here see, and may replace, what passes through.
 
-:class:`HookPoint` is one class, in this order: calling it; attaching and removing; looking at its hooks; its models and its
-name; what it runs; copies and pickles of it. Attaching goes through :func:`~hookframe.core.registration.attach.attach`.
+Every way of attaching goes through :func:`~hookframe.core.registration.attach.attach`.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["HookPoint", "points_made"]
 
-_PLANNED_WITH = ("name", "hook_conversion")  # a planned hook depends on these
+_PLANNED_WITH = ("name", "hook_conversion")  # planned hooks depend on these
 _TRANSIENT = ("_origin", "_traced", "_bwd", "_roots")  # neither copied nor pickled
 
 
 class _PointsMade:
-    """Counts the hook points of the process. If none was made since a model was read, none can be new in it.
+    """Counts the hook points made in the process: as long as the number stays, no model has a new one.
 
-    Of two threads that count at once, one may be missed, but never both.
+    If two threads count at once, one of the points may be missed, but never both.
     """
 
     __slots__ = ("number",)
@@ -56,14 +55,13 @@ class HookPoint(AdmittedTorchHooks):
 
     :ivar name: the dotted name that the model's ``setup()`` gave; None before.
     :ivar ctx: a dict for hook functions to keep things in.
-    :ivar hook_conversion: converts the tensor for hook functions, and back what they return; or None.
+    :ivar hook_conversion: converts tensors for hook functions, and what they return back again; or None.
     :ivar backward_scale: factor on the ``.sum()`` of the gradients that backward hook functions see.
     :ivar pos_dim: which dimension of the tensor is the position; None to go by the name.
     """
 
-    __slots__ = (
-        "_cell",
-    )  # in the point itself: going by its dict would touch three more places in memory in each idle call
+    # in the point itself: through its dict, each idle call would touch three more places in memory
+    __slots__ = ("_cell",)
 
     name: str | None
     given_name: str | None
@@ -103,7 +101,7 @@ class HookPoint(AdmittedTorchHooks):
         self._replace((), ())
 
     def __call__(self, x: Any) -> Any:
-        """Pass ``x`` through the attached functions; ``x`` itself if there are none."""
+        """Pass ``x`` through the attached functions; return ``x`` itself if there are none."""
         plan = self._cell.plan
         if plan is None:
             return x
@@ -113,7 +111,7 @@ class HookPoint(AdmittedTorchHooks):
         """Run what torch runs: its own hooks, and a subclass's ``forward``."""
         x = super().__call__(x)
         if not is_dynamo_compiling() and not (self._own_forward or self._has_torch_hooks()):
-            self._replace(self._fwd, self._bwd)  # the last of torch's hooks has gone
+            self._replace(self._fwd, self._bwd)  # the last of torch's hooks was removed
         return x
 
     def forward(self, x: Any) -> Any:
@@ -135,9 +133,9 @@ class HookPoint(AdmittedTorchHooks):
 
         :param dir: ``"fwd"`` for the activation, ``"bwd"`` for the gradient with respect to it.
         :param is_permanent: leave it in place when hooks are reset, unless permanent ones are asked for.
-        :param level: a context level to be found under.
+        :param level: a context level, by which removals can select it.
         :param prepend: put it before the hooks already there.
-        :param alias_names: call the function once under each of these names instead.
+        :param alias_names: call the function once under each of these names, instead of the point's own.
         :returns: the handle that removes it.
         :raises HookDenied: if the admission refuses; nothing was attached.
         :raises InvalidDirection: for any other ``dir``.
@@ -202,7 +200,7 @@ class HookPoint(AdmittedTorchHooks):
 
     @property
     def backward_attachments(self) -> tuple[Attachment, ...]:
-        """The backward hooks themselves; a tuple that never changes, a new one takes its place."""
+        """The backward hooks themselves; each change makes a new tuple."""
         return self._bwd
 
     def has_hooks(
@@ -251,9 +249,9 @@ class HookPoint(AdmittedTorchHooks):
     # ---- for subclasses -------------------------------------------------------------------------------------------------
 
     def becomes(self, state: Literal["active", "idle"]) -> None:
-        """Called before the first function comes to this point, and after the last has gone; subclasses may listen.
+        """Called before the first hook is attached here, and after the last is removed; subclasses may listen.
 
-        What it raises on ``"active"`` reaches whoever attaches; nothing was attached.
+        What it raises on ``"active"`` reaches the caller who attaches; nothing was attached.
         """
 
     def why_silent(self) -> str | None:
@@ -261,7 +259,7 @@ class HookPoint(AdmittedTorchHooks):
         return None
 
     def synonyms(self, name: str | None) -> tuple[str, ...]:
-        """Other names of what is at this point than ``name``; subclasses may have some."""
+        """Names of the same place other than ``name``; subclasses may have some."""
         return ()
 
     # ---- its models and its name ----------------------------------------------------------------------------------------
@@ -283,10 +281,10 @@ class HookPoint(AdmittedTorchHooks):
             yield other, other.name_of(self) or name or ""
 
     def other_owners(self, root: Model | None) -> list[Model]:
-        """The living models that this point belongs to, but ``root``."""
+        """The living models that this point belongs to, other than ``root``."""
         roots = self._roots
         if len(roots) == 1 and roots[0]() is root:
-            return []  # nearly every point: asked for each one of a batch
+            return []  # so it is for nearly every point, and this is asked for each point of a batch
         found = [reference() for reference in roots]
         return [owner for owner in found if owner is not None and owner is not root]
 
@@ -308,7 +306,7 @@ class HookPoint(AdmittedTorchHooks):
         self.__dict__.update(name=name, given_name=name)
 
     def name_in(self, name: str | None) -> str | None:
-        """What hook functions of a model that calls this point ``name`` see as its name: that, unless a user renamed it."""
+        """The name that hook functions see, where a model calls this point ``name``: that one, unless a user renamed it."""
         return name if self.name is None or self.name == self.given_name else self.name
 
     @property
@@ -338,7 +336,7 @@ class HookPoint(AdmittedTorchHooks):
         return tuple([attachment for attachment in found if attachment is not None])
 
     def add_attachment(self, attachment: Attachment) -> None:
-        """Run one more hook, admitted by now. Asks and tells nobody."""
+        """Attach one hook, which was admitted. Asks no controller and tells no observer."""
         fwd, bwd = self._fwd, self._bwd
         if isinstance(attachment, TorchAttachment):
             attachment.install()
@@ -352,7 +350,7 @@ class HookPoint(AdmittedTorchHooks):
         self._replace(fwd, bwd)
 
     def detach(self, attachment: Attachment) -> bool:
-        """Take one hook off this point; False if it was not there. Asks and tells nobody."""
+        """Detach one hook; False if it was not there. Asks no controller and tells no observer."""
         if isinstance(attachment, TorchAttachment):
             return attachment.uninstall()
         with lock:
@@ -393,15 +391,15 @@ class HookPoint(AdmittedTorchHooks):
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch
         self._start_empty()
         if carried and rooted:
-            store(self, NotAdmitted(carried))  # until the model, complete by then, admits them
+            store(self, NotAdmitted(carried))  # until the model is complete, and admits them
         elif carried:
             attach(revive(self, carried), root=None, route="copy", operation=next_operation())
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_cell":  # somebody has copied the point's dict, and knows of nothing else
+        if name == "_cell":  # a copy was made of the point's dict, without the slot
             self._be_copied()
             return self._cell
-        if name == "_traced":  # code that was compiled in another process is loaded
+        if name == "_traced":  # torch has loaded code that another process compiled
             begin_tracing()
             self.__dict__["_traced"] = self._plan
             return self._plan
@@ -413,13 +411,13 @@ class HookPoint(AdmittedTorchHooks):
         return replica
 
     def _be_copied(self) -> None:
-        """Run what the point runs whose dict this one shares, or has a copy of; and it alone from here on."""
+        """Take a cell of its own, with what the point runs whose dict this one shares or has a copy of."""
         cell, own = Cell(), self.__dict__
         reference, running = own["_origin"]
         original, cell.plan = reference(), running.plan
         _set_cell(self, cell)
         if original is None or original.__dict__ is not own:
-            own.update(_origin=(weakref.ref(self), cell), _traced=cell.plan)  # it may be the first that is traced
+            own.update(_origin=(weakref.ref(self), cell), _traced=cell.plan)  # it may be the first point that is traced
 
     def take_carried(self) -> list[Attachment]:
         """The hooks that came with a copy or a pickle and wait for admission; the point forgets them."""
@@ -434,7 +432,7 @@ _set_cell = cast("Callable[[HookPoint, Cell], None]", HookPoint.__dict__["_cell"
 
 
 def _traced_call(self: HookPoint, x: Any) -> Any:
-    """What torch's compiler traces when a point is called: the same, by the dict, whose entries cost it least to guard."""
+    """What torch.compile traces when a point is called: it reads the dict, whose entries are the cheapest to guard."""
     begin_tracing()
     plan = self._traced
     return x if plan is None else plan.fire(self, x)

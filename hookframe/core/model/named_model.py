@@ -70,7 +70,7 @@ class NamedModel(nn.Module):
         """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again.
 
         :raises HookDenied: if a hook that was attached before its point had a name is refused under the name that it has
-            now; such hooks are off again.
+            now; all such hooks are detached.
         """
         before: NamedTree | None = self.__dict__.get("_tree")
         tree = NamedTree(self)
@@ -115,7 +115,7 @@ class NamedModel(nn.Module):
             ) from None
 
     def must_have_run(self, attachments: Sequence[Attachment]) -> bool:
-        """True if an operation with these hooks that saw no run of the model has to be reported; subclasses may say so."""
+        """True if an operation with these hooks is reported even if it saw no run of the model; subclasses may say so."""
         return False
 
     def select_points(self, names_filter: NamesFilter) -> list[Selected]:
@@ -130,7 +130,7 @@ class NamedModel(nn.Module):
         return list(self.selection(names_filter))
 
     def selection(self, names_filter: NamesFilter) -> Selection:
-        """As :meth:`select_points`; the same object for the same points, while the tree is the same."""
+        """As :meth:`select_points`; the same object for the same points, as long as the tree is the same."""
         own = self.__dict__
         tree: PointIndex | None = own.get("_tree")
         if tree is None or tree.points is not own.get("hook_dict") or not tree.is_current():
@@ -140,7 +140,7 @@ class NamedModel(nn.Module):
         return selection if selection.entries else self._meaning(names_filter)
 
     def selections(self, filters: Sequence[NamesFilter]) -> list[Selection]:
-        """What each of ``filters`` means, after one look at whether the tree has changed."""
+        """What each of ``filters`` means, after one check of the tree."""
         if len(filters) == 1:
             return [self.selection(filters[0])]
         if filters:
@@ -164,24 +164,24 @@ class NamedModel(nn.Module):
         return tree if tree is not None and tree.points is self._points() else None
 
     def refresh(self, names_filter: NamesFilter = None) -> None:
-        """Read the tree again if it has changed. A ``hook_dict`` that somebody else has set is left alone."""
+        """Read the tree again if it has changed. A ``hook_dict`` that a user has set stays as it is."""
         tree = self.kept_tree
         if tree is not None and not tree.is_current():
             NamedModel.setup(self)
 
     def run_at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the model right after it was looked at: nobody had the time to exchange a module."""
+        """Run the model; its tree was checked a moment ago."""
         return self(*args, **kwargs)
 
     def forget_plans(self) -> None:
-        """Plan hooks anew from here on: a point has another name, or another model's say, than before."""
+        """Drop the planned batches: a point has another name, conversion or model than before."""
         tree: PointIndex | None = self.__dict__.get("_tree")
         if tree is not None:
             tree.forget()
 
     @property
     def overrides_check(self) -> bool:
-        """True if a subclass, or this model alone, has a ``check_hooks_to_add`` of its own."""
+        """True if a subclass, or just this model, has a ``check_hooks_to_add`` of its own."""
         return (
             type(self).check_hooks_to_add is not NamedModel.check_hooks_to_add or "check_hooks_to_add" in self.__dict__
         )
@@ -206,14 +206,14 @@ class NamedModel(nn.Module):
         is_permanent: bool = False,
         prepend: bool = False,
     ) -> None:
-        """Override this to refuse hooks, by raising. It is asked on every route, before anything is attached.
+        """Override this to refuse hooks, by raising. hookframe calls it on every route, before anything is attached.
 
         What it raises reaches the caller as it is, if the point was asked for by name; a point that a filter swept up
         is left out instead.
         """
 
     def ask_own_check(self, attachment: Attachment, name: str) -> None:
-        """Ask :meth:`check_hooks_to_add` about one planned attachment, if a subclass has an opinion."""
+        """Ask :meth:`check_hooks_to_add` about one planned attachment, if it is overridden."""
         if self.overrides_check:
             self.check_hooks_to_add(
                 cast("HookPoint", attachment.point),
@@ -270,9 +270,7 @@ class NamedModel(nn.Module):
     # ---- copies and pickles --------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        for key in ("_tree", "_ran"):
-            state.pop(key, None)
+        state = {key: value for key, value in self.__dict__.items() if key not in ("_tree", "_ran")}
         return state | {"admission_controller": None, "context_level": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -281,7 +279,7 @@ class NamedModel(nn.Module):
             NamedModel.setup(self)
 
     def _admit_nameless(self, attached: list[Attachment]) -> None:
-        """Ask about hooks that were admitted while nobody could tell at which point of which model they are."""
+        """Review hooks again that were admitted before their points had a name and a model."""
         requests = Batch((attached,), "hook_point").requests
         try:
             review_or_raise(self.controller.review_hooks(requests, self))
@@ -290,7 +288,7 @@ class NamedModel(nn.Module):
             raise
 
     def _admit_carried(self) -> None:
-        """Attach the hooks that came along with a copy or a pickle of this model, after admission."""
+        """Attach the hooks that came with a copy or a pickle of this model, after admission."""
         carried = [a for point in self.hook_points() for a in point.take_carried()]
         if carried:
             attach(carried, root=self, route="copy", operation=next_operation())

@@ -21,7 +21,7 @@ __all__ = ["Selected", "Selection", "SweptName", "Written", "select", "unknown_p
 
 
 class SweptName(str):
-    """A name that a filter swept up, as against one that the user wrote."""
+    """A name that a filter swept up, as opposed to one that the user wrote."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class Selected(NamedTuple):
 
     @property
     def asked(self) -> str:
-        """The name for the verbs of the model, which remember whether a user wrote it."""
+        """The name for the verbs of the model; its type says whether a user wrote it."""
         return self.name if self.exact else SweptName(self.name)
 
 
@@ -61,7 +61,7 @@ class Selection:
 
 
 class Written:
-    """What is found for the names that a user writes, as long as a model has the same points."""
+    """Finds points by names that a user wrote, as long as the model has the same points."""
 
     __slots__ = ("_found", "_places")
 
@@ -70,7 +70,7 @@ class Written:
         self._places = {name: place for place, name in enumerate(points)}
 
     def selected(self, names: Collection[str]) -> list[Selected] | None:
-        """The points of these names, in the model's order; None if one of them is no point's."""
+        """The points of these names, in the model's order; None if one of them is the name of no point."""
         try:
             places = {*map(self._places.__getitem__, names)}
         except KeyError:
@@ -113,9 +113,7 @@ def select(
 
 
 def _named(
-    names: Collection[str],
-    points: Mapping[str, HookPoint],
-    modules: Mapping[str, Any] | None,
+    names: Collection[str], points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None
 ) -> list[Selected]:
     swept = {name for name in names if isinstance(name, SweptName)}
     wanted = set(names)
@@ -127,7 +125,7 @@ def _named(
 def _mixed(
     names: Collection[str], points: Mapping[str, HookPoint], modules: Mapping[str, Any] | None
 ) -> list[Selected]:
-    """As :func:`_named`, where some may be globs: these leave out points that were asked for by another of their names."""
+    """As :func:`_named`, for names and globs; a glob leaves out points that were asked for by another of their names."""
     written: dict[str, bool] = {}
     swept: set[str] = set()
     for name in names:
@@ -155,7 +153,7 @@ def _matching(glob: str, points: Collection[str]) -> list[str]:
     return found
 
 
-_compiled = lru_cache(maxsize=64)(Glob)  # each remembers what it was asked
+_compiled = lru_cache(maxsize=64)(Glob)  # each remembers its answers
 
 
 def _once(selection: Iterable[Selected]) -> list[Selected]:

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModuleTree", "NamedTree", "PointIndex", "warn_of_lost_hooks"]
 
-
 _KEPT_FILTERS = 128
-
-
 _WRITTEN = {str}
 
 
@@ -64,18 +61,18 @@ class PointIndex:
 
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since."""
-        raise NotImplementedError  # each kind of model knows it in its own way
+        raise NotImplementedError  # each kind of model checks it in its own way
 
     def has_no_new_point(self) -> bool:
         """True if no point was made since: a part of :meth:`is_current` that costs next to nothing."""
         return True
 
     def selection(self, names_filter: NamesFilter) -> Selection:
-        """What ``names_filter`` means; a predicate is asked about each name every time.
+        """What ``names_filter`` means; a predicate is called with each name every time.
 
         :raises UnknownHookPoint: and what else :func:`~hookframe.core.model.names.select` raises.
         """
-        if len(self.points) != self._size:  # somebody has edited the dict
+        if len(self.points) != self._size:  # a user has edited the dict
             return Selection(select(names_filter, self.points, self._modules))
         if names_filter is None:
             return self._everything
@@ -87,13 +84,13 @@ class PointIndex:
         return self._listed(names_filter) if type(names_filter) is list else self._collected(names_filter)
 
     def _listed(self, names: list[str]) -> Selection:
-        """What a list means. The last ones are compared: faster than hashing, for names that are the same objects."""
+        """What a list means. The last lists are compared first: faster than hashing if the names are the same objects."""
         if not names or not type(names[0]) is str is type(names[-1]):
             return self._selected(names)
         for last, selection in self._last:
             if last == names:
                 return selection
-        if {*map(type, names)} != _WRITTEN:  # a swept name is equal to what is written, and another thing
+        if {*map(type, names)} != _WRITTEN:  # a swept name equals the written one, and means something else
             return self._selected(names)
         selection = self._written(names)
         self._last = ((names.copy(), selection), *self._last[:3])
@@ -116,15 +113,10 @@ class PointIndex:
         kept = self._swept_names if type(name) is SweptName else self._written_names
         found = kept.get(name)
         if found is None:
-            if name not in self.points:  # a glob, of which there is no end
-                return self._remembered(name, name)
+            if name not in self.points:  # a glob: there are any number of these, so only some are kept
+                found = self._kept.get(name)
+                return self._keep(name, self._selected(name)) if found is None else found
             found = kept[str(name)] = self._selected(name)
-        return found
-
-    def _remembered(self, key: Any, names_filter: NamesFilter) -> Selection:
-        found = self._kept.get(key)
-        if found is None:
-            found = self._keep(key, self._selected(names_filter))
         return found
 
     def _swept(self, names: tuple[str, ...]) -> Selection:
@@ -145,12 +137,12 @@ class PointIndex:
         return Selection(select(names_filter, self.points, self._modules))
 
     def forget(self) -> None:
-        """Plan anew from here on: a point has another name, or another model's say, than before."""
+        """Drop the planned batches: a point has another name, conversion or model than before."""
         self._shared = None
         self.forget_plans()
 
     def forget_plans(self) -> None:
-        """Plan what is asked for anew."""
+        """Drop the planned batches."""
         self.batches = BatchPool()
 
 
@@ -183,7 +175,7 @@ class ModuleTree:
         return points_made.number == self._made
 
     def is_current(self) -> bool:
-        """True if no module was added, replaced or deleted since; usually a look at the tables of children is enough."""
+        """True if no module was added, replaced or deleted since; usually a check of the tables of children is enough."""
         root = self._root()
         if root is None:
             return False
@@ -203,7 +195,7 @@ class NamedTree(ModuleTree, PointIndex):
 
     Reading it pins each hook point in its parent's ``__dict__``: ``self.hook_q`` is otherwise found by
     ``nn.Module.__getattr__``, after everything else has failed, at several times the cost of calling an idle point. Assigning
-    another module there unpins it, as torch has it; after ``del`` or a change in ``_modules`` the next operation does.
+    another module there unpins it, since torch clears the entry; after ``del`` or a change in ``_modules`` the next operation does.
 
     :ivar names: id of a point → its first name here.
     """
@@ -217,7 +209,7 @@ class NamedTree(ModuleTree, PointIndex):
         for module in (root, *self.modules.values()):
             if not isinstance(module, HookPoint):
                 _pin_points(module)
-        self._watch_tables(root)  # the pins are in the dicts that it watches
+        self._watch_tables(root)  # the pins have changed the dicts that it watches
         PointIndex.__init__(self, points, self.modules)
 
     def give_names(self) -> None:
@@ -278,7 +270,7 @@ def _give_name(module: nn.Module, name: str) -> None:
 
 
 def _pin_points(module: nn.Module) -> None:
-    """Put the hook points among the children of ``module`` into its ``__dict__``, and take out those that are no children now."""
+    """Put the hook points among the children of ``module`` into its ``__dict__``, and remove those that are children no longer."""
     own, children = module.__dict__, module._modules
     for name in [name for name, value in own.items() if isinstance(value, HookPoint)]:
         if children.get(name) is not own[name]:

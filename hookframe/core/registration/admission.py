@@ -1,4 +1,4 @@
-"""What happens before anything is attached: the model's own check, the controller's review, the plugins' wrappers."""
+"""What happens before anything is attached: the model's own check, the controllers' reviews, the wrappers."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["admit", "device_in_force", "device_named", "model_name", "next_operation", "review_device", "wrap"]
 
-
 logger = logging.getLogger("hookframe")
-
-
 next_operation: Callable[[], int] = itertools.count(1).__next__
 """A number for one operation (one ``run_with_cache``, one ``hooks(...)``), counted from 1 in this process."""
 
@@ -41,7 +38,7 @@ def model_name(root: object | None) -> str:
 
 
 def admit(batch: Batch, *, root: Model | None, controller: AdmissionController, route: Route) -> Admitted:
-    """Ask everybody about a batch; nothing is attached yet.
+    """Ask the models' own checks and the controllers about a batch; nothing is attached yet.
 
     :raises HookDenied: if the controller's decision refuses the batch.
     :raises Exception: whatever the model's ``check_hooks_to_add`` raises about a point that was asked for by name.
@@ -74,7 +71,7 @@ def admit(batch: Batch, *, root: Model | None, controller: AdmissionController, 
 
 
 def wrap(admitted: Admitted, batch: Batch, controller: AdmissionController, wanted: Collection[str]) -> None:
-    """Put around the functions what plugins and the options of the attachments ask for.
+    """Wrap the functions, as plugins and the options of the attachments ask for it.
 
     :param wanted: the specs that plugins implement.
     """
@@ -87,7 +84,7 @@ def wrap(admitted: Admitted, batch: Batch, controller: AdmissionController, want
 def _other_controllers(
     asked: Sequence[Attachment], root: Model | None, controller: AdmissionController
 ) -> list[AdmissionController]:
-    """Controllers of their own that other models have, to which one of the points belongs as well."""
+    """The controllers of other models to which one of the points belongs as well."""
     found: dict[int, AdmissionController] = {}
     for attachment in asked:
         for owner in attachment.point.other_owners(root):
@@ -100,8 +97,8 @@ def _other_controllers(
 def _ask_models(attachments: list[Attachment], root: Model | None) -> tuple[list[Attachment], dict[str, str]]:
     """Ask the ``check_hooks_to_add`` overrides of the model, and of other models that share a point.
 
-    What a filter swept up is left out if it is refused; but if that leaves nothing of a user's own hooks, the first
-    refusal is raised, since nothing of what was asked for could be done.
+    A refused point is left out if a filter swept it up. If that leaves none of a user's own hooks, the first refusal is
+    raised.
     """
     left: list[Attachment] = []
     skipped: dict[str, str] = {}
@@ -129,7 +126,7 @@ def _wrap_by_plugins(admitted: Admitted, controller: AdmissionController) -> Non
 
 
 def _wrap_by_options(kept: Sequence[Attachment]) -> None:
-    """Put what the attachments' options ask for around their functions."""
+    """Wrap the functions, as the attachments' options ask for it."""
     for attachment in kept:
         if attachment.caches:  # reads, and stores under each of its aliases
             continue
@@ -149,9 +146,9 @@ def _report_skipped(skipped: dict[str, str], route: Route, level: int) -> None:
 
 
 def review_or_raise(decision: Decision) -> Decision:
-    """Pass an allowing decision on, after its warnings.
+    """Return a decision that allows, after issuing its warnings.
 
-    :raises HookDenied: if the decision refuses; from the exception of the plugin that failed, if one did.
+    :raises HookDenied: if the decision refuses; chained to the exception of a plugin that failed, if one did.
     """
     if not decision.objections:
         return decision
@@ -181,7 +178,7 @@ def review_device(
 def device_named(decision: Decision) -> torch.device:
     """The device that an objection names instead.
 
-    :raises PluginError: if it is none; with the plugin that named it.
+    :raises PluginError: if torch has no such device; with the plugin that named it.
     """
     try:
         return torch.device(str(decision.device))
@@ -204,7 +201,7 @@ def device_in_force(root: nn.Module, device: DeviceType) -> torch.device | None:
 
 
 def _device_below(module: nn.Module, table: str, seen: set[int]) -> torch.device | None:
-    """The device of the first tensor in such a table; torch's own iterators take several times as long to the first one."""
+    """The device of the first tensor in such a table; torch's own iterators take several times as long to find it."""
     seen.add(id(module))
     for tensor in getattr(module, table).values():
         if tensor is not None:

@@ -36,10 +36,10 @@ def attach(
 ) -> Admitted:
     """Admit a batch, then attach all of it: the one door.
 
-    :param controller: who decides, if the caller knows it already.
+    :param controller: who decides, if the caller has looked it up already.
     :returns: what was attached, and what admission left out.
     :raises HookDenied: if the batch is refused; nothing was attached.
-    :raises BaseException: whatever stops the attaching half-way; what was attached so far is off again.
+    :raises BaseException: whatever stops it half-way; what was attached so far is detached.
     """
     if not isinstance(batch, Batch):
         batch = Batch((batch,), route)
@@ -70,12 +70,12 @@ def attach(
 
 
 def detach_all(attachments: Iterable[Attachment]) -> list[Attachment]:
-    """Take attachments off their points; return those that were still there. Tells nobody."""
+    """Take attachments off their points; return those that were still there. Tells no observer."""
     return [attachment for attachment in attachments if attachment.point.detach(attachment)]
 
 
 def take_off(batch: Batch) -> list[Attachment]:
-    """Take a batch off its points; return those of its attachments that were still there. Tells nobody."""
+    """Take a batch off its points; return those of its attachments that were still there. Tells no observer."""
     if batch.bulk is None:
         return detach_all(batch.attachments)
     with lock:
@@ -87,7 +87,7 @@ def take_off(batch: Batch) -> list[Attachment]:
 
 
 def abandon(attachments: Iterable[Attachment], batch: Batch | None) -> None:
-    """Take attachments off after an interrupt, wherever that came. Tells nobody.
+    """Take attachments off after an interrupt, wherever that came. Tells no observer.
 
     :param batch: the batch that they are, or were, a part of.
     """
@@ -103,9 +103,9 @@ def tell_removed(
     route: Route,
     batch: Batch | None = None,
 ) -> None:
-    """Tell observers that hooks are off, if any are.
+    """Tell observers that hooks were removed, if any were.
 
-    :param batch: the hooks as they were planned, if all of them are off.
+    :param batch: the hooks as they were planned, if all of them were removed.
     """
     if gone and controller.wants("hooks_removed"):
         points = tuple(attachment.shown_name for attachment in gone) if batch is None else batch.shown_names
@@ -113,12 +113,9 @@ def tell_removed(
 
 
 def review_removal(
-    attachments: Sequence[Attachment],
-    root: Model | None,
-    controller: AdmissionController,
-    route: Route,
+    attachments: Sequence[Attachment], root: Model | None, controller: AdmissionController, route: Route
 ) -> None:
-    """Ask before permanent hooks, or hooks of an open context, are removed by somebody else.
+    """Ask before a removal takes permanent hooks, or hooks of an open context.
 
     :raises HookDenied: if the removal is refused; nothing was removed.
     """

@@ -1,7 +1,7 @@
-"""The planned hooks of one operation. When it is over, the next operation of the same kind can use them again.
+"""The planned hooks of one operation, which the next operation of the same kind can use again.
 
-Planning costs more than firing. A plan depends on the route, on which points are meant, and on where the functions come from;
-the functions themselves are put in when an operation begins, and taken out when it ends.
+Planning costs more than firing. A plan depends on the route, the points, and where the functions come from; the functions
+themselves are put in when an operation begins, and taken out when it ends.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Batch:
     :ivar whole: what admission returns if it objects to nothing.
     :ivar operation: what the attachments know of their operation; None if they belong to none.
     :ivar bulk: for a batch that can be used again, the attachments as the fast path puts them; else None.
-    :ivar wrapped_by_options: True if an option puts something around one of the functions, such as a check that it only reads.
-    :ivar shared: True if one of the points may belong to other models as well, which then have a say too.
+    :ivar wrapped_by_options: True if an option wraps one of the functions, such as in a check that it only reads.
+    :ivar shared: True if one of the points may belong to other models as well, which are then asked too.
     :ivar exact: True if one of the points was asked for by its name.
     :ivar caching: True if all of them are caching hooks.
     """
@@ -99,14 +99,14 @@ class Batch:
         return self._forward_names
 
     def has_fired(self, sinks: Sequence[CacheSink]) -> bool:
-        """True if a quick look shows that no hook is silent; False may mean either."""
+        """True if a quick check shows that no hook is silent; False decides nothing."""
         attachments = self.attachments
-        if not self.exact or len(attachments) < 2:  # one is enough of those that a filter chose
+        if not self.exact or len(attachments) < 2:  # where a filter chose the points, one that fired is enough
             return not attachments or attachments[0].fired > 0
         return self.caching and len(sinks) == 1 and len(sinks[0].cache) == len(attachments)
 
     def counts(self) -> dict[tuple[str, Direction], int]:
-        """How often the hooks at each point and direction fired, all at one point together."""
+        """How often the hooks at each point and direction fired, added up."""
         fired = [attachment.fired for attachment in self.attachments]
         if self._counted is None or self._counted[0] != fired:  # usually the same as the last time
             self._counted = fired, self._counts_of(fired)
@@ -131,9 +131,9 @@ class Batch:
         return cls(parts, route, operation)
 
     def keep(self, kinds: Iterable[FunctionKind], root: Model, *, shared: bool) -> None:
-        """Prepare to be used again, by operations on ``root`` whose functions are of these kinds.
+        """Prepare for use by later operations on ``root`` with functions of these kinds.
 
-        :param kinds: none if the functions stay.
+        :param kinds: empty if the functions stay.
         :param shared: True if points of ``root`` belong to other models as well.
         """
         self._infos[:] = [kind.info for kind in kinds]
@@ -147,7 +147,7 @@ class Batch:
                 part[0].arm(part, one.function)
 
     def store_in(self, sink: CacheSink, late: DeferredGuards | None) -> None:
-        """Let caching hooks that no user can hold store for a new operation."""
+        """Let caching hooks that no user can hold store in the ``sink`` of a new operation."""
         for part in self._parts:
             if part:
                 part[0].feed(part, sink, late)
@@ -205,7 +205,7 @@ def _info(function: HookFunction, found: dict[int, FunctionInfo]) -> FunctionInf
 
 
 def counts(attachments: Sequence[Attachment]) -> dict[tuple[str, Direction], int]:
-    """How often the hooks at each point and direction fired, all of an operation's together."""
+    """How often the hooks at each point and direction fired, added up."""
     total: dict[tuple[str, Direction], int] = {}
     for attachment in attachments:
         key = (attachment.shown_name, attachment.direction)

@@ -99,13 +99,13 @@ class FunctionKind:
         self.info = info
 
 
-_MANY = 1024  # so many are remembered; what is forgotten is planned anew
+_MANY = 1024  # this many are remembered; batches for a forgotten one are planned again
 _kinds: dict[Any, FunctionKind] = {}
 _of_code: dict[int, tuple[CodeType, str, object, FunctionKind]] = {}
 
 
 def kind_of_function(function: HookFunction) -> FunctionKind:
-    """What ``function`` is to whoever plans: its place and code, its marks, and for caching hooks what they add to names."""
+    """The kind of ``function``: its place and code, its marks, and for a caching hook the suffix it adds to names."""
     if type(function) is not FunctionType or function.__dict__:
         return _kind_of(function)
     code, module = function.__code__, function.__globals__.get("__name__")

@@ -26,7 +26,7 @@ __all__ = ["check_batch_of_one", "functions_for", "loss_of", "options_for", "pre
 def loss_of(output: Any) -> Any:
     """What to call ``backward`` on: the output, or its ``loss``.
 
-    :raises GradientError: if it is no tensor, and has no loss.
+    :raises GradientError: if it has neither ``backward`` nor a loss.
     """
     loss = output if hasattr(output, "backward") else getattr(output, "loss", None)
     if loss is None:
@@ -71,7 +71,7 @@ def reviewed(
     gradients: bool,
     route: Route,
 ) -> CacheOptions:
-    """The options, with the device that the review of the cache and of the device leaves.
+    """The options, with the device that the reviews of the cache and of the device settle on.
 
     :raises HookDenied: if either is refused; nothing is attached.
     """
@@ -99,7 +99,7 @@ def options_for(
 ) -> CacheOptions:
     """The options of a verb as a value.
 
-    :raises ValueError: if ``clone`` or ``pos_slice`` is unknown.
+    :raises ValueError: if ``clone`` is unknown, or ``pos_slice`` is no slice.
     """
     if clone not in ("never", "auto", "always"):
         raise ValueError(f"clone={describe(clone)} is unknown: use 'never', 'auto' or 'always'")
@@ -117,7 +117,7 @@ def options_for(
 def check_batch_of_one(model_args: tuple[Any, ...]) -> None:
     """Refuse to drop the batch dimension of an input that has more than one row.
 
-    :raises AssertionError: then; it is what code written for TransformerLens expects.
+    :raises AssertionError: if it has; code written for TransformerLens expects this error.
     """
     first = next((arg for arg in model_args if isinstance(arg, torch.Tensor)), None)
     if first is not None and first.dim() > 0 and first.shape[0] != 1:

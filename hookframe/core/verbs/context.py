@@ -1,8 +1,8 @@
-"""A context with temporary hooks, which every verb enters that runs the model with hooks.
+"""The context with temporary hooks that every verb enters to run the model.
 
 Entering plans a batch, or takes one from the pool, and has it admitted and attached. Leaving detaches it, reports, and gives
 the batch back. Right after a forward the processor's caches are empty and each function call takes about a microsecond, so
-what nearly every operation needs stands in ``__enter__`` and ``__exit__``; the rest is called only where it is needed.
+what nearly every operation needs is written out in ``__enter__`` and ``__exit__``; only the rest is called.
 """
 
 from __future__ import annotations
@@ -131,13 +131,13 @@ class HookContext(Generic[Root]):
             self._ran_before, own["_ran"] = own.get("_ran", False), False
             if controller.wanted:
                 self._tell_entered(controller)
-        except BaseException:  # an interrupt, perhaps: nobody would leave the context
+        except BaseException:  # an interrupt, perhaps: __exit__ would not be called
             self._abandon(batch.attachments)
             raise
         return root
 
     def _plan(self, controller: AdmissionController) -> Batch:
-        """What was planned for an operation of the same kind that is over, with the functions of this one; else a new plan."""
+        """The batch of a finished operation of the same kind, with the functions of this one; else a new batch."""
         self.operation = next_operation()
         own, selection = self.root.__dict__, self.selection
         self.level = own["context_level"] + 1
@@ -169,7 +169,7 @@ class HookContext(Generic[Root]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the hooks off and close the level; then tell whoever listens, and the user, what there is to be said."""
+        """Detach the hooks and close the level; then report to observers and the user."""
         if not self._entered:
             return
         root, batch, attachments = self.root, self._whole, self.attachments
@@ -202,7 +202,7 @@ class HookContext(Generic[Root]):
                 pool.give_back(self._kind, batch)
 
     def _went_well(self, batch: Batch) -> bool:
-        """True if there is nothing to be said: no function has failed, none is silent, and no value has changed."""
+        """True if there is nothing to report: no function has failed, no hook is silent, and no value has changed."""
         sinks = self.sinks
         if (batch.operation is not None and batch.operation.failed) or not batch.has_fired(sinks):
             return False
@@ -215,7 +215,7 @@ class HookContext(Generic[Root]):
         if self.reset:
             return detach_all(attachments)
         for attachment in attachments:
-            attachment.options.operation = None  # what stays is an ordinary hook from here on
+            attachment.options.operation = None  # what stays is an ordinary hook from now on
         return []
 
     # ---- reports ------------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ class HookContext(Generic[Root]):
         if error is None and ("check_run" in wanted or whole is None or not whole.has_fired(self.sinks)):
             exact = self._batch is not None and self._batch.exact
             backward_too = self.reset and self.route != "run_with_hooks"
-            stayed = gone if self.reset else [a for a in attachments if a.generation]  # others were removed by somebody
+            stayed = gone if self.reset else [a for a in attachments if a.generation]  # the user removed the others
             silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
             if "check_run" in wanted:
                 self._review_run(silent, cached, controller)
@@ -294,9 +294,9 @@ class HookContext(Generic[Root]):
     # ---- interrupts ---------------------------------------------------------------------------------------------------
 
     def _abandon(self, attachments: Sequence[Attachment]) -> None:
-        """After an interrupt in the midst of entering or leaving: see to it that hooks and level are gone; tell nobody."""
+        """Detach the hooks and close the level after an interrupt while entering or leaving. Tells no observer."""
         abandon(attachments, self._batch)
-        self._batch = self._whole = self._pool = None  # never to be used again
+        self._batch = self._whole = self._pool = None  # an interrupted batch is never used again
         self._entered = False
         if self.scope is not None:
             self.scope.close()

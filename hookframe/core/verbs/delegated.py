@@ -1,4 +1,4 @@
-"""Verbs of a model whose bodies are in rooms above the core: captures over many forwards, and hooks as data."""
+"""Verbs of a model that rooms above the core implement: captures over many forwards, and hooks as data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DelegatedVerbs(NamedModel):
         spill: str | os.PathLike[str] | None = None,
         forwards_of: nn.Module | None = None,
     ) -> Any:
-        """A context that keeps the activations of every forward run inside it by this thread or asyncio task.
+        """A context that keeps the activations of every forward that this thread or asyncio task runs inside it.
 
         It yields a :class:`~hookframe.capture.captured.Captured`, a cache that tells forwards (``generate`` makes many),
         calls, prompts and decoding apart. ``model.capture(...).estimate(*inputs)`` says beforehand what a forward will
@@ -57,11 +57,11 @@ class DelegatedVerbs(NamedModel):
         :param clone: ``"auto"`` and ``"always"`` keep values as of fire time; ``"never"`` keeps references, and a later
             change in place is reported.
         :param max_bytes: refuse a forward that would take the capture beyond it: before the forward runs if its shapes
-            can be told (no filled key-value cache, no other hook functions), else at the first activation too many. What is
-            told beforehand, admission is asked about.
-        :param spill: a directory, made if need be and empty, to write tensors to as forwards go; they appear in the
-            cache when they are written, all at the end, mapped from there, and ``ActivationCache.load`` reads it later;
-            not if the context was left by an exception, or the process was killed.
+            can be estimated (no filled key-value cache, no other hook functions), else at the first activation too many.
+            Admission reviews an estimate.
+        :param spill: an empty directory, made if it is missing, to write tensors to while forwards run. They appear in the
+            cache, mapped from there, once they are written: all of them at the end. ``ActivationCache.load`` reads the
+            directory later, unless an exception ended the context or the process was killed.
         :param forwards_of: the module whose calls count as forwards, if it is not this one.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises UnknownHookPoint: on entering, if a name is not there, or a glob matches none.
@@ -84,7 +84,7 @@ class DelegatedVerbs(NamedModel):
         It yields a :class:`~hookframe.capture.captured.Captured` with what the plan's ``capture`` hooks keep.
 
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
-        :raises UnknownHookPoint: on entering, if the model has not a point that the plan names; nothing was attached.
+        :raises UnknownHookPoint: on entering, if the plan names a point that the model does not have; nothing was attached.
         """
         return plan.apply_to(self)
 

@@ -1,4 +1,4 @@
-"""Looking at the hooks of anything that has hook points."""
+"""Lists the hooks of anything that has hook points."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Reports on an operation: to observers, what its caches hold and which functions raised; to the user, stale values and
-hooks that an exported program would bake in.
-"""
+"""Reports to observers (caches filled, functions that raised) and to the user (stale values, hooks in an export)."""
 
 from __future__ import annotations
 
@@ -17,6 +15,7 @@ from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.hooks.caching import CachingAttachment
 from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, registrations
 from hookframe.core.registration.admission import device_in_force, model_name
+from hookframe.core.values.text import listed
 from hookframe.core.values.warn import warn_user
 from hookframe.errors import ExportError, HooksExportedWarning, StaleActivationWarning
 
@@ -49,7 +48,7 @@ def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
 
 
 def review_export(attachments: Sequence[Attachment]) -> None:
-    """Warn of each hook that is on a model while a program is made of it.
+    """Warn of the hooks that are on a model while a program is exported from it.
 
     :raises ExportError: if a caching hook is among them, which would store placeholders; the export ends.
     """
@@ -79,15 +78,14 @@ def review_export(attachments: Sequence[Attachment]) -> None:
 
 
 def _named(attachments: Sequence[Attachment]) -> str:
-    more = f" and {len(attachments) - 3} more" if len(attachments) > 3 else ""
-    return ", ".join(f"{FunctionInfo.of(a.user_hook)} at {a.shown_name!r}" for a in attachments[:3]) + more
+    return listed((f"{FunctionInfo.of(a.user_hook)} at {a.shown_name!r}" for a in attachments), 3)
 
 
 def unmanaged_modules(root: nn.Module) -> tuple[str, ...]:
     """Names of the modules with a torch hook that was registered past admission, sorted; ``""`` for ``root`` itself.
 
-    Hook points are left out, since what is registered on them was admitted; and so is a function with an attribute
-    ``hookframe_managed``, which hookframe registers itself for points on somebody else's modules.
+    Hook points do not count, since what is registered on them was admitted; nor does a function with an attribute
+    ``hookframe_managed``, which hookframe itself registers for points on modules that are not its own.
     """
     modules: Mapping[str, nn.Module] | None = root.__dict__.get("mod_dict")  # no walk through the tree after each run
     named = root.named_modules() if modules is None else [("", root), *modules.items()]
@@ -154,7 +152,7 @@ def report_caches(
 
     :param warn: False if an exception is on its way, which a warning must not replace.
     :param batch: as for :func:`tell_started`.
-    :returns: the bytes cached, 0 if nobody wants to know.
+    :returns: the bytes cached; 0 if no plugin wants to know.
     """
     wanted, total = controller.wanted, 0
     only = batch is not None and batch.caching and len(sinks) == 1
@@ -180,8 +178,7 @@ def report_caches(
 
 
 def _stale_text(stale: Sequence[str]) -> str:
-    names = ", ".join(map(repr, stale[:5])) + (f" and {len(stale) - 5} more" if len(stale) > 5 else "")
     return (
         f"{len(stale)} cached activations were changed in place after they were cached and do not hold their value at "
-        f"fire time: {names}; pass clone='auto' to keep it"
+        f"fire time: {listed(map(repr, stale))}; pass clone='auto' to keep it"
     )

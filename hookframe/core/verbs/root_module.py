@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
@@ -36,7 +36,7 @@ from hookframe.core.torch_compat.dynamo import (
 )
 from hookframe.core.torch_compat.host_copies import HostCopier
 from hookframe.core.values.slices import Slice, SliceInput
-from hookframe.core.values.types import CloneMode, DeviceType, HookSpecification, NamesFilter
+from hookframe.core.values.types import CloneMode, DeviceType, HookFunction, HookSpecification, NamesFilter
 from hookframe.core.verbs.caching import check_batch_of_one, functions_for, loss_of, options_for, prepare, reviewed
 from hookframe.core.verbs.context import HookContext
 from hookframe.core.verbs.delegated import DelegatedVerbs
@@ -44,10 +44,6 @@ from hookframe.core.verbs.introspection import HookIntrospectionMixin
 from hookframe.core.verbs.reports import review_export, tell_failures, tell_started
 from hookframe.core.verbs.specification import review_keywords, specifications_of
 from hookframe.errors import NotAHookPoint, UnknownHookPoint
-
-if TYPE_CHECKING:
-    from hookframe.core.values.types import HookFunction, HookSpecification
-
 
 __all__ = ["HookedRootModule"]
 
@@ -76,13 +72,13 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         """A context manager with temporary hooks; it yields the model.
 
         :param fwd_hooks: pairs of a name, a glob or a predicate on names, and a function. A name or glob that means no point
-            is an error; a predicate that accepts none is logged alone.
+            is an error; a predicate that accepts none is only logged.
         :param bwd_hooks: the same for gradients; they listen to the forwards run inside.
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
         :param scope: ``"context"``: the functions fire only for forwards run by the thread or asyncio task that entered,
-            and for the gradients of these forwards; ``"all"``: for whoever runs the model meanwhile. None: as the policy
-            says it (``settings.scope``), else ``"all"``.
+            and for the gradients of these forwards; ``"all"``: in every thread and task that runs the model. None: as the
+            policy says (``settings.scope``), else ``"all"``.
         :raises HookDenied: on entering, if the admission refuses; nothing was attached.
         :raises NotSetUp: on entering, if ``setup()`` was never called.
         """
@@ -109,11 +105,11 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
 
         The hooks are off when it returns. With activation checkpointing, a backward pass after that would compute without
-        their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside of ``with model.hooks(...)`` there.
+        their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside ``with model.hooks(...)`` there.
 
         :raises HookDenied: if the admission refuses; the model was not run.
-        :raises TypeError: if one of ``model_kwargs`` that ``forward`` does not name is an option of another verb, or nearly
-            one of these; the model was not run.
+        :raises TypeError: if a keyword that ``forward`` does not name is, or resembles, an option of a verb; the model was
+            not run.
         """
         if model_kwargs:
             review_keywords(self, "run_with_hooks", model_kwargs)
@@ -152,7 +148,7 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         """Hooks for :meth:`hooks` that fill a cache; nothing is attached yet.
 
         :param names_filter: which points: None for all, a name, a glob (``"blocks.*.attn.hook_?"``), a list of these, or a
-            predicate on names. A predicate may accept none, on purpose: that is logged, and no error.
+            predicate on names. A predicate may accept none: that is logged, and no error.
         :param incl_bwd: gradients as well, under ``name + "_grad"``.
         :param device: where to store; None to leave tensors where they are.
         :param remove_batch_dim: drop a leading dimension of 1.
@@ -186,8 +182,8 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
     ) -> dict[str, torch.Tensor]:
         """Attach caching hooks until they are reset, and return the dict that each run fills.
 
-        The parameters are those of :meth:`get_caching_hooks`. ``clone`` is ``"auto"`` here, since there is no end of a
-        run at which references could be checked.
+        The parameters are those of :meth:`get_caching_hooks`. ``clone`` is ``"auto"`` here, since no run has an
+        end at which references could be checked.
 
         :raises HookDenied: if the admission refuses; nothing was attached.
         """
@@ -206,7 +202,7 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
             sink.cache.skipped.update(admitted.skipped)
         return sink.cache
 
-    def run_with_cache(  # with as few calls as can be: each takes a microsecond
+    def run_with_cache(  # with as few calls as possible: each takes a microsecond
         self,
         *model_args: Any,
         names_filter: NamesFilter = None,
@@ -225,20 +221,20 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         The parameters are those of :meth:`get_caching_hooks`, and:
 
         :param clone: ``"never"`` here, unlike in :meth:`capture`: references are stored, and a value that the model changes in
-            place afterwards is not that of fire time; a ``StaleActivationWarning`` names it. ``"auto"`` keeps all values.
-        :param device: where to store; values that come from a GPU to ``"cpu"`` are copied into pinned memory beside what
-            the model does, as far as there may be pinned memory.
+            place is no longer that of fire time: a ``StaleActivationWarning`` names it. ``"auto"`` keeps all values.
+        :param device: where to store; values that go from a GPU to ``"cpu"`` are copied into pinned memory while the
+            model runs, up to the limit on pinned memory.
         :param incl_bwd: call ``.backward()`` on the output, which is then a scalar, or on its ``loss``, and cache gradients
             as well.
         :param reset_hooks_end: remove the caching hooks afterwards, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point afterwards.
-        :param scope: ``"context"`` caches what this thread or asyncio task runs alone; see :meth:`hooks`.
-        :returns: the model's output, and the cache: exactly the points that ran, in the order in which they did.
+        :param scope: ``"context"`` caches only what this thread or asyncio task runs; see :meth:`hooks`.
+        :returns: the model's output, and the cache: exactly the points that ran, in the order in which they ran.
         :raises HookDenied: if the admission refuses; the model was not run.
-        :raises AssertionError: if ``remove_batch_dim`` is asked for and the first positional tensor has another batch
-            size than 1; the model was not run.
-        :raises TypeError: if one of ``model_kwargs`` that ``forward`` does not name is an option of another verb, or nearly
-            one of these; the model was not run.
+        :raises AssertionError: if ``remove_batch_dim`` is asked for and the batch size of the first positional
+            tensor is not 1; the model was not run.
+        :raises TypeError: if a keyword that ``forward`` does not name is, or resembles, an option of a verb; the model was
+            not run.
         """
         if model_kwargs:
             review_keywords(self, "run_with_cache", model_kwargs)
@@ -253,7 +249,7 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         cache = ActivationCache().came_from(self)
         sink = CacheSink(cache, options)
         if sink.options.device is not None and torch.device(sink.options.device).type == "cpu":
-            sink.copier = HostCopier()  # nobody sees the cache before this returns
+            sink.copier = HostCopier()  # no user sees the cache before this returns
         late = DeferredGuards() if incl_bwd else None
         context = HookContext(
             self,
@@ -445,12 +441,12 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
             else:
                 self.__dict__["_ran"] = True
             if calls_torch(HookedRootModule, type(self)):
-                call: Any = nn.Module._call_impl  # super() would be a look at each of our classes in each run
+                call: Any = nn.Module._call_impl  # super() would search hookframe's classes in each run
                 return call(self, *args, **kwargs)
             return super().__call__(*args, **kwargs)
         own = self.__dict__
         own["_ran"] = True
-        if not own["context_level"]:  # else the context has looked
+        if not own["context_level"]:  # else the context has checked
             self._look_at_tree(compiles_around())
         if is_exporting() or tracing_state() is not None:
             self.look_at_export()
@@ -463,14 +459,14 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
     @never_compiled
     def _look_at_tree(self, compiles: object) -> None:
         tree: PointIndex | None = self.__dict__.get("_tree")
-        # compiled code looks at the modules itself: what it does not know is that a new point has no name
+        # compiled code checks the modules itself, but does not know that a new point has no name
         if tree is not None and not (tree.has_no_new_point() if compiles else tree.is_current()):
             self.refresh()
 
     @never_compiled
     @run_while_traced
     def look_at_export(self) -> None:
-        """Say what becomes of the hooks of this model in a program that is exported from it, if that is what happens.
+        """If this model is being exported, say what becomes of its hooks in the program.
 
         :raises ExportError: if a caching hook would store placeholders.
         """
@@ -486,7 +482,7 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
 
 
 def _runs_inside_another() -> bool:
-    """True if the call of another model is still under way around this one; looked up only when a run has failed."""
+    """True if a call of another model is under way around this one; looked up only when a run has failed."""
     code, found = HookedRootModule.__call__.__code__, 0
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and found < 2:

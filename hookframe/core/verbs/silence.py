@@ -35,7 +35,7 @@ def silent_hooks(attachments: Sequence[Attachment], *, backward_too: bool) -> li
 
 
 def all_silent(attachments: Sequence[Attachment], *, backward_too: bool) -> list[Attachment]:
-    """The hooks at points that filters chose, if not one of them all fired since they were attached; else none.
+    """The hooks, whose points filters chose, if none of them fired since they were attached; else an empty list.
 
     :param backward_too: False if the backward pass may still come.
     """
@@ -45,7 +45,7 @@ def all_silent(attachments: Sequence[Attachment], *, backward_too: bool) -> list
 
 
 def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments: Sequence[Attachment]) -> None:
-    """Warn of the ``silent`` ones among ``attachments``, with what is known: of each that was asked for by name."""
+    """Warn of ``silent`` hooks, with what is known of why: of each one asked for by name, and once for all swept up."""
     swept = [attachment for attachment in silent if not attachment.exact]
     for attachment in [*(a for a in silent if a.exact), *swept[:1]]:
         function = FunctionInfo.of(attachment.user_hook)

@@ -25,7 +25,7 @@ __all__ = ["ask", "asked_to_cache", "kind_of", "review_keywords", "sinks_of", "s
 
 
 def sinks_of(asked: Iterable[Asked]) -> list[CacheSink]:
-    """The sinks that the caching functions among what is asked for feed, each once."""
+    """The sinks that the caching functions in ``asked`` feed, each once."""
     sinks: dict[int, CacheSink] = {}
     for _, _, function in asked:
         if isinstance(function, CachingFunction):
@@ -47,7 +47,7 @@ def ask(root: NamedModel, specifications: Iterable[tuple[Direction, Iterable[Hoo
 
 
 def asked_to_cache(selection: Selection, sink: CacheSink, late: DeferredGuards | None) -> list[Asked]:
-    """Caching hooks that no user can have: for activations, and for gradients if there are ``late`` guards for these."""
+    """Caching hooks that no user can hold: for activations, and for gradients if there are ``late`` guards for these."""
     asked = [Asked("fwd", selection, CachingFunction(sink, private=True))]
     if late is not None:
         asked.append(Asked("bwd", selection, CachingFunction(sink, "_grad", private=True, late=late)))
@@ -75,9 +75,9 @@ def _listed(hooks: Iterable[HookSpecification], what: str) -> list[HookSpecifica
 
 
 def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequence[FunctionKind]]:
-    """What makes two operations alike, and what each of the functions is.
+    """What makes two operations alike, and the kind of each function.
 
-    Two functions with the same source, of which one may have been made anew, are alike; a selection is like itself alone.
+    Two functions with the same source are alike, even if one was made again; a selection is like itself only.
     """
     if len(asked) == 1:
         direction, selection, function = asked[0]
@@ -95,15 +95,13 @@ def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequenc
 
 
 _VERBS = ("run_with_cache", "run_with_hooks", "hooks", "capture")
-
-
 _NEAR = 0.82  # 'score' and 'slope', which a model may take, are not 'scope'
 
 
 def review_keywords(root: NamedModel, verb: str, keywords: Collection[str]) -> None:
-    """See that none of ``keywords``, which ``verb`` is about to pass on to the model, is an option of a verb or nearly one.
+    """Check that no keyword that ``verb`` is about to pass on to the model is, or resembles, an option of a verb.
 
-    A parameter that the model's ``forward`` has by that very name is the model's.
+    A keyword that the model's ``forward`` names is the model's.
 
     :raises TypeError: if one is; the model was not run.
     """
@@ -147,7 +145,7 @@ def _taken_by_forward(kind: Any) -> frozenset[str]:
 
 
 def _named_in(function: Callable[..., Any]) -> frozenset[str]:
-    """The parameters that can be given by name; none if nobody can tell."""
+    """The parameters that can be given by name; none if the signature cannot be read."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
