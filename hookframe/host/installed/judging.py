@@ -135,7 +135,8 @@ def _copies(candidate: Candidate, selection: Selection, rules: LoadingRules) -> 
 def _lists(candidate: Candidate, selection: Selection, rules: LoadingRules) -> Iterator[Step]:
     name = candidate.name
     if name in rules.deny:
-        yield Step("deny", "the rules deny it", PluginState.BLOCKED, f"take {name} out of deny, or uninstall it")
+        repair = f"take {name} out of deny" + ("" if name in rules.require else ", or uninstall it")
+        yield Step("deny", "the rules deny it", PluginState.BLOCKED, repair)
     if rules.allow is not None and name in rules.allow:
         yield Step("allow", "the rules allow it")
     elif rules.allow is not None:
