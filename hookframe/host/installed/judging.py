@@ -137,7 +137,8 @@ def _copies(candidate: Candidate, selection: PluginChoice, rules: LoadingRules) 
 def _lists(candidate: Candidate, selection: PluginChoice, rules: LoadingRules) -> Iterator[RuleOutcome]:
     name = candidate.name
     if name in rules.deny:
-        yield RuleOutcome("deny", "the rules deny it", PluginState.BLOCKED, f"take {name} out of deny, or uninstall it")
+        repair = f"take {name} out of deny" + ("" if name in rules.require else ", or uninstall it")
+        yield RuleOutcome("deny", "the rules deny it", PluginState.BLOCKED, repair)
     if rules.allow is not None and name in rules.allow:
         yield RuleOutcome("allow", "the rules allow it")
     elif rules.allow is not None:
