@@ -28,7 +28,7 @@ class CacheOptions:
     :ivar device: where to store; None to leave values where they are.
     :ivar remove_batch_dim: drop a leading dimension of 1.
     :ivar pos_slice: which positions to keep; None for all.
-    :ivar clone: ``"never"``: a reference, checked at the end; ``"auto"``: a copy on the first write; ``"always"``: a copy at once.
+    :ivar clone: ``"never"``: a reference, checked at the end; ``"auto"``: a copy on write; ``"always"``: a copy at once.
     """
 
     device: DeviceType = None

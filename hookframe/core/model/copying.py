@@ -71,7 +71,7 @@ def carry(attachments: Iterable[Attachment]) -> list[CarriedHook]:
 
 
 def revive(point: Point, carried: Iterable[CarriedHook | CarriedTorchHook]) -> list[Attachment]:
-    """Plan the carried hooks anew on ``point``; nothing is attached."""
+    """Plan the carried hooks again, on ``point``; nothing is attached."""
     return [_revived(point, hook) for hook in carried]
 
 

@@ -284,7 +284,7 @@ class HookPoint(AdmittedTorchHooks):
         """The living models that this point belongs to, other than ``root``."""
         roots = self._roots
         if len(roots) == 1 and roots[0]() is root:
-            return []  # so it is for nearly every point, and this is asked for each point of a batch
+            return []  # the case of nearly every point, and each point of a batch asks
         found = [reference() for reference in roots]
         return [owner for owner in found if owner is not None and owner is not root]
 

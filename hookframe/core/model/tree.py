@@ -195,7 +195,8 @@ class NamedTree(ModuleTree, PointIndex):
 
     Reading it pins each hook point in its parent's ``__dict__``: ``self.hook_q`` is otherwise found by
     ``nn.Module.__getattr__``, after everything else has failed, at several times the cost of calling an idle point. Assigning
-    another module there unpins it, since torch clears the entry; after ``del`` or a change in ``_modules`` the next operation does.
+    another module there unpins it, since torch clears the entry; after ``del`` or a change in ``_modules``, the next
+    operation unpins it.
 
     :ivar names: id of a point → its first name here.
     """
@@ -270,7 +271,7 @@ def _give_name(module: nn.Module, name: str) -> None:
 
 
 def _pin_points(module: nn.Module) -> None:
-    """Put the hook points among the children of ``module`` into its ``__dict__``, and remove those that are children no longer."""
+    """Put the hook points among the children of ``module`` into its ``__dict__``, and remove former children."""
     own, children = module.__dict__, module._modules
     for name in [name for name, value in own.items() if isinstance(value, HookPoint)]:
         if children.get(name) is not own[name]:

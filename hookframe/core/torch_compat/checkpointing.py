@@ -31,7 +31,7 @@ __all__ = ["look_for_recomputing", "may_be_checkpointed", "note_edit"]
 
 _NONE = -1
 _TORCH_FILE = torch_checkpoint.checkpoint_sequential.__code__.co_filename
-_Stopped: type[BaseException] = torch_checkpoint._StopRecomputationError  # raised once all is recomputed
+_Stopped: type[BaseException] = torch_checkpoint._StopRecomputationError  # ends a recomputation that has all it needs
 _saved_tensor_hooks: Callable[[bool], object] = getattr(
     torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: ()
 )  # an older torch has none: each edit with gradients then searches the stack
