@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["layer_in", "number_in"]
+__all__ = ["layer_in", "number_in", "position_dim"]
+
+_WITH_HEADS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
 _DIGITS = 9  # more are an identifier, and int() takes time that grows with the square of their number
 
@@ -19,3 +21,8 @@ def layer_in(name: str, among: slice = slice(None)) -> int | None:
 def number_in(text: str) -> int | None:
     """A number that is written in at most nine ASCII digits; None for everything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+def position_dim(name: str) -> int:
+    """The dimension of the position by the name of a point alone: -3 at points per head, where heads come after it, else -2."""
+    return -3 if name.endswith(_WITH_HEADS) else -2

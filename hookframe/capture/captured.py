@@ -8,14 +8,13 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
+from hookframe.admission.point_names import position_dim
 from hookframe.capture.step import Step
 from hookframe.core.cache.activation_cache import ActivationCache, bytes_of
 from hookframe.core.cache.lookup import find_short, matching
 from hookframe.errors import ActivationShapeError, CacheTooLarge, UnknownActivation
 
 __all__ = ["Captured", "Place"]
-
-_HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
 
 class Place(NamedTuple):
@@ -262,7 +261,7 @@ class Captured(ActivationCache):
         return [value.narrow(dim, 0, self.steps[index].kept) for value, index in zip(values, steps, strict=True)]
 
     def _pos_dim(self, name: str) -> int:
-        return self.pos_dims.get(name, -3 if name.endswith(_HEAD_POINTS) else -2)
+        return self.pos_dims.get(name, position_dim(name))
 
     def _names(self) -> Collection[str]:
         return dict.fromkeys(Place.of(key).name for key in self)

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
+from hookframe.admission.point_names import position_dim as dim_by_name
 from hookframe.errors import ActivationShapeError
 from hookframe.plan.operations import Edit, Span
 
 __all__ = ["chosen", "position_dim", "where"]
-
-_HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
 
 def position_dim(hook: Any, tensor: torch.Tensor) -> int:
@@ -22,7 +21,7 @@ def position_dim(hook: Any, tensor: torch.Tensor) -> int:
     """
     dim = hook.pos_dim
     if dim is None:
-        dim = -3 if hook.name.endswith(_HEAD_POINTS) else -2
+        dim = dim_by_name(hook.name)
     if not -tensor.dim() <= dim < tensor.dim():
         raise ActivationShapeError(f"{hook.name!r} has shape {list(tensor.shape)}, so no dimension for positions")
     return int(dim % tensor.dim())

@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from hookframe.admission.globs import Glob
-from hookframe.core.values.text import listed
+from hookframe.admission.listing import listed
+from hookframe.admission.point_names import layer_in
 from hookframe.errors import UnknownActivation
 
 __all__ = [
@@ -45,7 +46,7 @@ def matching(keys: Collection[str], pattern: str) -> list[str]:
 
 def layer_of(key: str) -> int | None:
     """The first part of a dotted name that is a number; None if there is none."""
-    return next((int(part) for part in key.split(".")[:-1] if part.isdecimal()), None)
+    return layer_in(key, slice(None, -1))
 
 
 def find_short(keys: Collection[str], name: str, layer: int | None = None, part: str | None = None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.compiler import is_dynamo_compiling
 
+from hookframe.admission.point_names import position_dim
 from hookframe.core.torch_compat.host_copies import HostCopier
 from hookframe.core.values.slices import Slice
 from hookframe.core.values.types import CloneMode, DeviceType
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from hookframe.core.values.protocols import Point
 
 __all__ = ["AS_IS", "CacheOptions", "CacheSink"]
-
-_HEAD_POINTS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ def _position_dim(key: str, point: Point, batch_removed: bool) -> int:
     pos_dim = point.pos_dim
     if pos_dim is not None:
         return pos_dim - 1 if batch_removed and pos_dim > 0 else pos_dim
-    return -3 if key.removesuffix("_grad").endswith(_HEAD_POINTS) else -2
+    return position_dim(key.removesuffix("_grad"))
 
 
 def _not_a_tensor(key: str, value: object) -> ActivationTypeError:

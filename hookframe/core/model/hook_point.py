@@ -13,6 +13,7 @@ from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.point_names import layer_in
 from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment, HandleList, HookHandle, directions, fits
 from hookframe.core.hooks.steps import Cell, begin_tracing, expect_tracing, lock, plan_for, steps_in, store
@@ -227,10 +228,10 @@ class HookPoint(AdmittedTorchHooks):
         """
         if self.name is None:
             raise ValueError("this hook point has no name, so no layer: call setup() on its model first")
-        parts = self.name.split(".")
-        if len(parts) < 2 or not parts[1].isdigit():
+        layer = layer_in(self.name, slice(1, 2))
+        if layer is None:
             raise ValueError(f"hook point {self.name!r} has no number in the second part of its name, so no layer")
-        return int(parts[1])
+        return layer
 
     def clear_context(self) -> None:
         """Give the point a fresh, empty ``ctx``."""

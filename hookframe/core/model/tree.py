@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from hookframe.admission.listing import listed
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.fast_path.batch_pool import BatchPool
 from hookframe.core.model.hook_point import HookPoint, points_made
 from hookframe.core.model.names import Selection, SweptName, Written, select
 from hookframe.core.registration.batch import Batch
 from hookframe.core.torch_compat.child_tables import CONTAINERS, ChildTables
-from hookframe.core.values.text import listed
 from hookframe.core.values.warn import warn_user
 from hookframe.errors import HooksLostWarning
 

@@ -18,9 +18,9 @@ import torch.utils.checkpoint as torch_checkpoint
 from torch import is_grad_enabled, is_inference_mode_enabled
 from torch._C import _current_graph_task_id, _is_fwd_grad_enabled
 
+from hookframe.admission.listing import listed
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.values.scope import open_scopes, seeing
-from hookframe.core.values.text import listed
 from hookframe.core.values.warn import warn_user
 from hookframe.errors import EditNotRecomputedWarning, HookRecomputedWarning
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["describe", "folded", "listed"]
+from hookframe.admission.listing import listed
+
+__all__ = ["describe", "folded"]
 
 
 def describe(value: Any) -> str:
     """The repr of ``value``, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "…"
-
-
-def listed(items: Iterable[str], most: int = 5) -> str:
-    """The first ``most`` of ``items``, and how many more there are."""
-    every = [*items]
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more
 
 
 def folded(reasons: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from hookframe.admission.events import CacheFinished, CacheStarted, HookFailed
+from hookframe.admission.listing import listed
 from hookframe.admission.request import FunctionInfo, Route
 from hookframe.core.cache.activation_cache import ActivationCache, cached_bytes
 from hookframe.core.cache.sink import CacheSink
@@ -15,7 +16,6 @@ from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.hooks.caching import CachingAttachment
 from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, registrations
 from hookframe.core.registration.admission import device_in_force, model_name
-from hookframe.core.values.text import listed
 from hookframe.core.values.warn import warn_user
 from hookframe.errors import ExportError, HooksExportedWarning, StaleActivationWarning
 
