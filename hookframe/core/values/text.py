@@ -1,4 +1,4 @@
-"""Texts for messages: a shortened value, the first of many names, and reasons that points share, each stated once."""
+"""Texts for messages: a shortened value, and reasons that points share, each stated once."""
 
 from __future__ import annotations
 
