@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
+from torch import nn
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
@@ -37,7 +38,7 @@ _TRANSIENT = ("_origin", "_traced", "_bwd", "_roots")  # neither copied nor pick
 
 
 class _PointsMade:
-    """Counts the hook points of the process. If none was made since a model was read, none can be new in it.
+    """Counts the hook points of the process, and the modules put below one. If none came since a model was read, none is new.
 
     Of two threads that count at once, one may be missed, but never both.
     """
@@ -317,9 +318,16 @@ class HookPoint(AdmittedTorchHooks):
         root = self.owner
         return current_controller() if root is None else root.controller
 
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """As ``torch.nn.Module.add_module``; the models of this point notice it at their next operation."""
+        super().add_module(name, module)
+        points_made.number += 1
+
     def __setattr__(self, attribute: str, value: Any) -> None:
         super().__setattr__(attribute, value)
         own = self.__dict__
+        if isinstance(value, nn.Module):
+            points_made.number += 1  # its models look at all their modules then
         if attribute in _PLANNED_WITH and "_roots" in own:
             self._owners_forget()
         if attribute == "hook_conversion" and "_bwd" in own:

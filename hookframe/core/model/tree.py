@@ -170,7 +170,7 @@ class ModuleTree:
         parents = {id(module): module for module in self.modules.values() if _is_parent(module)}
         self._children = [(parent, dict(parent._modules)) for parent in parents.values()]
         self._of_root = dict(root._modules)
-        self._leaves = [m for m in self.modules.values() if id(m) not in parents and not isinstance(m, HookPoint)]
+        self._leaves = [module for module in self.modules.values() if id(module) not in parents]
         self._watch_tables(root)
 
     def _watch_tables(self, root: nn.Module) -> None:
@@ -258,7 +258,7 @@ def _walk(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Itera
             continue
         name = f"{prefix}{part}"
         yield name, child
-        if not isinstance(child, HookPoint):
+        if child._modules:
             yield from _walk(child, f"{name}.", (*above, module))
 
 
