@@ -72,7 +72,6 @@ def register_module(model, new):
 def test_one_that_comes_after_setup_is_noticed_at_the_next_operation(attach, below):
     new = below()
     model = Nested()
-    model.hook_out.hook_grad  # noqa: B018  # read by name, as models do
     attach(model, new)
     model.add_hook(lambda name: name.startswith("hook_out.late"), tenfold)
     assert [*model.list_hooks()] == [name for name in model.hook_dict if "late" in name] != []
