@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from torch.compiler import is_dynamo_compiling
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hookframe.core.values.scope import Scope
     from hookframe.core.values.types import HookFunction
 
-__all__ = ["Attachment", "HandleList", "HookHandle", "Operation", "Options", "directions", "fits"]
+__all__ = ["Attachment", "HookHandle", "Operation", "Options", "directions", "fits"]
 
 
 class Operation:
@@ -84,7 +85,7 @@ class Options:
 class HookHandle:
     """What one attachment returns, and what removes it.
 
-    :ivar hook: has ``remove()``.
+    :ivar hook: has ``remove()`` and an ``id``, as torch's handles have.
     :ivar is_permanent: True if ordinary resets leave the hook alone.
     :ivar context_level: the nesting level of the context it belongs to, None outside of contexts.
     :ivar user_hook: the function, as the user gave it.
@@ -98,19 +99,6 @@ class HookHandle:
     def remove(self) -> None:
         """Detach the hook; a second call does nothing."""
         self.hook.remove()
-
-
-class HandleList(list[HookHandle]):
-    """The handles at one point and direction at the moment of asking; it cannot be edited, since that would do nothing."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("this list only shows the hooks at a point: use add_hook() to add, and a handle's remove()")
-
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        return list, (list(self),)
 
 
 def _of_options(name: str) -> Any:
@@ -138,7 +126,7 @@ class Attachment(_Hot):
     :ivar generation: counts the operations that have used it; 0 once it was removed.
     """
 
-    __slots__ = ("__weakref__", "_handle", "error", "exact", "name", "options", "view")
+    __slots__ = ("__weakref__", "_handle", "_id", "error", "exact", "name", "options", "view")
 
     caches = False
     """True for hooks that store what they see; a copy of the model leaves them behind."""
@@ -177,6 +165,7 @@ class Attachment(_Hot):
         self.last: Any = None
         self.version = 0
         self._handle: HookHandle | None = None
+        self._id: int | None = None
 
     @property
     def called(self) -> HookFunction:
@@ -203,6 +192,13 @@ class Attachment(_Hot):
                 self.operation.held = True
             handle = self._handle = HookHandle(self, self.permanent, self.level, self.user_hook)
         return handle
+
+    @property
+    def id(self) -> int:
+        """A number that no other hook of hookframe's has in this process."""
+        if self._id is None:
+            self._id = next(_ids)
+        return self._id
 
     @property
     def attachment(self) -> Attachment:
@@ -299,6 +295,9 @@ class Attachment(_Hot):
 
     def __repr__(self) -> str:
         return f"<{self.direction} attachment of {FunctionInfo.of(self.user_hook).qualname} at {self.shown_name!r}>"
+
+
+_ids = count()
 
 
 def _nothing(tensor: Any, *, hook: Any) -> None:

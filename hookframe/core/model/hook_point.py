@@ -16,7 +16,8 @@ from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.request import Direction
-from hookframe.core.hooks.attachment import Attachment, HandleList, HookHandle, directions, fits
+from hookframe.core.hooks.attachment import Attachment, HookHandle, directions, fits
+from hookframe.core.hooks.handle_list import HandleList
 from hookframe.core.hooks.steps import Cell, begin_tracing, expect_tracing, lock, plan_for, steps_in, store
 from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, TorchAttachment, without_torch_hooks
 from hookframe.core.model.copying import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
@@ -171,11 +172,13 @@ class HookPoint(AdmittedTorchHooks):
 
         :raises HookDenied: if a plugin refuses to let go of permanent hooks or of those of an open context; all stay.
         """
-        fitting = self.fitting(dir, including_permanent, level)
-        root = self.owner
-        controller = self.controller
-        review_removal(fitting, root, controller, "remove_hooks")
-        tell_removed(detach_all(fitting), root, controller, "remove_hooks")
+        self.drop(self.fitting(dir, including_permanent, level))
+
+    def drop(self, attachments: list[Attachment]) -> None:
+        """Remove these hooks of this point; as :meth:`remove_hooks`."""
+        root, controller = self.owner, self.controller
+        review_removal(attachments, root, controller, "remove_hooks")
+        tell_removed(detach_all(attachments), root, controller, "remove_hooks")
 
     def release(self, attachment: Attachment) -> None:
         """Remove one hook by its handle, and tell observers."""
@@ -193,13 +196,26 @@ class HookPoint(AdmittedTorchHooks):
 
     @property
     def fwd_hooks(self) -> list[HookHandle]:
-        """Handles of the forward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._fwd])
+        """Handles of the forward hooks, in call order: a live list, from which dropping a handle removes its hook."""
+        return self._handles("fwd")
+
+    @fwd_hooks.setter
+    def fwd_hooks(self, handles: list[HookHandle]) -> None:
+        HandleList(self, "fwd").keep(list(handles))
 
     @property
     def bwd_hooks(self) -> list[HookHandle]:
-        """Handles of the backward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._bwd])
+        """Handles of the backward hooks, in call order: a live list, as :attr:`fwd_hooks` is."""
+        return self._handles("bwd")
+
+    @bwd_hooks.setter
+    def bwd_hooks(self, handles: list[HookHandle]) -> None:
+        HandleList(self, "bwd").keep(list(handles))
+
+    def _handles(self, direction: Direction) -> list[HookHandle]:
+        if is_dynamo_compiling():  # which has the items of a list alone
+            return [attachment.handle for attachment in self._attachments((direction,))]
+        return HandleList(self, direction)
 
     @property
     def backward_attachments(self) -> tuple[Attachment, ...]:
