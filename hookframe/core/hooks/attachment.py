@@ -14,7 +14,7 @@ from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.hooks.guards import ReturnRules, check_return
 from hookframe.core.torch_compat.checkpointing import look_for_recomputing, may_be_checkpointed, note_edit
 from hookframe.core.torch_compat.dynamo import traced_as
-from hookframe.errors import InvalidDirection
+from hookframe.errors import HookReturnError, InvalidDirection
 
 if TYPE_CHECKING:
     from hookframe.core.values.protocols import Point
@@ -246,8 +246,19 @@ class Attachment(_Hot):
         result = self.called(seen, hook=shown)
         if result is None:
             return tensor
-        self._accept(seen, result, shown)
-        return result if conversion is None else conversion.revert(result)
+        if conversion is None:
+            self._accept(seen, result, shown)
+            return result
+        try:
+            self._accept(seen, result, shown)
+        except HookReturnError as misfit:  # it may still fit the tensor itself, once it is reverted
+            try:
+                reverted = conversion.revert(result)
+                self._accept(tensor, reverted, shown)
+            except Exception as error:  # revert may fail in its own words on what it is not made for
+                raise misfit from error
+            return reverted
+        return conversion.revert(result)
 
     def _accept(self, seen: Any, result: Any, shown: Any) -> None:
         """Check what the function returned for ``seen``, and note that it edits where that has to be done again."""
