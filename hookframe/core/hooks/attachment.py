@@ -41,6 +41,7 @@ class Options:
     """How one function is attached: the same at every point that it is attached to in one go.
 
     :ivar user_hook: the function, as the user gave it.
+    :ivar aliases: the names under which it is called, if not the point's own.
     :ivar rules: what is checked of a tensor that the function returns; None for no check.
     :ivar operation: the operation that it belongs to, if any.
     :ivar recomputed: True once the user was warned that the function runs again in a backward pass.
@@ -62,7 +63,7 @@ class Options:
         permanent: bool = False,
         level: int | None = None,
         prepend: bool = False,
-        aliases: tuple[str, ...] = (),
+        aliases: tuple[str, ...] | None = None,
         read_only: bool = False,
         rules: ReturnRules | None = None,
         operation: Operation | None = None,
@@ -133,7 +134,7 @@ class Attachment(_Hot):
     wrappable = True
     """True for hooks that are called as ``hook(tensor, hook=point)``, so that plugins can wrap them."""
 
-    aliases: tuple[str, ...] = _of_options("aliases")
+    aliases: tuple[str, ...] | None = _of_options("aliases")
     direction: Direction = _of_options("direction")
     level: int | None = _of_options("level")
     operation: Operation | None = _of_options("operation")

@@ -139,7 +139,7 @@ class HookPoint(AdmittedTorchHooks):
         :param is_permanent: leave it in place when hooks are reset, unless permanent ones are asked for.
         :param level: a context level to be found under.
         :param prepend: put it before the hooks already there.
-        :param alias_names: call the function once under each of these names instead.
+        :param alias_names: call the function once under each of these names instead; never, if there are none.
         :returns: the handle that removes it.
         :raises HookDenied: if the admission refuses; nothing was attached.
         :raises InvalidDirection: for any other ``dir``.
@@ -153,7 +153,7 @@ class HookPoint(AdmittedTorchHooks):
             permanent=is_permanent,
             level=level,
             prepend=prepend,
-            aliases=tuple(alias_names or ()),
+            aliases=None if alias_names is None else tuple(alias_names),
         )
         attach([attachment], root=self.owner, route="hook_point", operation=next_operation())
         return attachment.handle
@@ -255,9 +255,9 @@ class HookPoint(AdmittedTorchHooks):
         """Give the point a fresh, empty ``ctx``."""
         self.ctx = {}
 
-    def enable_reshape(self, conversion: HookConversion | None = None) -> None:
-        """Let hook functions see ``conversion.convert(tensor)``, and what they return through ``revert``."""
-        self.hook_conversion = conversion
+    def enable_reshape(self, hook_conversion: HookConversion | None = None) -> None:
+        """Let hook functions see ``hook_conversion.convert(tensor)``, and what they return through ``revert``."""
+        self.hook_conversion = hook_conversion
 
     def __repr__(self) -> str:
         counts = ((len(self._fwd), "fwd"), (len(self._bwd), "bwd"))
