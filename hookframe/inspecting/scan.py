@@ -88,7 +88,7 @@ class _Admitted:
             permanent=handle.is_permanent,
             prepend=attachment.prepend,
             level=handle.context_level,
-            aliases=attachment.aliases,
+            aliases=attachment.aliases or (),
             caches=attachment.caches,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hookframe
-from hookframe import HookedRootModule, HookHandle, HookPoint
+from hookframe import HookedRootModule, HookHandle, HookPoint, guarded, read_only
 
 
 @pytest.mark.parametrize(
@@ -361,6 +363,32 @@ def test_with_a_conversion_a_backward_function_sees_the_converted_gradient():
     (point(x) * 3).sum().backward()
     assert seen == [6]
     assert x.grad.item() == 8
+
+
+@pytest.mark.parametrize("dir", ["fwd", "bwd"])
+@pytest.mark.parametrize(
+    "mark", [lambda function: function, read_only, guarded(norm_ratio=10)], ids=["plain", "reads", "norm"]
+)
+def test_without_a_name_among_its_aliases_a_function_never_fires(dir, mark):
+    point, leaf = HookPoint(), torch.ones(2, requires_grad=True)
+    handle = point.add_hook(mark(lambda tensor, hook: pytest.fail("it fired")), dir=dir, alias_names=[])
+    point(leaf).sum().backward()
+    assert leaf.grad.tolist() == [1.0, 1.0]
+    assert getattr(copy.deepcopy(point), f"{dir}_hooks")[0].hook.aliases == () == handle.hook.aliases
+    assert point.has_hooks(dir)
+
+
+def test_a_cache_without_a_name_among_its_aliases_stays_empty(two):
+    cache, fwd, _ = two.get_caching_hooks("first")
+    two.first.add_hook(fwd[0][1], alias_names=[])
+    two(torch.ones(3))
+    assert cache == {}
+
+
+def test_the_parameter_of_enable_reshape_has_a_name():
+    point = HookPoint()
+    point.enable_reshape(hook_conversion=(conversion := Doubled()))
+    assert point.hook_conversion is conversion
 
 
 def test_enable_reshape_sets_the_conversion():

@@ -23,6 +23,35 @@ def test_an_int_picks_one_index_and_the_dimension_goes(index):
     assert Slice(index).apply(tensor.T, dim=1).equal(tensor.T[:, index])
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [np.int64, np.array, torch.tensor, lambda i: torch.tensor(i, dtype=torch.int8)],
+    ids=["np", "array", "tensor", "int8"],
+)
+@pytest.mark.parametrize("index", [0, 2, -1])
+def test_one_integer_of_numpy_or_torch_is_an_int(kind, index):
+    picked = Slice(kind(index))
+    assert (picked.mode, type(picked.slice)) == ("int", int)
+    assert picked.apply(tensor).equal(tensor[index])
+    assert picked.indices().tolist() == [index]
+    assert Slice.unwrap(kind(index)).apply(tensor).equal(tensor[[index]])
+    assert repr(picked) == repr(Slice(index))
+
+
+@pytest.mark.parametrize(
+    "value", [torch.tensor(2.0), np.array(2.0), torch.tensor(True), np.array(True), np.array("2"), True]
+)
+def test_one_of_another_kind_is_refused(value):
+    with pytest.raises(ValueError, match="Invalid input_slice"):
+        Slice(value)
+    with pytest.raises(ValueError, match="Invalid input_slice"):
+        Slice.unwrap(value)
+
+
+def test_the_parameter_of_unwrap_has_a_name():
+    assert Slice.unwrap(slice_input=2).apply(tensor).equal(tensor[[2]])
+
+
 @given(st.tuples(ends) | st.tuples(ends, ends) | st.tuples(ends, ends, steps))
 def test_a_tuple_is_the_arguments_of_a_slice(arguments):
     assert Slice(arguments).apply(tensor).equal(tensor[slice(*arguments)])

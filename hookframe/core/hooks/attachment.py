@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from torch.compiler import is_dynamo_compiling
 
@@ -13,14 +14,14 @@ from hookframe.admission.request import Direction, FunctionInfo
 from hookframe.core.hooks.guards import ReturnRules, check_return
 from hookframe.core.torch_compat.checkpointing import look_for_recomputing, may_be_checkpointed, note_edit
 from hookframe.core.torch_compat.dynamo import traced_as
-from hookframe.errors import InvalidDirection
+from hookframe.errors import HookReturnError, InvalidDirection
 
 if TYPE_CHECKING:
     from hookframe.core.values.protocols import Point
     from hookframe.core.values.scope import Scope
     from hookframe.core.values.types import HookFunction
 
-__all__ = ["Attachment", "HandleList", "HookHandle", "LensHandle", "Operation", "Options", "directions", "fits"]
+__all__ = ["Attachment", "HookHandle", "LensHandle", "Operation", "Options", "directions", "fits"]
 
 
 class Operation:
@@ -40,6 +41,7 @@ class Options:
     """How one function is attached: the same for all points that one call attaches it to.
 
     :ivar user_hook: the function, as the user gave it.
+    :ivar aliases: the names under which it is called, if not the point's own.
     :ivar rules: what is checked of a tensor that the function returns; None for no check.
     :ivar operation: the operation that it belongs to, if any.
     :ivar recomputed: True once the user was warned that the function runs again in a backward pass.
@@ -61,7 +63,7 @@ class Options:
         permanent: bool = False,
         level: int | None = None,
         prepend: bool = False,
-        aliases: tuple[str, ...] = (),
+        aliases: tuple[str, ...] | None = None,
         read_only: bool = False,
         rules: ReturnRules | None = None,
         operation: Operation | None = None,
@@ -84,7 +86,7 @@ class Options:
 class HookHandle:
     """What one attachment returns, and what removes it.
 
-    :ivar hook: the attachment, or another object with ``remove()``.
+    :ivar hook: the attachment, or another object with ``remove()``; it has an ``id``, as torch's handles have.
     :ivar is_permanent: True if ordinary resets leave the hook alone.
     :ivar context_level: the nesting level of the context it belongs to, None outside contexts.
     :ivar user_hook: the function, as the user gave it.
@@ -102,19 +104,6 @@ class HookHandle:
 
 LensHandle = HookHandle
 """The name that TransformerLens has for it."""
-
-
-class HandleList(list[HookHandle]):
-    """The handles at one point and direction, as of now. It cannot be edited, since an edit would detach nothing."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("this list only shows the hooks at a point: use add_hook() to add, and a handle's remove()")
-
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        return list, (list(self),)
 
 
 def _of_options(name: str) -> Any:
@@ -142,14 +131,14 @@ class Attachment(_Hot):
     :ivar generation: counts the operations that have used it; 0 once it was removed.
     """
 
-    __slots__ = ("__weakref__", "_handle", "error", "exact", "name", "options", "view")
+    __slots__ = ("__weakref__", "_handle", "_id", "error", "exact", "name", "options", "view")
 
     caches = False
     """True for hooks that store what they see; a copy of the model leaves them behind."""
     wrappable = True
     """True for hooks that are called as ``hook(tensor, hook=point)``, so that plugins can wrap them."""
 
-    aliases: tuple[str, ...] = _of_options("aliases")
+    aliases: tuple[str, ...] | None = _of_options("aliases")
     direction: Direction = _of_options("direction")
     level: int | None = _of_options("level")
     operation: Operation | None = _of_options("operation")
@@ -181,6 +170,7 @@ class Attachment(_Hot):
         self.last: Any = None
         self.version = 0
         self._handle: HookHandle | None = None
+        self._id: int | None = None
 
     @property
     def called(self) -> HookFunction:
@@ -207,6 +197,13 @@ class Attachment(_Hot):
                 self.operation.held = True
             handle = self._handle = HookHandle(self, self.permanent, self.level, self.user_hook)
         return handle
+
+    @property
+    def id(self) -> int:
+        """A number that no other hook of hookframe's has in this process."""
+        if self._id is None:
+            self._id = next(_ids)
+        return self._id
 
     @property
     def attachment(self) -> Attachment:
@@ -254,8 +251,19 @@ class Attachment(_Hot):
         result = self.called(seen, hook=shown)
         if result is None:
             return tensor
-        self._accept(seen, result, shown)
-        return result if conversion is None else conversion.revert(result)
+        if conversion is None:
+            self._accept(seen, result, shown)
+            return result
+        try:
+            self._accept(seen, result, shown)
+        except HookReturnError as misfit:  # it may still fit the tensor itself, once it is reverted
+            try:
+                reverted = conversion.revert(result)
+                self._accept(tensor, reverted, shown)
+            except Exception as error:  # revert may fail in its own words on what it is not made for
+                raise misfit from error
+            return reverted
+        return conversion.revert(result)
 
     def _accept(self, seen: Any, result: Any, shown: Any) -> None:
         """Check what the function returned for ``seen``, and record the edit, which checkpointing has to repeat."""
@@ -303,6 +311,9 @@ class Attachment(_Hot):
 
     def __repr__(self) -> str:
         return f"<{self.direction} attachment of {FunctionInfo.of(self.user_hook).qualname} at {self.shown_name!r}>"
+
+
+_ids = count()
 
 
 def _nothing(tensor: Any, *, hook: Any) -> None:

@@ -148,15 +148,15 @@ class _Caching(Attachment):
         conversion, function = point.hook_conversion, self.function
         value = tensor if conversion is None else conversion.convert(tensor)
         aliases = self.options.aliases
-        if not aliases:
+        if aliases is None:
             function.sink.store(self.key, point, value)
-        for alias in aliases:
+        for alias in aliases or ():
             function.sink.store(f"{alias}{function.suffix}", point, value, known_as=self.key)
         return tensor
 
     def converts(self, conversion: object | None) -> None:
         """As for any hook; a value with aliases is stored under each of them."""
-        self.direct = conversion is None and not self.options.aliases
+        self.direct = conversion is None is self.options.aliases
 
     @staticmethod
     def arm(attachments: Sequence[Any], function: Any) -> None:

@@ -191,7 +191,7 @@ class ReturnGuard:
         looks = rules.costly and isinstance(tensor, torch.Tensor) and not is_dynamo_compiling()
         before = float(_norm(tensor)) if looks and rules.norm_ratio is not None else 0.0
         result = self.function(tensor, hook=hook)
-        if result is not None:
+        if result is not None and hook.hook_conversion is None:  # else it is checked with what it is reverted to
             check_return(rules, tensor, result, self.named, hook)
         changed = tensor if result is None else result
         if looks and isinstance(changed, torch.Tensor):

@@ -34,7 +34,7 @@ class CarriedHook:
     name: str | None
     permanent: bool
     level: int | None
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,15 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
+from torch import nn
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.point_names import layer_in
 from hookframe.admission.request import Direction
-from hookframe.core.hooks.attachment import Attachment, HandleList, HookHandle, directions, fits
+from hookframe.core.hooks.attachment import Attachment, HookHandle, directions, fits
+from hookframe.core.hooks.handle_list import HandleList
 from hookframe.core.hooks.steps import Cell, begin_tracing, expect_tracing, lock, plan_for, steps_in, store
 from hookframe.core.hooks.torch_hook import AdmittedTorchHooks, TorchAttachment, without_torch_hooks
 from hookframe.core.model.copying import CarriedHook, CarriedTorchHook, NotAdmitted, carry, carry_torch, revive
@@ -37,7 +39,7 @@ _TRANSIENT = ("_origin", "_traced", "_bwd", "_roots")  # neither copied nor pick
 
 
 class _PointsMade:
-    """Counts the hook points made in the process: as long as the number stays, no model has a new one.
+    """Counts the hook points made in the process, and the modules put below one: as long as it stays, no model has a new one.
 
     If two threads count at once, one of the points may be missed, but never both.
     """
@@ -136,7 +138,7 @@ class HookPoint(AdmittedTorchHooks):
         :param is_permanent: leave it in place when hooks are reset, unless permanent ones are asked for.
         :param level: a context level, by which removals can select it.
         :param prepend: put it before the hooks already there.
-        :param alias_names: call the function once under each of these names, instead of the point's own.
+        :param alias_names: call the function once under each of these names instead of the point's own; never, if there are none.
         :returns: the handle that removes it.
         :raises HookDenied: if the admission refuses; nothing was attached.
         :raises InvalidDirection: for any other ``dir``.
@@ -150,7 +152,7 @@ class HookPoint(AdmittedTorchHooks):
             permanent=is_permanent,
             level=level,
             prepend=prepend,
-            aliases=tuple(alias_names or ()),
+            aliases=None if alias_names is None else tuple(alias_names),
         )
         attach([attachment], root=self.owner, route="hook_point", operation=next_operation())
         return attachment.handle
@@ -169,11 +171,13 @@ class HookPoint(AdmittedTorchHooks):
 
         :raises HookDenied: if a plugin refuses to let go of permanent hooks or of those of an open context; all stay.
         """
-        fitting = self.fitting(dir, including_permanent, level)
-        root = self.owner
-        controller = self.controller
-        review_removal(fitting, root, controller, "remove_hooks")
-        tell_removed(detach_all(fitting), root, controller, "remove_hooks")
+        self.drop(self.fitting(dir, including_permanent, level))
+
+    def drop(self, attachments: list[Attachment]) -> None:
+        """Remove these hooks of this point; as :meth:`remove_hooks`."""
+        root, controller = self.owner, self.controller
+        review_removal(attachments, root, controller, "remove_hooks")
+        tell_removed(detach_all(attachments), root, controller, "remove_hooks")
 
     def release(self, attachment: Attachment) -> None:
         """Remove one hook by its handle, and tell observers."""
@@ -191,13 +195,26 @@ class HookPoint(AdmittedTorchHooks):
 
     @property
     def fwd_hooks(self) -> list[HookHandle]:
-        """Handles of the forward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._fwd])
+        """Handles of the forward hooks, in call order: a live list, from which dropping a handle removes its hook."""
+        return self._handles("fwd")
+
+    @fwd_hooks.setter
+    def fwd_hooks(self, handles: list[HookHandle]) -> None:
+        HandleList(self, "fwd").keep(list(handles))
 
     @property
     def bwd_hooks(self) -> list[HookHandle]:
-        """Handles of the backward hooks, in call order, as of now."""
-        return HandleList([attachment.handle for attachment in self._bwd])
+        """Handles of the backward hooks, in call order: a live list, as :attr:`fwd_hooks` is."""
+        return self._handles("bwd")
+
+    @bwd_hooks.setter
+    def bwd_hooks(self, handles: list[HookHandle]) -> None:
+        HandleList(self, "bwd").keep(list(handles))
+
+    def _handles(self, direction: Direction) -> list[HookHandle]:
+        if is_dynamo_compiling():  # which has the items of a list alone
+            return [attachment.handle for attachment in self._attachments((direction,))]
+        return HandleList(self, direction)
 
     @property
     def backward_attachments(self) -> tuple[Attachment, ...]:
@@ -237,9 +254,9 @@ class HookPoint(AdmittedTorchHooks):
         """Give the point a fresh, empty ``ctx``."""
         self.ctx = {}
 
-    def enable_reshape(self, conversion: HookConversion | None = None) -> None:
-        """Let hook functions see ``conversion.convert(tensor)``, and what they return through ``revert``."""
-        self.hook_conversion = conversion
+    def enable_reshape(self, hook_conversion: HookConversion | None = None) -> None:
+        """Let hook functions see ``hook_conversion.convert(tensor)``, and what they return through ``revert``."""
+        self.hook_conversion = hook_conversion
 
     def __repr__(self) -> str:
         counts = ((len(self._fwd), "fwd"), (len(self._bwd), "bwd"))
@@ -316,9 +333,16 @@ class HookPoint(AdmittedTorchHooks):
         root = self.owner
         return current_controller() if root is None else root.controller
 
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """As ``torch.nn.Module.add_module``; the models of this point notice it at their next operation."""
+        super().add_module(name, module)
+        points_made.number += 1
+
     def __setattr__(self, attribute: str, value: Any) -> None:
         super().__setattr__(attribute, value)
         own = self.__dict__
+        if isinstance(value, nn.Module):
+            points_made.number += 1  # its models look at all their modules then
         if attribute in _PLANNED_WITH and "_roots" in own:
             self._owners_forget()
         if attribute == "hook_conversion" and "_bwd" in own:

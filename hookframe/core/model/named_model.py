@@ -18,7 +18,8 @@ from hookframe.core.model.tree import NamedTree, PointIndex
 from hookframe.core.registration.admission import next_operation, review_device, review_or_raise
 from hookframe.core.registration.attach import attach, detach_all
 from hookframe.core.registration.batch import Batch
-from hookframe.errors import HookDenied, NotSetUp
+from hookframe.core.values.warn import warn_user
+from hookframe.errors import HookDenied, HooksLostWarning, NotSetUp
 
 if TYPE_CHECKING:
     from hookframe.core.values.types import DeviceType, HookFunction, NamesFilter
@@ -72,8 +73,11 @@ class NamedModel(nn.Module):
         :raises HookDenied: if a hook that was attached before its point had a name is refused under the name that it has
             now; all such hooks are detached.
         """
+        self._go_by(NamedTree(self))
+
+    def _go_by(self, tree: NamedTree) -> None:
+        """Go by ``tree`` from here on."""
         before: NamedTree | None = self.__dict__.get("_tree")
-        tree = NamedTree(self)
         nameless = [
             a for point in tree.points.values() if point.owner is None for a in point.fitting("both", True, None)
         ]
@@ -86,6 +90,7 @@ class NamedModel(nn.Module):
             self._admit_nameless(list(dict.fromkeys(nameless)))
         self._admit_carried()
         if before is not None:
+            tree.had_points |= before.had_points
             before.warn_of_lost(tree)
 
     def hook_points(self) -> Iterable[HookPoint]:
@@ -153,9 +158,21 @@ class NamedModel(nn.Module):
             selection = Selection(select(names_filter, self._points(), self.__dict__.get("mod_dict")))
         else:
             selection = tree.selection(names_filter)
-        if not selection.entries and callable(names_filter):
-            logger.warning("no hook point of %s has a name that the predicate accepts", type(self).__name__)
+        if not selection.entries:
+            self._report_nothing(names_filter, tree)
         return selection
+
+    def _report_nothing(self, names_filter: NamesFilter, tree: PointIndex | None) -> None:
+        accepts = names_filter if callable(names_filter) else None
+        lost = isinstance(tree, NamedTree) and tree.had_points and (accepts is None or any(map(accepts, tree.points)))
+        if lost and (accepts is not None or names_filter is None):
+            warn_user(
+                f"no hook point that was asked for is in the {type(self).__name__} now, though it had some: other modules are "
+                "in their places, or none; put the points back (model.hook_dict has those that were replaced)",
+                HooksLostWarning,
+            )
+        elif accepts is not None:
+            logger.warning("no hook point of %s has a name that the predicate accepts", type(self).__name__)
 
     @property
     def kept_tree(self) -> PointIndex | None:
@@ -166,8 +183,8 @@ class NamedModel(nn.Module):
     def refresh(self, names_filter: NamesFilter = None) -> None:
         """Read the tree again if it has changed. A ``hook_dict`` that a user has set stays as it is."""
         tree = self.kept_tree
-        if tree is not None and not tree.is_current():
-            NamedModel.setup(self)
+        if isinstance(tree, NamedTree) and not tree.is_current():
+            NamedModel._go_by(self, NamedTree(self, tree))
 
     def run_at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the model; its tree was checked a moment ago."""

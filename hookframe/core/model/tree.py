@@ -35,17 +35,24 @@ class PointIndex:
     """What stays the same as long as a model's modules do.
 
     :ivar points: name → hook point, in the model's order.
+    :ivar present: those that filters mean: all, unless some are out of the model for a while.
     :ivar batches: planned hooks for operations on these points.
     """
 
     points: Mapping[str, HookPoint]
 
-    def __init__(self, points: Mapping[str, HookPoint], modules: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        points: Mapping[str, HookPoint],
+        modules: Mapping[str, Any],
+        present: Mapping[str, HookPoint] | None = None,
+    ) -> None:
         self.points = points
+        self.present = present = points if present is None else present
         self._modules = modules
-        self._exact = Written(points)
+        self._exact = Written(present)
         self._size = len(points)
-        self._everything = Selection(select(None, points))
+        self._everything = Selection(select(None, present))
         self._kept: dict[Any, Selection] = {}
         self._last: tuple[tuple[list[str], Selection], ...] = ()
         self._written_names: dict[str, Selection] = {}
@@ -79,7 +86,7 @@ class PointIndex:
         if isinstance(names_filter, str):
             return self._named(names_filter)
         if callable(names_filter):
-            accepted = tuple(filter(names_filter, self.points))
+            accepted = tuple(filter(names_filter, self.present))
             return self._swept(accepted)
         return self._listed(names_filter) if type(names_filter) is list else self._collected(names_filter)
 
@@ -120,7 +127,7 @@ class PointIndex:
         return found
 
     def _swept(self, names: tuple[str, ...]) -> Selection:
-        if len(names) == self._size:
+        if len(names) == len(self.present):
             return self._everything
         found = self._kept.get((names,))
         if found is None:
@@ -134,7 +141,7 @@ class PointIndex:
         return self._kept.setdefault(key, selection)
 
     def _selected(self, names_filter: NamesFilter) -> Selection:
-        return Selection(select(names_filter, self.points, self._modules))
+        return Selection(select(names_filter, self.present, self._modules))
 
     def forget(self) -> None:
         """Drop the planned batches: a point has another name, conversion or model than before."""
@@ -162,7 +169,7 @@ class ModuleTree:
         parents = {id(module): module for module in self.modules.values() if _is_parent(module)}
         self._children = [(parent, dict(parent._modules)) for parent in parents.values()]
         self._of_root = dict(root._modules)
-        self._leaves = [m for m in self.modules.values() if id(m) not in parents and not isinstance(m, HookPoint)]
+        self._leaves = [module for module in self.modules.values() if id(module) not in parents]
         self._watch_tables(root)
 
     def _watch_tables(self, root: nn.Module) -> None:
@@ -198,12 +205,20 @@ class NamedTree(ModuleTree, PointIndex):
     another module there unpins it, since torch clears the entry; after ``del`` or a change in ``_modules``, the next
     operation unpins it.
 
+    A point in whose place another module has come since the tree ``before`` was read stays in ``points``, since people
+    exchange points for a while and put them back. No filter means it meanwhile.
+
     :ivar names: id of a point → its first name here.
+    :ivar had_points: True if the model has points, or had some.
     """
 
-    def __init__(self, root: nn.Module) -> None:
+    def __init__(self, root: nn.Module, before: NamedTree | None = None) -> None:
         ModuleTree.__init__(self, root)
-        points = {name: module for name, module in self.modules.items() if isinstance(module, HookPoint)}
+        present = {id(module) for module in self.modules.values()}
+        away = {} if before is None else {n: p for n, p in before.points.items() if id(p) not in present}
+        found = ((n, m if isinstance(m, HookPoint) else away.get(n)) for n, m in self.modules.items())
+        points = {name: point for name, point in found if point is not None}
+        self.had_points = bool(points)
         self.names: dict[int, str] = {}
         for name, point in points.items():
             self.names.setdefault(id(point), name)
@@ -211,7 +226,8 @@ class NamedTree(ModuleTree, PointIndex):
             if not isinstance(module, HookPoint):
                 _pin_points(module)
         self._watch_tables(root)  # the pins have changed the dicts that it watches
-        PointIndex.__init__(self, points, self.modules)
+        here = {name: point for name, point in points.items() if id(point) in present}
+        PointIndex.__init__(self, points, self.modules, points if len(here) == len(points) else here)
 
     def give_names(self) -> None:
         """Set ``.name`` on each module: its first name here. A ``name`` that is the module's own stays."""
@@ -223,10 +239,11 @@ class NamedTree(ModuleTree, PointIndex):
 
     def warn_of_lost(self, after: NamedTree) -> None:
         """Warn of hooks at points that are no longer in the model, which now has the tree ``after``."""
+        there, still = ({*map(id, tree.modules.values())} for tree in (self, after))
         lost = [
             f"{FunctionInfo.of(attachment.user_hook)} at {self.names[id(point)]!r}"
             for point in {id(point): point for point in self.points.values()}.values()
-            if id(point) not in after.names
+            if id(point) in there and id(point) not in still
             for attachment in point.fitting("both", True, None)
         ]
         if lost:
@@ -251,7 +268,7 @@ def _walk(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Itera
             continue
         name = f"{prefix}{part}"
         yield name, child
-        if not isinstance(child, HookPoint):
+        if child._modules:
             yield from _walk(child, f"{name}.", (*above, module))
 
 

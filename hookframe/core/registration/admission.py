@@ -134,7 +134,7 @@ def _wrap_by_options(kept: Sequence[Attachment]) -> None:
             attachment.put_around(ReadOnly(attachment.called, attachment.user_hook))
         elif attachment.rules is not None and (attachment.rules.costly or attachment.aliases):
             attachment.put_around(ReturnGuard(attachment.called, attachment.rules, attachment.user_hook))
-        if attachment.aliases:
+        if attachment.aliases is not None:
             backward = attachment.direction == "bwd"
             attachment.put_around(UnderAliases(attachment.called, attachment.aliases, gradients=backward))
 

@@ -183,7 +183,10 @@ def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInf
         for options, alike in groupby(part, _options_of):
             together = [*alike]
             made += requests_at(
-                [(a.name or a.point.name, a.exact, options.aliases + a.point.synonyms(a.name)) for a in together],
+                [
+                    (a.name or a.point.name, a.exact, (options.aliases or ()) + a.point.synonyms(a.name))
+                    for a in together
+                ],
                 start=len(made),
                 function=infos[place] if infos else _info(options.user_hook, found),
                 direction=options.direction,

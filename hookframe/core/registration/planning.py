@@ -73,7 +73,7 @@ def plan_attachments(
     rules = rules_of(hook) if direction == "fwd" and not read_only else None
     shared = Options(hook, direction, read_only=read_only, rules=rules, **options)
     costly = rules is not None and rules.costly
-    shared.wrapped_by_options = not caches and (read_only or costly or bool(shared.aliases))
+    shared.wrapped_by_options = not caches and (read_only or costly or shared.aliases is not None)
     suffix = hook.suffix if isinstance(hook, CachingFunction) else ""
     planned: list[Attachment] = []
     for name, point, exact in selection:

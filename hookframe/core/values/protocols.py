@@ -74,6 +74,9 @@ class Point(Protocol):
     def release(self, attachment: Any) -> None:
         """Remove a hook, and tell observers."""
 
+    def drop(self, attachments: list[Any]) -> None:
+        """Remove hooks, if no plugin objects, and tell observers."""
+
     def add_attachment(self, attachment: Any) -> None:
         """Attach one hook."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ SliceInput: TypeAlias = (
 class Slice:
     """A selection along one dimension.
 
-    An int picks one index and drops the dimension; a tuple is ``slice(*tuple)``; a list, tensor or array picks indices
+    An int, also as a tensor or array without dimensions, picks one index and drops the dimension; a tuple is
+    ``slice(*tuple)``; a list, tensor or array picks indices
     in the order given; None keeps everything.
 
     :ivar mode: ``"int"``, ``"slice"``, ``"array"`` or ``"identity"``.
@@ -45,7 +46,7 @@ class Slice:
             self.mode, self.slice = "slice", input_slice
         elif isinstance(input_slice, bool):
             raise _invalid(input_slice)
-        elif isinstance(input_slice, (int, np.integer)):
+        elif _is_int(input_slice):
             self.mode, self.slice = "int", int(input_slice)
         elif isinstance(input_slice, (list, torch.Tensor, np.ndarray)):
             self.mode, self.slice = "array", _indices(input_slice)
@@ -55,13 +56,11 @@ class Slice:
             raise _invalid(input_slice)
 
     @classmethod
-    def unwrap(cls, value: Slice | SliceInput) -> Slice:
-        """A ``Slice`` for ``value``; unlike the constructor, an int keeps the dimension, with size 1."""
-        if isinstance(value, Slice):
-            return value
-        if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-            return cls([int(value)])
-        return cls(value)
+    def unwrap(cls, slice_input: Slice | SliceInput) -> Slice:
+        """A ``Slice`` for ``slice_input``; unlike the constructor, an int keeps the dimension, with size 1."""
+        if isinstance(slice_input, Slice):
+            return slice_input
+        return cls([int(slice_input)] if _is_int(slice_input) else slice_input)
 
     def apply(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
         """Select from ``tensor`` along ``dim``.
@@ -93,9 +92,18 @@ class Slice:
         return f"Slice({self.slice!r}, mode={self.mode!r})"
 
 
+def _is_int(value: object) -> TypeGuard[int]:
+    """True for an integer, and for a tensor or array of one without dimensions; these convert to an int."""
+    if isinstance(value, torch.Tensor):
+        return value.dim() == 0 and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and np.issubdtype(value.dtype, np.integer)
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def _indices(values: list[int] | torch.Tensor | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    if array.size and not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
+    if array.ndim == 0 or (array.size and not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_)):
         raise _invalid(values)
     if array.dtype == np.bool_:
         array = np.flatnonzero(array)

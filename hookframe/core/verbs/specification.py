@@ -95,13 +95,23 @@ def kind_of(asked: Sequence[Asked], *facts: Hashable) -> tuple[Hashable, Sequenc
 
 
 _VERBS = ("run_with_cache", "run_with_hooks", "hooks", "capture")
+
+
+_TRANSFORMERLENS = frozenset({
+    "loss_per_token", "padding_side", "past_kv_cache", "prepend_bos", "return_cache_object", "return_type", "shortformer_pos_embed",
+    "start_at_layer", "stop_at_layer",
+})  # fmt: skip
+"""What TransformerLens's verbs and models take and hookframe has no meaning for."""
+
+
 _NEAR = 0.82  # 'score' and 'slope', which a model may take, are not 'scope'
 
 
 def review_keywords(root: NamedModel, verb: str, keywords: Collection[str]) -> None:
     """Check that no keyword that ``verb`` is about to pass on to the model is, or resembles, an option of a verb.
 
-    A keyword that the model's ``forward`` names is the model's.
+    Options of TransformerLens's verbs that hookframe does not have count as well. A keyword that the ``forward`` of the model,
+    or of one of its bases, names is the model's.
 
     :raises TypeError: if one is; the model was not run.
     """
@@ -128,6 +138,8 @@ def _meant(keyword: str, verb: str, kind: Any) -> str | None:
     elsewhere = [other for other in _VERBS if keyword in options[other]]
     if elsewhere:
         return f"it is an option of {' and '.join(elsewhere)}"
+    if keyword in _TRANSFORMERLENS:
+        return "it is an option of TransformerLens that hookframe does not have"
     near = difflib.get_close_matches(keyword, sorted(options[verb]), n=1, cutoff=_NEAR)
     return f"did you mean {near[0]!r}" if near else None
 
@@ -141,7 +153,10 @@ def _options_of(kind: Any) -> dict[str, frozenset[str]]:
 
 @lru_cache(maxsize=64)
 def _taken_by_forward(kind: Any) -> frozenset[str]:
-    return _named_in(kind.forward)
+    forwards = [vars(base)["forward"] for base in kind.__mro__ if "forward" in vars(base)]
+    return frozenset[str]().union(
+        *map(_named_in, forwards)
+    )  # one may pass on to that of a base what it takes as **kwargs
 
 
 def _named_in(function: Callable[..., Any]) -> frozenset[str]:

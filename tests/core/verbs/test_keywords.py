@@ -44,6 +44,18 @@ class Stricter(Rooted):
         return super().run_with_cache(*args, **kwargs)
 
 
+class Truncated(Rooted):
+    """As TransformerLens's models: some of its options are parameters here."""
+
+    def forward(self, x, return_type=None, stop_at_layer=None):
+        return x if stop_at_layer == 0 else self.first(x)
+
+
+class PassingToTruncated(Truncated):
+    def forward(self, *args, **kwargs):
+        return super().forward(*args, **kwargs)
+
+
 @pytest.fixture
 def hooked():
     return hookframe.instrument(Lenient())
@@ -121,3 +133,31 @@ def test_a_subclass_that_has_more_options():
         model.run_with_cache(X, flaten=True)
     with pytest.raises(TypeError, match="did you mean 'names_filter'"):
         model.run_with_cache(X, name_filter="first")
+
+
+TRANSFORMERLENS = (
+    "stop_at_layer",
+    "start_at_layer",
+    "return_type",
+    "return_cache_object",
+    "prepend_bos",
+    "loss_per_token",
+)
+
+
+@pytest.mark.parametrize("keyword", TRANSFORMERLENS)
+@pytest.mark.parametrize("verb", ["run_with_cache", "run_with_hooks"])
+@pytest.mark.parametrize("make", [lambda: hookframe.instrument(Lenient()), Rooted], ids=["instrumented", "rooted"])
+def test_an_option_of_transformerlens_is_refused_before_the_model_runs(make, verb, keyword):
+    model = make()
+    model.register_forward_pre_hook(lambda *_: pytest.fail("the model ran"))
+    with pytest.raises(
+        TypeError, match=f"no option '{keyword}'.*option of TransformerLens that hookframe does not have"
+    ):
+        getattr(model, verb)(X, **{keyword: 1})
+
+
+@pytest.mark.parametrize("kind", [Truncated, PassingToTruncated])
+def test_an_option_of_transformerlens_that_the_model_has_is_the_models(kind):
+    assert kind().run_with_hooks(X, stop_at_layer=0, return_type="logits") is X
+    assert [*kind().run_with_cache(X, stop_at_layer=1)[1]] == ["first"]
