@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from hookframe.admission.point_names import number_in
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.fast_path.batch_pool import BatchPool
 from hookframe.core.model.hook_point import HookPoint, points_made
@@ -22,6 +23,7 @@ from hookframe.core.values.warn import warn_user
 from hookframe.errors import HooksLostWarning
 
 if TYPE_CHECKING:
+    from hookframe.admission.place import Place
     from hookframe.core.values.protocols import Model
     from hookframe.core.values.types import NamesFilter
 
@@ -39,6 +41,7 @@ class PointIndex:
 
     :ivar points: name → hook point, in the model's order.
     :ivar batches: planned hooks for operations on these points.
+    :ivar places: id of a point → its place, as far as somebody has asked.
     """
 
     points: Mapping[str, HookPoint]
@@ -54,6 +57,7 @@ class PointIndex:
         self._written_names: dict[str, Selection] = {}
         self._swept_names: dict[str, Selection] = {}
         self._shared: bool | None = None
+        self.places: dict[int, Place] = {}
         self.batches: BatchPool[Batch] = BatchPool()
 
     def are_shared(self, root: Model) -> bool:
@@ -147,6 +151,7 @@ class PointIndex:
     def forget(self) -> None:
         """Plan anew from here on: a point has another name, or another model's say, than before."""
         self._shared = None
+        self.places = {}
         self.forget_plans()
 
     def forget_plans(self) -> None:
@@ -205,15 +210,15 @@ class NamedTree(ModuleTree, PointIndex):
     ``nn.Module.__getattr__``, after everything else has failed, at several times the cost of calling an idle point. Assigning
     another module there unpins it, as torch has it; after ``del`` or a change in ``_modules`` the next operation does.
 
-    :ivar names: id of a point → its first name here.
+    :ivar names: id of a point → its names here, the first one first.
     """
 
     def __init__(self, root: nn.Module) -> None:
         ModuleTree.__init__(self, root)
         points = {name: module for name, module in self.modules.items() if isinstance(module, HookPoint)}
-        self.names: dict[int, str] = {}
+        self.names: dict[int, tuple[str, ...]] = {}
         for name, point in points.items():
-            self.names.setdefault(id(point), name)
+            self.names[id(point)] = (*self.names.get(id(point), ()), name)
         for module in (root, *self.modules.values()):
             if not isinstance(module, HookPoint):
                 _pin_points(module)
@@ -228,10 +233,24 @@ class NamedTree(ModuleTree, PointIndex):
                 seen.add(id(module))
                 _give_name(module, name)
 
+    def layer_of(self, point: HookPoint) -> int | None:
+        """The number of ``point`` in the one list of layers on the way to it; None if there is none, or more than one."""
+        return next(iter(layers_on_the_way(self.names.get(id(point), ("",))[0], self.modules)), None)
+
+    def hooked_under_a_new_name(self, before: NamedTree | None) -> list[HookPoint]:
+        """The points with hooks that have a name here which they did not have in the tree ``before``."""
+        known = {} if before is None else before.names
+        unique = {id(point): point for point in self.points.values()}
+        return [
+            point
+            for key, point in unique.items()
+            if not {*self.names[key]} <= {*known.get(key, ())} and point.has_hooks()
+        ]
+
     def warn_of_lost(self, after: NamedTree) -> None:
         """Warn of hooks at points that are no longer in the model, which now has the tree ``after``."""
         lost = [
-            f"{FunctionInfo.of(attachment.user_hook)} at {self.names[id(point)]!r}"
+            f"{FunctionInfo.of(attachment.user_hook)} at {self.names[id(point)][0]!r}"
             for point in {id(point): point for point in self.points.values()}.values()
             if id(point) not in after.names
             for attachment in point.fitting("both", True, None)
@@ -250,6 +269,24 @@ def warn_of_lost_hooks(lost: Sequence[str]) -> None:
         "attach them again, to what is there now",
         HooksLostWarning,
     )
+
+
+def layers_on_the_way(name: str, modules: Mapping[str, nn.Module]) -> list[int]:
+    """The number below the one list of layers on the way to ``name``; none, if there is no such list or more than one.
+
+    A list of layers is a ``ModuleList``; where there is none, an ``nn.Sequential`` of which two modules have one class.
+    """
+    found: dict[bool, list[int]] = {True: [], False: []}
+    parts = name.split(".")
+    for place, part in enumerate(parts):
+        number = number_in(part)
+        around = None if number is None or not place else modules.get(".".join(parts[:place]))
+        if number is not None and isinstance(around, (nn.ModuleList, nn.Sequential)):
+            kinds = [type(module) for module in around.children()]
+            if isinstance(around, nn.ModuleList) or len({*kinds}) < len(kinds):
+                found[isinstance(around, nn.ModuleList)].append(number)
+    numbers = found[True] or found[False]
+    return numbers if len(numbers) == 1 else []
 
 
 def _walk(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Iterator[tuple[str, nn.Module]]:
