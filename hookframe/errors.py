@@ -38,6 +38,7 @@
     ├── HooksLeaked              (RuntimeError)           hooks-leaked
     ├── NoopCheckFailed          (RuntimeError)           noop-check
     ├── UnknownFamily            (KeyError, ValueError)   unknown-family
+    ├── FamilyConflict           (ValueError)             family-conflict
     ├── ModelNotLoaded           (ValueError)             model-not-loaded
     ├── MissingExtra             (ImportError)            missing-extra
     └── PluginError              (RuntimeError)           plugin
@@ -69,6 +70,7 @@ __all__ = [
     "EditNotRecomputedWarning",
     "EstimateError",
     "ExportError",
+    "FamilyConflict",
     "GradientError",
     "HookDenied",
     "HookDidNotFireWarning",
@@ -376,6 +378,12 @@ class NoopCheckFailed(HookframeError, RuntimeError):
         super().__init__(message)
         self.point = point
         self.reason = reason
+
+
+class FamilyConflict(HookframeError, ValueError):
+    """Two plugins contradict each other about a model family: one name for two places."""
+
+    code = "family-conflict"
 
 
 class UnknownFamily(HookframeError, KeyError, ValueError):

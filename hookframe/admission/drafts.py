@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
+from hookframe.admission.place import Place
 from hookframe.admission.request import Direction, Effect, FunctionInfo, HookRequest, Route
 
 __all__ = ["requests_at"]
@@ -21,7 +22,7 @@ class _Draft:
 
 
 def requests_at(
-    places: Iterable[tuple[str | None, bool, tuple[str, ...]]],
+    places: Iterable[tuple[str | None, bool, Place]],
     *,
     start: int,
     function: FunctionInfo,
@@ -32,13 +33,16 @@ def requests_at(
     prepend: bool,
     level: int | None,
     caches: bool,
+    lasting: bool,
+    aliases: tuple[str, ...],
 ) -> list[HookRequest]:
-    """One request for each of ``places``: a point's name, whether the user asked for it by that name, and its other names.
+    """One request for each of ``places``: a point's name, whether the user asked for it by that name, and where it is.
 
     :param start: the index of the first.
+    :param aliases: names under which the function is called instead.
     """
     made: list[HookRequest] = []
-    for index, (point, exact, aliases) in enumerate(places, start):
+    for index, (point, exact, place) in enumerate(places, start):
         draft: Any = _Draft()
         draft.index = index
         draft.point = point
@@ -50,8 +54,13 @@ def requests_at(
         draft.permanent = permanent
         draft.prepend = prepend
         draft.level = level
-        draft.aliases = aliases
+        draft.names, others = place.seen_as(point)
+        draft.aliases = aliases + others
         draft.caches = caches
+        draft.layer = place.layer
+        draft.families = place.families
+        draft.certain = place.certain
+        draft.lasting = lasting
         draft.__class__ = HookRequest
         made.append(cast("HookRequest", draft))
     return made

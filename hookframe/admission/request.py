@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 from hookframe.admission.distributions import distribution_of
 from hookframe.admission.functions import code_digest
+from hookframe.admission.globs import Glob
 
 __all__ = [
     "CacheRequest",
@@ -105,9 +106,15 @@ class HookRequest:
     :ivar permanent: True if ordinary resets leave the hook alone.
     :ivar prepend: True if it goes before the hooks already there.
     :ivar level: the nesting level of the context it belongs to, None outside of contexts.
-    :ivar aliases: other names of the same place: those under which the function is called, if not the point's own, and
-        those that the model has for it as well (a canonical name beside a module's).
+    :ivar aliases: names that a user gave at call time, and names of a part of what is seen here. They may refuse, and never
+        satisfy an allow-list, a ``not`` or an exception.
     :ivar caches: True if the function stores what it sees in a cache.
+    :ivar names: every name of the place: under each root that contains it, and the canonical names of every family that
+        recognises a model around or inside it; ``point`` first, if that is one of them.
+    :ivar layer: the layer, as the family says it; else that of the one list of layers on the way; else None.
+    :ivar families: the families that recognise a model around or inside the place.
+    :ivar certain: False where the model contains parts that a family knows and the canonical name of this place cannot be told.
+    :ivar lasting: True if the hook stays after the operation.
     """
 
     kind: ClassVar[Literal["hook"]] = "hook"
@@ -124,6 +131,19 @@ class HookRequest:
     level: int | None = None
     aliases: tuple[str, ...] = ()
     caches: bool = False
+    names: tuple[str, ...] = ()
+    layer: int | None = None
+    families: tuple[str, ...] = ()
+    certain: bool = True
+    lasting: bool = False
+
+    def matches(self, *patterns: str) -> bool:
+        """True if a name of the place, or an alias, matches one of the globs; for validators that refuse."""
+        return any(_glob(pattern).matches(name) for pattern in patterns for name in (*self.names, *self.aliases))
+
+    def is_at(self, *patterns: str) -> bool:
+        """True if a true name of the place matches one of the globs; for lists of what is allowed."""
+        return any(_glob(pattern).matches(name) for pattern in patterns for name in self.names)
 
     @property
     def subject(self) -> str:
@@ -226,6 +246,9 @@ class RunRequest:
     def subject(self) -> str:
         """The request in a few words, for messages."""
         return f"the result of {self.route}"
+
+
+_glob = lru_cache(maxsize=256)(Glob)  # each remembers what it was asked
 
 
 Request: TypeAlias = HookRequest | CacheRequest | DeviceRequest | ResetRequest | RunRequest

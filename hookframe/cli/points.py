@@ -110,13 +110,14 @@ def _gate(root: Any, names: list[str]) -> str | None:
     """Why the point is closed; None if it is open."""
     from hookframe.instrumenting.choosing import family_for
 
-    family = root.__dict__["family"] if "family" in root.__dict__ else family_for(root)
-    closed = None if family is None else next(filter(None, (family.closed_gate(name, root) for name in names)), None)
+    family = family_for(root)
+    known = getattr(root, "families_with_models", () if family is None else [(family, root)])
+    closed = next(filter(None, (family.closed_gate(name, of) for family, of in known for name in names)), None)
     return None if closed is None else f"{closed[1]}; {closed[0].remedy}"
 
 
 def _print(root: Any, rows: list[_Row], tried: Probing | None) -> None:
-    family = root.__dict__.get("family")
+    family = getattr(root, "family", None)
     known = "" if family is None else f", family {family.name}"
     click.echo(f"{type(getattr(root, 'wrapped', root)).__name__}{known}: {len(rows)} points")
     shown: str | None = None

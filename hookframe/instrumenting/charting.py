@@ -7,13 +7,16 @@ from typing import Any, Literal
 
 from torch import nn
 
+from hookframe.admission.controller import current_controller
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.tree import ModuleTree, PointIndex
 from hookframe.instrumenting.attention import AttentionPoint
+from hookframe.instrumenting.choosing import families_in_force
 from hookframe.instrumenting.family import Family
 from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.module_point import ModulePoint, pos_dim_of
 from hookframe.instrumenting.naming import Canonical, Layout
+from hookframe.instrumenting.recognising import Reading, read_families
 from hookframe.instrumenting.site import site_of
 
 __all__ = ["Chart", "ChartedPoints"]
@@ -27,16 +30,20 @@ class ChartedPoints(PointIndex):
         self._chart = chart
 
     def is_current(self) -> bool:
-        """As the chart."""
-        return self._chart.is_current
+        """As the chart; False as well if families are in force that were not asked yet."""
+        return self._chart.is_current and self._chart.knows_families()
 
 
 class Chart:
     """Name → point for one model, in the order in which the modules lie in it.
 
+    :ivar family: the family that the user gave, if any.
     :ivar points: every name; a point with several names is there under each.
+    :ivar reading: what the families in force know of the model.
     :ivar modules: name → module, the model itself under ``""``; empty before the model was read.
     """
+
+    reading: Reading
 
     def __init__(self, model: nn.Module, family: Family | None, counter: ForwardCounter) -> None:
         self.model = model
@@ -45,11 +52,30 @@ class Chart:
         self.points: dict[str, ModulePoint] = {}
         self._tree: ModuleTree | None = None
         self.modules: dict[str, nn.Module] = {}
+        self._asked: object = None
 
     @property
     def is_current(self) -> bool:
         """True if no module was added, replaced or deleted since the model was read."""
         return self._tree is not None and self._tree.is_current()
+
+    def knows_families(self) -> bool:
+        """True if no family is in force that was not asked about the model yet."""
+        controller = current_controller()
+        if self._asked is controller:
+            return True
+        known = {family.name: family for family in self.reading.families}
+        if any(known.get(family.name) != family for family in families_in_force()):
+            return False
+        self._asked = controller
+        return True
+
+    @property
+    def models(self) -> list[tuple[Family, Layout, nn.Module]]:
+        """Each family with its layout and the model that it recognised; the one that the user gave comes first."""
+        given = None if self.family is None else Layout.read(self.model, self.family, self.modules)
+        first = [] if self.family is None or given is None else [(self.family, given, self.model)]
+        return first + [(known.family, known.layout, self.modules[known.name]) for known in self.reading.known]
 
     def read(self) -> dict[str, ModulePoint]:
         """Read the model. Points keep their functions, and move to the modules that have their names now.
@@ -59,6 +85,7 @@ class Chart:
         before = self.points
         self._tree = ModuleTree(self.model)
         self.modules = {"": self.model, **self._tree.modules}
+        self._asked, self.reading = current_controller(), read_families(self.model, self.modules)
         self.points = dict(self._drawn(before))
         names: dict[ModulePoint, list[str]] = {}
         for name, point in self.points.items():
@@ -88,13 +115,14 @@ class Chart:
                     yield entry.name, self._point([entry.name], before, name, side, entry)
 
     def _canonical(self) -> dict[tuple[str, str], list[Canonical]]:
-        """Module's name and side → what the family calls it."""
+        """Module's name and side → what the families call it. A name means one place: the first family that has it says where."""
         found: dict[tuple[str, str], list[Canonical]] = {}
-        layout = None if self.family is None else Layout.read(self.model, self.family, self.modules)
-        if self.family is not None and layout is not None:
-            for entry in layout.canonical(self.family):
-                side = "in" if entry.at.inside is not None else entry.at.side
-                found.setdefault((entry.module, side), []).append(entry)
+        taken: dict[str, Canonical] = {}
+        for family, layout, _ in self.models:
+            for entry in layout.canonical(family):
+                if taken.setdefault(entry.name, entry) is entry:
+                    side = "in" if entry.at.inside is not None else entry.at.side
+                    found.setdefault((entry.module, side), []).append(entry)
         return found
 
     def _in_order(self) -> Iterator[tuple[str, Literal["in", "out"]]]:

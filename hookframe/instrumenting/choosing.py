@@ -9,6 +9,7 @@ from typing import Any
 from hookframe.admission.controller import current_controller
 from hookframe.errors import UnknownFamily
 from hookframe.host.running.manager import PluginManager
+from hookframe.instrumenting.adding_up import added_up
 from hookframe.instrumenting.family import Family
 
 __all__ = ["families_in_force", "family_for", "family_named"]
@@ -17,10 +18,18 @@ logger = logging.getLogger("hookframe")
 
 
 def families_in_force() -> list[Family]:
-    """The families that plugins provide now, sorted by name; other kinds of description are left out."""
+    """The families that plugins provide now, sorted by name; what several plugins say of one family is added up.
+
+    Other kinds of description are left out.
+
+    :raises FamilyConflict: if two plugins contradict each other.
+    """
     manager = current_controller()
-    families = manager.families() if isinstance(manager, PluginManager) else []
-    return sorted((family for family in families if isinstance(family, Family)), key=lambda family: family.name)
+    parts: dict[str, list[tuple[str, Family]]] = {}
+    for plugin, family in manager.families_by_plugin() if isinstance(manager, PluginManager) else ():
+        if isinstance(family, Family):
+            parts.setdefault(family.name, []).append((plugin, family))
+    return [added_up(parts[name]) for name in sorted(parts)]
 
 
 def family_for(model: Any) -> Family | None:

@@ -57,11 +57,11 @@ class Closing:
                 f"hook point {name!r} is closed: it lies inside of a compiled module ({compiled or 'the model'}), whose code "
                 "was made without it; attach before compiling, or at the compiled module's own input or output"
             )
-        chart = self._chart
-        closed = None if attachment.exact or chart.family is None else chart.family.closed_gate(name, chart.model)
-        if closed is not None:
-            gate, reason = closed
-            raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
+        for family, _, model in () if attachment.exact else self._chart.models:
+            closed = family.closed_gate(name, model)
+            if closed is not None:
+                gate, reason = closed
+                raise HookPointClosed(f"hook point {name!r} is closed: {reason}; {gate.remedy}")
 
     def may_refuse(self, batch: Batch) -> bool:
         """True if each hook of ``batch`` must be checked: its point may be closed, or belong to another model as well.
@@ -80,7 +80,7 @@ class Closing:
     def _around(self, attachments: Iterable[Attachment]) -> _Around:
         above: dict[int, nn.Module] = {}
         for attachment in attachments:
-            if not attachment.exact and self._chart.family is not None:
+            if not attachment.exact and self._chart.models:
                 return _Around(False, ())  # a gate may answer differently each time
             point = attachment.point
             if isinstance(point, ModulePoint):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeAlias
 
 from hookframe.instrumenting.place import At
 
-__all__ = ["Check", "Family", "Gate", "NameMap", "Probe", "config_of"]
+__all__ = ["Check", "Family", "Gate", "NameMap", "Probe", "config_of", "kinds_of"]
 
 NameMap: TypeAlias = Mapping[str, At | Sequence[At]]
 """Canonical name, with ``{i}`` for the layer, → its place, or several, of which the first that the model has counts."""
@@ -22,6 +22,20 @@ Probe: TypeAlias = Literal["tokens", "tokens-and-decoder-tokens", "pixels"]
 def config_of(model: Any) -> Any:
     """The configuration of ``model``; None if it has none."""
     return getattr(model, "config", None)
+
+
+def kinds_of(model: Any) -> Iterator[tuple[str, bool]]:
+    """What kinds of model ``model`` is, the nearest first: each ``model_type``, and whether the model's class says it.
+
+    The configuration says it, then the classes that the configuration derives from, then those that the model derives from,
+    by their ``config_class``. So a model that was given a type of its own is still what its class is.
+    """
+    config = config_of(model)
+    by_class = [getattr(vars(kind).get("config_class"), "model_type", None) for kind in type(model).__mro__]
+    by_config = [vars(kind).get("model_type") for kind in type(config).__mro__]
+    for kind in dict.fromkeys([getattr(config, "model_type", None), *by_config, *by_class]):
+        if isinstance(kind, str) and kind:
+            yield kind, kind in by_class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +111,22 @@ class Family:
     probe: Probe = "tokens"
 
     def matches(self, model: Any) -> bool:
-        """True if the model's configuration says that it is of this family."""
-        return getattr(config_of(model), "model_type", None) in self.model_types
+        """True if the model's configuration, or a class that either derives from, says that it is of this family."""
+        return any(kind in self.model_types for kind, _ in kinds_of(model))
+
+    def rank(self, model: Any, *, own: bool) -> tuple[int, int] | None:
+        """How the family recognises ``model``; None if it does not.
+
+        :param own: True if the model's configuration is its own, and not lent by a model inside of it.
+        :returns: how far the kind by which it is recognised is from the nearest, and how surely this very module is meant:
+            2 by its class, 1 by a configuration of its own, 0 by one that it lends.
+        """
+        kinds = [*kinds_of(model)]
+        ranks = [rank for rank, (kind, _) in enumerate(kinds) if kind in self.model_types]
+        if ranks:
+            by_class = any(kinds[rank][1] for rank in ranks)
+            return ranks[0], 2 if by_class else int(own)
+        return (0, int(own)) if self.matches(model) else None
 
     def closed_gate(self, name: str, model: Any) -> tuple[Gate, str] | None:
         """The gate that closes the point called ``name``, and why; None if nothing does."""

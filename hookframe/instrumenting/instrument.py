@@ -9,7 +9,7 @@ from torch import nn
 
 from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import CannotInstrument
-from hookframe.instrumenting.choosing import family_for, family_named
+from hookframe.instrumenting.choosing import family_named
 from hookframe.instrumenting.family import Family
 from hookframe.instrumenting.inert import without_inert
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
@@ -27,11 +27,13 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     adds canonical names, ``blocks.3.hook_mlp_out``.
 
     :param points: which points to have: None for all, a name, a glob, a list of these, or a predicate on names.
-    :param family: a family, or the name of one that a plugin provides; None to let hookframe recognise it.
+    :param family: a family, or the name of one that a plugin provides, whose names come in addition to those of the families
+        that recognise the model, or a model in it; None for these alone.
     :returns: the model with the verbs of a :class:`~hookframe.HookedRootModule`. Undo it with its ``release()``, or use it
         as a context manager.
     :raises CannotInstrument: if ``model`` is no torch module, is scripted, or has hook points of hookframe's already; or if
         the family that is given by its name names nothing in it.
+    :raises FamilyConflict: if two plugins give one name of a family to two places.
     :raises UnknownFamily: if no plugin provides a family of that name.
     :raises UnknownHookPoint: if ``points`` names one that the model does not have, or is a glob that matches none.
     """
@@ -40,7 +42,7 @@ def instrument(model: nn.Module, points: NamesFilter = None, family: Family | st
     if isinstance(family, str):
         family = family_named(family)
     without_inert(model)
-    hooked = InstrumentedModel(model, family_for(model) if family is None else family, points)
+    hooked = InstrumentedModel(model, family, points)
     if named is not None and points is None and not _has_canonical_names(hooked):
         raise CannotInstrument(
             f"family {named!r} names no place in this {type(model).__name__}: leave family out to have it recognised, "

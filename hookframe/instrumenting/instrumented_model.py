@@ -27,10 +27,12 @@ from hookframe.instrumenting.closing import Closing
 from hookframe.instrumenting.family import Family
 from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.inert import without_inert
-from hookframe.instrumenting.module_point import ModulePoint
+from hookframe.instrumenting.module_point import ModulePoint, points_at
+from hookframe.instrumenting.naming import Layout
 
 if TYPE_CHECKING:
     from hookframe.core.registration.batch import Batch
+    from hookframe.core.values.protocols import Model
     from hookframe.core.values.types import NamesFilter
 
 __all__ = ["InstrumentedModel"]
@@ -43,11 +45,9 @@ class InstrumentedModel(HookedRootModule):
     ``train()`` …) is the wrapped model's own. As a context manager it is released at the end.
 
     :ivar wrapped: the model.
-    :ivar family: the family that gave the canonical names; None if there is none.
     """
 
     wrapped: nn.Module
-    family: Family | None
     _chart: Chart
     _closing: Closing
     _released: bool
@@ -58,9 +58,34 @@ class InstrumentedModel(HookedRootModule):
         counter = ForwardCounter(model, lambda: _begin(itself()))
         chart = Chart(model, family, counter)
         # not setattr: the model is no child, and must not be named or found as one
-        self.__dict__.update(wrapped=model, family=family, _chart=chart, _closing=Closing(chart))
+        self.__dict__.update(wrapped=model, _chart=chart, _closing=Closing(chart))
         self.__dict__.update(_chosen=chosen, _released=False)
         self.setup()
+
+    @property
+    def family(self) -> Family | None:
+        """The family that the user gave, else the first that recognises the model, or a model in it; None if there is none."""
+        return self._chart.family or next((family for family, _, _ in self._chart.models), None)
+
+    @property
+    def families_with_models(self) -> Sequence[tuple[Family, nn.Module]]:
+        """Each family with the model that it recognised, which may lie inside of wrappers; the one that the user gave comes first."""
+        return [(family, model) for family, _, model in self._chart.models]
+
+    @property
+    def layouts(self) -> Sequence[tuple[Family, Layout]]:
+        """Each family with its layout of the model that it recognised."""
+        return [(family, layout) for family, layout, _ in self._chart.models]
+
+    @property
+    def recognised_model(self) -> nn.Module:
+        """The model that a family recognised, inside of wrappers perhaps; the wrapped one if none did."""
+        known = self._chart.reading.known
+        return self._chart.modules[known[0].name] if known else self.wrapped
+
+    def families_around(self) -> tuple[str, ...]:
+        """The families that recognise the model, or a model in it."""
+        return tuple(sorted({model.family.name for model in self._chart.reading.known}))
 
     # ---- points -----------------------------------------------------------------------------------------------------
 
@@ -81,6 +106,20 @@ class InstrumentedModel(HookedRootModule):
         for point in self.hook_points():
             point.belong_to(self)
         self._drop(gone)
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask about hooks at the same places that were attached when this model was not known.
+
+        :raises HookDenied: if they are refused; they are off again.
+        """
+        crowded = (point.site for point in self._chart.points.values() if point.site.crowded)
+        others = dict.fromkeys(other for site in crowded for other in points_at(site) if self._knew_less(other.owner))
+        if hooks := [a for other in others for a in other.fitting("both", True, None)]:
+            self.admit_again(hooks)
+
+    def _knew_less(self, owner: Model | None) -> bool:
+        return isinstance(owner, InstrumentedModel) and owner.wrapped is not self.wrapped
 
     def _drop(self, gone: dict[str, ModulePoint]) -> None:
         lost = [a for point in dict.fromkeys(gone.values()) for a in point.fitting("both", True, None)]
@@ -94,7 +133,7 @@ class InstrumentedModel(HookedRootModule):
         :raises InstrumentReleased: if the instrument was released.
         """
         self._check_released()
-        if not self._chart.is_current:
+        if not (self._chart.is_current and self._chart.knows_families()):
             self.setup()
 
     def _check_released(self) -> None:
@@ -251,7 +290,7 @@ class InstrumentedModel(HookedRootModule):
         return self.wrapped.named_children()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild, (self.wrapped, self.family, self._chosen, carried_hooks(self))
+        return rebuild, (self.wrapped, self._chart.family, self._chosen, carried_hooks(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> InstrumentedModel:
         make, facts = self.__reduce__()

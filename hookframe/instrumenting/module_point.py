@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
 
+from hookframe.admission.place import NOWHERE, Place
 from hookframe.admission.point_names import layer_in
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.errors import HookPointMoved, InstrumentReleased
@@ -16,13 +18,14 @@ from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
+from hookframe.instrumenting.recognising import Seen, place_at
 from hookframe.instrumenting.site import Site, sites_on
 
 if TYPE_CHECKING:
     from hookframe.core.values.protocols import Model
     from hookframe.instrumenting.place import At
 
-__all__ = ["ModulePoint", "is_called", "points_on", "pos_dim_of"]
+__all__ = ["ModulePoint", "is_called", "points_at", "points_on", "pos_dim_of"]
 
 _NO_POSITION = 1 << 16  # a dimension that no tensor has: position slices then store the tensor whole
 
@@ -100,7 +103,7 @@ class ModulePoint(HookPoint):
         if moves:
             before.discard(self)
             site.add(self)
-            self._owners_forget()
+            self.owners_forget()
         if fed:
             self.connect()
 
@@ -155,11 +158,17 @@ class ModulePoint(HookPoint):
 
     # ---- several names, several instruments --------------------------------------------------------------------------
 
-    def synonyms(self, name: str | None) -> tuple[str, ...]:
-        """Every other name, in its own model, of the tensor that is seen here, or of the one that it is a part of."""
-        root = self.owner
-        here = [self, *(point for point in self._neighbours() if point.owner is root)]
-        return tuple(dict.fromkeys(other for point in here for other in point.names if other != name))
+    def find_place(self) -> Place:
+        """What every tree around the module, and every family that knows one, calls the tensor that is seen here."""
+        module = self.site.module
+        if module is None:
+            return NOWHERE
+        inside = None if self.at is None else self.at.inside
+        found = place_at(module, Seen(self.site.side, self.item, self.part, inside))
+        here = (name for point in (self, *self._neighbours()) for name in (*point.names, point.name))
+        known = {None, *found.names}
+        others = dict.fromkeys([*found.others, *(name for name in here if name not in known)])
+        return replace(found, others=tuple(filter(None, others)))
 
     def other_owners(self, root: Model | None) -> list[Model]:
         """The living models but ``root`` that this point belongs to, and those with a point at the same place."""
@@ -175,9 +184,7 @@ class ModulePoint(HookPoint):
     def _neighbours(self) -> Iterator[ModulePoint]:
         """Other points that see the same tensor, or one that this one's is a part of."""
         if self.site.crowded:
-            mine = sorted(
-                (point for point in _points_at(self.site) if point is not self), key=lambda point: point.names
-            )
+            mine = sorted((point for point in points_at(self.site) if point is not self), key=lambda point: point.names)
             yield from (point for point in mine if type(point) is type(self) and self._overlaps(point))
 
     def _overlaps(self, other: ModulePoint) -> bool:
@@ -246,9 +253,10 @@ def is_called(module: nn.Module) -> bool:
 
 def points_on(module: nn.Module) -> list[ModulePoint]:
     """Every point at either side of ``module``, of whichever instrument, in the order of their names."""
-    found = {point for site in sites_on(module) for point in _points_at(site)}
+    found = {point for site in sites_on(module) for point in points_at(site)}
     return sorted(found, key=lambda point: point.names)
 
 
-def _points_at(site: Site) -> list[ModulePoint]:
+def points_at(site: Site) -> list[ModulePoint]:
+    """Every living point at one side of a module, of whichever instrument."""
     return cast("list[ModulePoint]", site.points)  # a site knows of its points what it asks of them

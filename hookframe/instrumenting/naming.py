@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -30,34 +31,50 @@ class Canonical:
     heads: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Where a family's modules are in one model.
 
     :ivar modules: path, without the names of transparent wrappers → the module's full name.
     :ivar base: the path of the base module, with a dot behind it if there is any.
     :ivar layers: the number of layers: layers are numbered below it.
+    :ivar lists: the paths of the lists of layers below the base.
     """
 
     modules: Mapping[str, str]
     base: str
     layers: int
+    lists: tuple[str, ...]
     config: Any = field(repr=False)
 
     @classmethod
-    def read(cls, model: nn.Module, family: Family, names: Iterable[str]) -> Layout | None:
-        """Find the family's base module among the modules called ``names``; None if it is not there."""
-        modules = _outermost(names)
+    def read(cls, model: nn.Module, family: Family, names: Iterable[str], top: str = "") -> Layout | None:
+        """Find the family's base module among the modules called ``names``; None if it is not there.
+
+        :param top: the name of ``model`` itself, where it lies inside of another.
+        """
+        modules = _outermost(names, len(top) + 1 if top else 0)
         anchors = [path for path in modules if f".{path}".endswith(f".{family.anchor}")]
         if not anchors:
             return None
         base = min(anchors, key=len).removesuffix(family.anchor)
         numbers = [int(part) for path in modules for part in path.split(".") if part.isdigit()]
-        return cls(modules, base, 1 + max(numbers, default=-1), config_of(model))
+        return cls(modules, base, 1 + max(numbers, default=-1), _lists_of(family), config_of(model))
 
     def find(self, path: str) -> str | None:
         """The full name of the module at ``path`` below the base; None if there is none."""
         return self.modules.get(self.base + path)
+
+    def layer_of(self, name: str) -> int | None:
+        """The number of the layer that the module called ``name`` is, or is in; None if it is in none."""
+        path = self._paths.get(name, "")
+        starts = (f"{self.base}{layers}" for layers in self.lists)
+        below = (path.removeprefix(start).partition(".")[0] for start in starts if path.startswith(start))
+        return next((int(number) for number in below if number.isdigit()), None)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        return {name: path for path, name in self.modules.items()}
 
     def canonical(self, family: Family) -> Iterator[Canonical]:
         """Every canonical name that the model has."""
@@ -86,9 +103,15 @@ def plain_path(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
-def _outermost(names: Iterable[str]) -> dict[str, str]:
-    """Path → name; a wrapper stands for what it wraps."""
+def _outermost(names: Iterable[str], start: int) -> dict[str, str]:
+    """Path → name; a wrapper stands for what it wraps. Paths begin at this place of the names."""
     found: dict[str, str] = {}
     for name in names:
-        found.setdefault(plain_path(name), name)
+        found.setdefault(plain_path(name[start:]), name)
     return found
+
+
+def _lists_of(family: Family) -> tuple[str, ...]:
+    places = (at for at in family.names.values())
+    paths = (at.module for each in places for at in ((each,) if isinstance(each, At) else each))
+    return tuple(sorted({path.partition("{i}")[0] for path in paths if "{i}" in path} | {f"{family.anchor}."}))

@@ -113,15 +113,13 @@ def probe(root: HookedRootModule, inputs: Mapping[str, Any] | None = None) -> Pr
     hooked = root if isinstance(root, InstrumentedModel) else None
     family = None if hooked is None else hooked.family
     args: tuple[Any, ...] = (own_input(root),) if hooked is None and inputs is None else ()
-    given = probe_input(hooked.wrapped, family) if inputs is None and hooked is not None else inputs or {}
+    given = probe_input(hooked.recognised_model, family) if inputs is None and hooked is not None else inputs or {}
     modes = {module: module.training for module in root.modules()}
     root.eval()
     try:
         with torch.no_grad():
             _, cache = root.run_with_cache(*args, **given, clone="auto")
-            outcomes = (
-                [] if hooked is None or family is None else list(_checked(hooked, family, _by_name(hooked, cache)))
-            )
+            outcomes = [] if hooked is None else [*_checked(hooked, _by_name(hooked, cache))]
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -132,17 +130,13 @@ def _by_name(hooked: InstrumentedModel, cache: Mapping[str, torch.Tensor]) -> di
     return {name: cache[first] for first in cache for name in hooked.names_of(first)}
 
 
-def _checked(
-    hooked: InstrumentedModel, family: Family, values: Mapping[str, torch.Tensor]
-) -> Iterator[ProbeFinding | None]:
-    """Each check, at each layer that has its points: what is wrong, or None."""
-    layout = Layout.read(hooked.wrapped, family, ["", *hooked.mod_dict])
-    if layout is None:
-        return
-    for check in family.checks:
-        if layout.applies(check.when):
-            for names, module in _instances(check, layout, values):
-                yield _tried(check, names, None if module is None else hooked.mod_dict[module], values)
+def _checked(hooked: InstrumentedModel, values: Mapping[str, torch.Tensor]) -> Iterator[ProbeFinding | None]:
+    """Each check of each family, at each layer that has its points: what is wrong, or None."""
+    for family, layout in hooked.layouts:
+        for check in family.checks:
+            if layout.applies(check.when):
+                for names, module in _instances(check, layout, values):
+                    yield _tried(check, names, None if module is None else hooked.mod_dict[module], values)
 
 
 def _instances(

@@ -262,7 +262,7 @@ def test_inner_points_are_no_synonyms_of_each_other(attending):
     hooked = instrument(attending, family=ATTENDING)
     other = instrument(attending, family=ATTENDING)
     point = hooked.hook_dict["blocks.0.attn.hook_pattern"]
-    assert point.synonyms(point.name) == ()
+    assert point.place.others == (point.name,)
     assert point.other_owners(hooked) == [other]
     assert other.name_of(point) == "blocks.0.attn.hook_pattern"
     assert hooked.name_of(nn.Identity()) is None

@@ -188,38 +188,48 @@ def test_hooks_attached_before_compiling_fire_and_go(model, tokens):
 # ---- names and gates in admission -----------------------------------------------------------------------------------
 
 
-def test_requests_carry_every_name_of_the_place(model, manager):
+@pytest.mark.parametrize("given", ["by a plugin", "by hand"])
+def test_requests_carry_every_name_of_the_place(model, manager, given):
+    """What edits the whole edits the part, but one part is not another; what a user calls a place allows nothing."""
     seen = {}
 
     class Recorder:
         @hookimpl
         def hookframe_check_hooks_to_add(self, requests):
-            seen.update({request.point: set(request.aliases) for request in requests})
+            seen.update({request.point: (set(request.names), set(request.aliases)) for request in requests})
+
+        @hookimpl
+        def hookframe_model_families(self):
+            return [SMALL] if given == "by a plugin" else []
 
     manager.register(Recorder())
     hooked = instrument(model, family=SMALL)
-    for name in (
-        "layers.0.hook_out",
-        "blocks.0.attn.hook_q",
-        "layers.0.attn.fused.hook_out",
-        "blocks.0.attn.hook_pattern",
-    ):
+    fused, out, pattern = "layers.0.attn.fused.hook_out", "layers.0.hook_out", "blocks.0.attn.hook_pattern"
+    resid, q = "blocks.0.hook_resid_post", "blocks.0.attn.hook_q"
+    for name in (out, q, fused, pattern):
         hooked.add_hook(name, keep)
-    fused = "layers.0.attn.fused.hook_out"
-    assert seen == {
-        "layers.0.hook_out": {"blocks.0.hook_resid_post"},
-        "blocks.0.attn.hook_q": {fused},  # what edits the whole edits the part, but one part is not another
-        fused: {f"blocks.0.attn.hook_{x}" for x in "qkv"},
-        "blocks.0.attn.hook_pattern": set(),
-    }
+    parts = {f"blocks.0.attn.hook_{x}" for x in "qkv"}
+    if given == "by a plugin":
+        assert seen == {
+            out: ({out, resid}, set()),
+            q: ({q, fused}, set()),
+            fused: ({fused}, parts),
+            pattern: ({pattern}, set()),
+        }
+    else:
+        assert seen == {
+            out: ({out}, {resid}),
+            q: ({fused}, {q}),
+            fused: ({fused}, parts),
+            pattern: (set(), {pattern}),
+        }
 
 
 def test_a_rule_about_canonical_names_holds_for_module_names(model, manager):
     class NoResidual:
         @hookimpl
         def hookframe_check_hooks_to_add(self, requests):
-            names = lambda request: (request.point, *request.aliases)
-            hit = [r for r in requests if any(name.endswith("hook_resid_post") for name in names(r))]
+            hit = [r for r in requests if r.matches("**.hook_resid_post")]
             return [Objection.deny(r, rule="stream", message="read-only", remedy="cache it") for r in hit]
 
     manager.register(NoResidual())

@@ -52,11 +52,13 @@ def test_the_family_of_a_plugin_is_found_by_the_configuration(model, manager, ca
     assert "of family 'small'" in repr(instrument(model))
 
 
-def test_the_more_special_of_two_families_is_used_and_that_is_said(model, manager, caplog):
-    wide = Family(name="a", model_types=("small", "others"))
+def test_a_second_family_that_recognises_a_model_takes_no_names_away(model, manager):
+    wide = Family(name="a", model_types=("small", "others"), names={"hook_first": out("layers.0")})
     manager.register(Provides(wide, SMALL))
-    assert instrument(model).family is SMALL
-    assert "several families recognise this model (a, small): small is used" in caplog.text
+    hooked = instrument(model)
+    assert hooked.family is SMALL  # the more special one
+    assert {"hook_embed", "hook_first", "blocks.0.hook_resid_post"} <= set(hooked.hook_dict)
+    assert hooked.families_around() == ("a", "small")
 
 
 def test_an_unknown_family_says_which_there_are(model, manager):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from torch import nn
@@ -14,6 +15,7 @@ from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
 from hookframe.admission.controller import AdmissionController, current_controller
+from hookframe.admission.place import NOWHERE, Place
 from hookframe.admission.point_names import layer_in
 from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment, HookHandle, directions, fits
@@ -276,10 +278,6 @@ class HookPoint(AdmittedTorchHooks):
         """What is known about why functions here may never run; subclasses may know something."""
         return None
 
-    def synonyms(self, name: str | None) -> tuple[str, ...]:
-        """Names of the same place other than ``name``; subclasses may have some."""
-        return ()
-
     # ---- its models and its name ----------------------------------------------------------------------------------------
 
     @property
@@ -306,21 +304,41 @@ class HookPoint(AdmittedTorchHooks):
         found = [reference() for reference in roots]
         return [owner for owner in found if owner is not None and owner is not root]
 
+    @property
+    def place(self) -> Place:
+        """What every model that it belongs to calls this point, and what the families say of it."""
+        owner = self.owner
+        if owner is None:
+            return NOWHERE if self.name is None else replace(NOWHERE, others=(self.name,))
+        return owner.place_of(self)
+
+    def find_place(self) -> Place:
+        """As :attr:`place`, found anew."""
+        owners = self.other_owners(None)
+        names = tuple(dict.fromkeys(name for owner in reversed(owners) for name in owner.names_of_point(self)))
+        given = () if self.name == self.given_name or self.name in (None, *names) else (str(self.name),)
+        families, layer = set[str](), None
+        for owner in reversed(owners):
+            families.update(owner.families_around())
+            layer = owner.layer_of(self) if layer is None else layer
+        return Place(names=names, others=given, layer=layer, families=tuple(sorted(families)), certain=bool(names))
+
     def belong_to(self, root: Model) -> None:
         """Remember that ``root`` named this point."""
         others = tuple(reference for reference in self._roots if reference() not in (None, root))
         if others:
-            self._owners_forget()
+            self.owners_forget()
         self.__dict__["_roots"] = (*others, weakref.ref(root))
 
-    def _owners_forget(self) -> None:
-        for owner in self.other_owners(None):
+    def owners_forget(self, root: Model | None = None) -> None:
+        """Let the models of this point plan anew and find its place again; ``root`` excepted."""
+        for owner in self.other_owners(root):
             owner.forget_plans()
 
     def be_named(self, name: str) -> None:
         """Take ``name``, as a model's ``setup()`` gives it."""
         if name != self.name:
-            self._owners_forget()
+            self.owners_forget()
         self.__dict__.update(name=name, given_name=name)
 
     def name_in(self, name: str | None) -> str | None:
@@ -344,7 +362,7 @@ class HookPoint(AdmittedTorchHooks):
         if isinstance(value, nn.Module):
             points_made.number += 1  # its models look at all their modules then
         if attribute in _PLANNED_WITH and "_roots" in own:
-            self._owners_forget()
+            self.owners_forget()
         if attribute == "hook_conversion" and "_bwd" in own:
             for attachment in self._attachments():
                 attachment.converts(value)

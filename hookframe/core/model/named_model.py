@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import nn
 
+from hookframe.admission.above import above
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment
@@ -22,6 +23,7 @@ from hookframe.core.values.warn import warn_user
 from hookframe.errors import HookDenied, HooksLostWarning, NotSetUp
 
 if TYPE_CHECKING:
+    from hookframe.admission.place import Place
     from hookframe.core.values.types import DeviceType, HookFunction, NamesFilter
 
 __all__ = ["NamedModel"]
@@ -70,24 +72,24 @@ class NamedModel(nn.Module):
     def setup(self) -> None:
         """Name every module below this one, and fill ``mod_dict`` and ``hook_dict``. Can be called again.
 
-        :raises HookDenied: if a hook that was attached before its point had a name is refused under the name that it has
-            now; all such hooks are detached.
+        :raises HookDenied: if a hook that was attached before its point had this name is refused under it; all such hooks
+            are detached.
         """
         self._go_by(NamedTree(self))
 
     def _go_by(self, tree: NamedTree) -> None:
         """Go by ``tree`` from here on."""
         before: NamedTree | None = self.__dict__.get("_tree")
-        nameless = [
-            a for point in tree.points.values() if point.owner is None for a in point.fitting("both", True, None)
-        ]
+        renamed = tree.hooked_under_a_new_name(before)
         tree.give_names()
         self.__dict__.update(_tree=tree, mod_dict=tree.modules, hook_dict=tree.points)
         points = self.hook_points()
         for point in points:
             point.belong_to(self)
-        if nameless:
-            self._admit_nameless(list(dict.fromkeys(nameless)))
+            if before is not None:
+                point.owners_forget(self)
+        if renamed:
+            self.admit_again([a for point in renamed for a in point.fitting("both", True, None)])
         self._admit_carried()
         if before is not None:
             tree.had_points |= before.had_points
@@ -105,7 +107,31 @@ class NamedModel(nn.Module):
     def name_of(self, point: nn.Module) -> str | None:
         """The name of ``point`` in this model; None if it is not there."""
         tree: NamedTree | None = self.__dict__.get("_tree")
-        return None if tree is None else tree.names.get(id(point))
+        return next(iter(self.names_of_point(point)), None) if tree is not None else None
+
+    def names_of_point(self, point: nn.Module) -> tuple[str, ...]:
+        """Every name that the tree of this model has for ``point``; names that a user put into ``hook_dict`` are none."""
+        tree: NamedTree | None = self.__dict__.get("_tree")
+        return () if tree is None else tree.names.get(id(point), ())
+
+    def layer_of(self, point: HookPoint) -> int | None:
+        """The number of ``point`` in the one list of layers on the way to it; None if there is none, or more than one."""
+        tree: NamedTree | None = self.__dict__.get("_tree")
+        return None if tree is None else tree.layer_of(point)
+
+    def families_around(self) -> tuple[str, ...]:
+        """The families that recognise this model; subclasses may know better."""
+        return tuple(above("families_of", self))
+
+    def place_of(self, point: HookPoint) -> Place:
+        """The place of ``point``, which belongs to this model; kept until a name or a model of it changes."""
+        tree: PointIndex | None = self.__dict__.get("_tree")
+        if tree is None:
+            return point.find_place()
+        place = tree.places.get(id(point))
+        if place is None:
+            place = tree.places[id(point)] = point.find_place()
+        return place
 
     def synonyms_of(self, name: str) -> tuple[str, ...]:
         """Other names of the point called ``name``; none if there is no such point. Subclasses may have some."""
@@ -295,8 +321,11 @@ class NamedModel(nn.Module):
         if "hook_dict" in state:
             NamedModel.setup(self)
 
-    def _admit_nameless(self, attached: list[Attachment]) -> None:
-        """Review hooks again that were admitted before their points had a name and a model."""
+    def admit_again(self, attached: list[Attachment]) -> None:
+        """Review hooks again that were admitted when their points had fewer names, or none.
+
+        :raises HookDenied: if they are refused; they are detached.
+        """
         requests = Batch((attached,), "hook_point").requests
         try:
             review_or_raise(self.controller.review_hooks(requests, self))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from hookframe.admission.listing import listed
+from hookframe.admission.point_names import number_in
 from hookframe.admission.request import FunctionInfo
 from hookframe.core.fast_path.batch_pool import BatchPool
 from hookframe.core.model.hook_point import HookPoint, points_made
@@ -22,6 +23,7 @@ from hookframe.core.values.warn import warn_user
 from hookframe.errors import HooksLostWarning
 
 if TYPE_CHECKING:
+    from hookframe.admission.place import Place
     from hookframe.core.values.protocols import Model
     from hookframe.core.values.types import NamesFilter
 
@@ -37,6 +39,7 @@ class PointIndex:
     :ivar points: name → hook point, in the model's order.
     :ivar present: those that filters mean: all, unless some are out of the model for a while.
     :ivar batches: planned hooks for operations on these points.
+    :ivar places: id of a point → its place, as far as somebody has asked.
     """
 
     points: Mapping[str, HookPoint]
@@ -58,6 +61,7 @@ class PointIndex:
         self._written_names: dict[str, Selection] = {}
         self._swept_names: dict[str, Selection] = {}
         self._shared: bool | None = None
+        self.places: dict[int, Place] = {}
         self.batches: BatchPool[Batch] = BatchPool()
 
     def are_shared(self, root: Model) -> bool:
@@ -146,6 +150,7 @@ class PointIndex:
     def forget(self) -> None:
         """Drop the planned batches: a point has another name, conversion or model than before."""
         self._shared = None
+        self.places = {}
         self.forget_plans()
 
     def forget_plans(self) -> None:
@@ -208,7 +213,7 @@ class NamedTree(ModuleTree, PointIndex):
     A point in whose place another module has come since the tree ``before`` was read stays in ``points``, since people
     exchange points for a while and put them back. No filter means it meanwhile.
 
-    :ivar names: id of a point → its first name here.
+    :ivar names: id of a point → its names here, the first one first.
     :ivar had_points: True if the model has points, or had some.
     """
 
@@ -219,9 +224,9 @@ class NamedTree(ModuleTree, PointIndex):
         found = ((n, m if isinstance(m, HookPoint) else away.get(n)) for n, m in self.modules.items())
         points = {name: point for name, point in found if point is not None}
         self.had_points = bool(points)
-        self.names: dict[int, str] = {}
+        self.names: dict[int, tuple[str, ...]] = {}
         for name, point in points.items():
-            self.names.setdefault(id(point), name)
+            self.names[id(point)] = (*self.names.get(id(point), ()), name)
         for module in (root, *self.modules.values()):
             if not isinstance(module, HookPoint):
                 _pin_points(module)
@@ -237,11 +242,25 @@ class NamedTree(ModuleTree, PointIndex):
                 seen.add(id(module))
                 _give_name(module, name)
 
+    def layer_of(self, point: HookPoint) -> int | None:
+        """The number of ``point`` in the one list of layers on the way to it; None if there is none, or more than one."""
+        return next(iter(layers_on_the_way(self.names.get(id(point), ("",))[0], self.modules)), None)
+
+    def hooked_under_a_new_name(self, before: NamedTree | None) -> list[HookPoint]:
+        """The points with hooks that have a name here which they did not have in the tree ``before``."""
+        known = {} if before is None else before.names
+        unique = {id(point): point for point in self.points.values()}
+        return [
+            point
+            for key, point in unique.items()
+            if not {*self.names[key]} <= {*known.get(key, ())} and point.has_hooks()
+        ]
+
     def warn_of_lost(self, after: NamedTree) -> None:
         """Warn of hooks at points that are no longer in the model, which now has the tree ``after``."""
         there, still = ({*map(id, tree.modules.values())} for tree in (self, after))
         lost = [
-            f"{FunctionInfo.of(attachment.user_hook)} at {self.names[id(point)]!r}"
+            f"{FunctionInfo.of(attachment.user_hook)} at {self.names[id(point)][0]!r}"
             for point in {id(point): point for point in self.points.values()}.values()
             if id(point) in there and id(point) not in still
             for attachment in point.fitting("both", True, None)
@@ -260,6 +279,24 @@ def warn_of_lost_hooks(lost: Sequence[str]) -> None:
         "attach them again, to what is there now",
         HooksLostWarning,
     )
+
+
+def layers_on_the_way(name: str, modules: Mapping[str, nn.Module]) -> list[int]:
+    """The number below the one list of layers on the way to ``name``; none, if there is no such list or more than one.
+
+    A list of layers is a ``ModuleList``; where there is none, an ``nn.Sequential`` of which two modules have one class.
+    """
+    found: dict[bool, list[int]] = {True: [], False: []}
+    parts = name.split(".")
+    for place, part in enumerate(parts):
+        number = number_in(part)
+        around = None if number is None or not place else modules.get(".".join(parts[:place]))
+        if number is not None and isinstance(around, (nn.ModuleList, nn.Sequential)):
+            kinds = [type(module) for module in around.children()]
+            if isinstance(around, nn.ModuleList) or len({*kinds}) < len(kinds):
+                found[isinstance(around, nn.ModuleList)].append(number)
+    numbers = found[True] or found[False]
+    return numbers if len(numbers) == 1 else []
 
 
 def _walk(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> Iterator[tuple[str, nn.Module]]:

@@ -57,19 +57,28 @@ class Batch:
     :ivar shared: True if one of the points may belong to other models as well, which are then asked too.
     :ivar exact: True if one of the points was asked for by its name.
     :ivar caching: True if all of them are caching hooks.
+    :ivar lasting: True if the hooks stay at their points when the operation ends.
     """
 
     __slots__ = (
-        "_counted", "_forward_names", "_infos", "_names", "_parts", "attachments", "bulk", "caching", "exact", "operation",
-        "requests", "shared", "whole", "wrapped_by_options",
+        "_counted", "_forward_names", "_infos", "_names", "_parts", "attachments", "bulk", "caching", "exact", "lasting",
+        "operation", "requests", "shared", "whole", "wrapped_by_options",
     )  # fmt: skip
 
-    def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, operation: Operation | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Sequence[Attachment]],
+        route: Route,
+        operation: Operation | None = None,
+        *,
+        lasting: bool = True,
+    ) -> None:
         self._parts: Sequence[Sequence[Any]] = parts
         self._infos: list[FunctionInfo] = []
         self.operation = operation
+        self.lasting = lasting
         self.attachments = [attachment for part in parts for attachment in part]
-        self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
+        self.requests = LazyRequests(partial(_requests, parts, self._infos, route, lasting), len(self.attachments))
         self.exact = True in {attachment.exact for attachment in self.attachments}
         self.wrapped_by_options = True in {
             options.wrapped_by_options for options in {*map(_options_of, self.attachments)}
@@ -118,9 +127,10 @@ class Batch:
         return total if len(total) == len(fired) else counts(self.attachments)
 
     @classmethod
-    def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:
+    def plan(cls, asked: Sequence[Asked], route: Route, *, lasting: bool, **options: Any) -> Batch:
         """Plan the attachments of an operation; nothing is attached.
 
+        :param lasting: True if the hooks stay when it ends.
         :param options: those of :class:`~hookframe.core.hooks.attachment.Options`.
         """
         operation = Operation()
@@ -128,7 +138,7 @@ class Batch:
             plan_attachments(selection, function, direction=direction, operation=operation, **options)
             for direction, selection, function in asked
         ]
-        return cls(parts, route, operation)
+        return cls(parts, route, operation, lasting=lasting)
 
     def keep(self, kinds: Iterable[FunctionKind], root: Model, *, shared: bool) -> None:
         """Prepare for use by later operations on ``root`` with functions of these kinds.
@@ -152,16 +162,10 @@ class Batch:
             if part:
                 part[0].feed(part, sink, late)
 
-    def begin(self, scope: Scope | None, *, stays: bool) -> None:
-        """Begin an operation whose functions have been put in.
-
-        :param stays: True if the hooks are left at their points when it ends.
-        """
+    def begin(self, scope: Scope | None) -> None:
+        """Begin an operation whose functions have been put in."""
         if self.operation is not None:
             self.operation.failed = False
-        if stays:
-            for attachment in self.attachments:  # some may have been removed one by one the last time
-                attachment.generation = attachment.generation or 1
         if scope is not None:
             for part in filter(None, self._parts):
                 part[0].options.scope = scope
@@ -176,17 +180,16 @@ class Batch:
         return True
 
 
-def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route) -> list[HookRequest]:
+def _requests(
+    parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route, lasting: bool
+) -> list[HookRequest]:
     found: dict[int, FunctionInfo] = {}
     made: list[HookRequest] = []
     for place, part in enumerate(parts):
         for options, alike in groupby(part, _options_of):
             together = [*alike]
             made += requests_at(
-                [
-                    (a.name or a.point.name, a.exact, (options.aliases or ()) + a.point.synonyms(a.name))
-                    for a in together
-                ],
+                [(a.name or a.point.name, a.exact, a.point.place) for a in together],
                 start=len(made),
                 function=infos[place] if infos else _info(options.user_hook, found),
                 direction=options.direction,
@@ -196,6 +199,8 @@ def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInf
                 prepend=options.prepend,
                 level=options.level,
                 caches=together[0].caches,
+                lasting=lasting or options.permanent,
+                aliases=options.aliases or (),
             )
     return made
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     from hookframe.admission.controller import AdmissionController
+    from hookframe.admission.place import Place
     from hookframe.core.values.types import HookConversion, HookFunction
 
 __all__ = ["Attached", "Chosen", "Model", "Point"]
@@ -89,8 +90,9 @@ class Point(Protocol):
     def why_silent(self) -> str | None:
         """What is known about why its hooks never run."""
 
-    def synonyms(self, name: str | None) -> tuple[str, ...]:
-        """Other names of the same place."""
+    @property
+    def place(self) -> Place:
+        """What every model and every family calls the place."""
 
     def owners(self, root: Model | None = None, name: str | None = None) -> Iterator[tuple[Model, str]]:
         """Its models, each with the point's name there."""
@@ -116,6 +118,18 @@ class Model(Protocol):
 
     def name_of(self, point: Any) -> str | None:
         """The name of a point in it."""
+
+    def names_of_point(self, point: Any) -> tuple[str, ...]:
+        """Every name of a point in it."""
+
+    def place_of(self, point: Any) -> Place:
+        """The place of a point, kept as long as nothing changes."""
+
+    def families_around(self) -> tuple[str, ...]:
+        """The families that recognise it."""
+
+    def layer_of(self, point: Any) -> int | None:
+        """The number of a point in the one list of layers on the way to it."""
 
     def ask_own_check(self, attachment: Any, name: str) -> None:
         """Ask its ``check_hooks_to_add``."""

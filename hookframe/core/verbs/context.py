@@ -147,15 +147,15 @@ class HookContext(Generic[Root]):
         if selection is None:
             asked = ask(self.root, self.specifications)
             self.sinks = sinks_of(asked)
-            self._kind, self._function_kinds = kind_of(asked, self.route, self.level, scoped)
+            self._kind, self._function_kinds = kind_of(asked, self.route, self.level, scoped, self.reset)
         else:
             asked = []
-            self._kind = (self.route, self.level, scoped, selection, self.late is not None)
+            self._kind = (self.route, self.level, scoped, self.reset, selection, self.late is not None)
         batch = None if pool is None else pool.take(self._kind)
         if batch is None:
             if selection is not None:
                 asked = asked_to_cache(selection, self.sinks[0], self.late)
-            batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+            batch = Batch.plan(asked, self.route, lasting=not self.reset, level=self.level, scope=self.scope)
             tree = own.get("_tree")
             if tree is not None and tree.batches is pool:
                 batch.keep(self._function_kinds, self.root, shared=tree.are_shared(self.root))
@@ -163,7 +163,7 @@ class HookContext(Generic[Root]):
             batch.arm(asked)
         else:
             batch.store_in(self.sinks[0], self.late)
-        batch.begin(self.scope, stays=not self.reset)
+        batch.begin(self.scope)
         return batch
 
     def __exit__(

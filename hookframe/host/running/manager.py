@@ -246,7 +246,11 @@ class PluginManager(HeldPlugins):
 
     def families(self) -> list[Any]:
         """The model families that plugins provide; a plugin that fails is left out."""
-        return [family for impl in self._impls["model_families"] for family in impl.provide({})]
+        return [family for _, family in self.families_by_plugin()]
+
+    def families_by_plugin(self) -> list[tuple[str, Any]]:
+        """As :meth:`families`, each with the name of its plugin."""
+        return [(impl.plugin, family) for impl in self._impls["model_families"] for family in impl.provide({})]
 
 
 def _unrecorded(decision: Decision, plugin: str, error: JournalError) -> Decision:

@@ -179,7 +179,7 @@ class RequestFacts:
 
 
 def _names(request: HookRequest) -> tuple[str, ...]:
-    return tuple(name for name in (request.point, *request.aliases) if name)
+    return tuple(dict.fromkeys(filter(None, (request.point, *request.names, *request.aliases))))
 
 
 def _device(name: str) -> Callable[[Any], Value]:

@@ -38,21 +38,19 @@ def hookframe_check_hooks_to_add(requests: Sequence[HookRequest], model: Any) ->
 
     A point that was only swept up by a filter is left out.
     """
-    family = _family_of(model)
-    if family is None:
-        return []
     found = []
-    for request in requests:
-        closed = family.closed_gate(request.point or "", model)
-        if closed is not None:
-            gate, reason = closed
-            found.append(Objection.skip(request, rule=gate.rule, message=reason, remedy=gate.remedy))
+    for family, of in _families_of(model):
+        for request in requests:
+            closed = family.closed_gate(request.point or "", of)
+            if closed is not None:
+                gate, reason = closed
+                found.append(Objection.skip(request, rule=gate.rule, message=reason, remedy=gate.remedy))
     return found
 
 
-def _family_of(model: Any) -> Family | None:
-    """The family that an instrumented model was given, or the one with gates that recognises the model."""
-    given = getattr(model, "family", None)
-    if isinstance(given, Family):
-        return given
-    return TRANSFORMER_LENS if model is not None and TRANSFORMER_LENS.matches(model) else None
+def _families_of(model: Any) -> Sequence[tuple[Family, Any]]:
+    """The families of an instrumented model, each with the model that it recognised; else the one that recognises the model."""
+    known: Sequence[tuple[Family, Any]] | None = getattr(model, "families_with_models", None)
+    if known is not None:
+        return known
+    return [(TRANSFORMER_LENS, model)] if model is not None and TRANSFORMER_LENS.matches(model) else []

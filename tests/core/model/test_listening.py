@@ -1,4 +1,4 @@
-"""What a subclass of the hook point can build on: it hears when it has something to run, and may have other names."""
+"""What a subclass of the hook point can build on: it hears when it has something to run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ class Listening(HookPoint):
         if state in self.ctx.get("refuse", ()):
             raise RuntimeError(f"not {state}")
         self.heard.append((state, len(self.fwd_hooks), len(self.bwd_hooks)))
-
-    def synonyms(self, name):
-        return tuple(other for other in ("one", "two") if other != name)
 
 
 def keep(tensor, hook):
@@ -59,17 +56,17 @@ def test_a_point_that_cannot_become_active_takes_the_batch_down_with_it():
     assert model.first.heard == [("active", 0, 0), ("idle", 0, 0)]
 
 
-def test_requests_carry_the_other_names(manager):
+def test_requests_say_which_names_a_user_gave(manager):
     seen = []
 
     class Recorder:
         @hookimpl
         def hookframe_check_hooks_to_add(self, requests):
-            seen.extend(request.aliases for request in requests)
+            seen.extend((request.names, request.aliases, request.certain) for request in requests)
 
     manager.register(Recorder())
     point = Listening()
     nn.Module.__setattr__(point, "name", "one")
     point.add_hook(keep)
     point.add_hook(keep, alias_names=["x"])
-    assert seen == [("two",), ("x", "two")]
+    assert seen == [((), ("one",), False), ((), ("x", "one"), False)]
