@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
+from hookframe.admission.point_names import layer_of
 from hookframe.admission.request import Direction, Effect, FunctionInfo, HookRequest, Route
 
 __all__ = ["requests_at"]
@@ -21,7 +22,7 @@ class _Draft:
 
 
 def requests_at(
-    places: Iterable[tuple[str | None, bool, tuple[str, ...]]],
+    places: Iterable[tuple[str | None, bool, tuple[str, ...], tuple[str, ...]]],
     *,
     start: int,
     function: FunctionInfo,
@@ -32,13 +33,14 @@ def requests_at(
     prepend: bool,
     level: int | None,
     caches: bool,
+    lasting: bool,
 ) -> list[HookRequest]:
-    """One request for each of ``places``: a point's name, whether it was asked for by that, and other names of it.
+    """One request for each of ``places``: a point's name, whether it was asked for by that, aliases, and its other names.
 
     :param start: the index of the first.
     """
     made: list[HookRequest] = []
-    for index, (point, exact, aliases) in enumerate(places, start):
+    for index, (point, exact, aliases, others) in enumerate(places, start):
         draft: Any = _Draft()
         draft.index = index
         draft.point = point
@@ -52,6 +54,11 @@ def requests_at(
         draft.level = level
         draft.aliases = aliases
         draft.caches = caches
+        draft.names = (point, *others) if point else others
+        draft.layer = layer_of(draft.names)
+        draft.families = ()
+        draft.certain = True
+        draft.lasting = lasting
         draft.__class__ = HookRequest
         made.append(cast("HookRequest", draft))
     return made

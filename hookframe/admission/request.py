@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 from hookframe.admission.distributions import distribution_of
 from hookframe.admission.functions import code_digest
+from hookframe.admission.globs import matches_any
 
 __all__ = [
     "CacheRequest",
@@ -105,9 +106,15 @@ class HookRequest:
     :ivar permanent: True if ordinary resets leave the hook alone.
     :ivar prepend: True if it goes before the hooks already there.
     :ivar level: the nesting level of the context it belongs to, None outside of contexts.
-    :ivar aliases: other names of the same place: those under which the function is called, if not the point's own, and
-        those that the model has for it as well (a canonical name beside a module's).
+    :ivar aliases: names that a user gave to the point or the call, and that the place does not have. They may lead to a
+        refusal, and never to an admission.
     :ivar caches: True if the function stores what it sees in a cache.
+    :ivar names: every name that the place has: under each root, and the canonical ones of every family that recognises a
+        model there; ``point`` first, unless a user gave it that name. Empty in records from before there were such names.
+    :ivar layer: the index of the layer that the place is in; None if it is in none, or in several lists of layers.
+    :ivar families: the families that recognise a model around or inside the place.
+    :ivar certain: False if the model contains parts that a family knows, and the canonical name of this place cannot be told.
+    :ivar lasting: True if the hook stays when the operation that attached it is over.
     """
 
     kind: ClassVar[Literal["hook"]] = "hook"
@@ -124,6 +131,25 @@ class HookRequest:
     level: int | None = None
     aliases: tuple[str, ...] = ()
     caches: bool = False
+    names: tuple[str, ...] = ()
+    layer: int | None = None
+    families: tuple[str, ...] = ()
+    certain: bool = True
+    lasting: bool = False
+
+    @property
+    def true_names(self) -> tuple[str, ...]:
+        """The names that the place has, whatever a user calls it."""
+        return self.names or ((self.point,) if self.point else ())
+
+    def matches(self, *patterns: str) -> bool:
+        """True if a name of the place, or one that a user gave it, fits one of the globs: for whoever refuses."""
+        given = (self.point,) if self.point else ()
+        return matches_any(patterns, (*given, *self.names, *self.aliases))
+
+    def is_at(self, *patterns: str) -> bool:
+        """True if a name that the place has fits one of the globs: for lists of what is allowed, and for exceptions."""
+        return matches_any(patterns, self.true_names)
 
     @property
     def subject(self) -> str:

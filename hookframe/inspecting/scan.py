@@ -90,6 +90,8 @@ class _Admitted:
             level=handle.context_level,
             aliases=attachment.aliases,
             caches=attachment.caches,
+            lasting=handle.context_level is None or handle.is_permanent,
+            names=(self.place, *self.point.synonyms(self.place)) if self.place else (),
         )
 
     @property

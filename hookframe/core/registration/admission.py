@@ -52,7 +52,7 @@ def admit(batch: Batch, *, root: Model | None, controller: AdmissionController, 
     if root is None or root.asks_about(batch):
         asked, skipped = _ask_models(batch.attachments, root)
         if skipped:
-            requests = Batch((asked,), route).requests
+            requests = Batch((asked,), route, lasting=batch.lasting).requests
         judges += _other_controllers(asked, root, controller)
     left_out: set[int] = set()
     for judge in judges:

@@ -57,19 +57,28 @@ class Batch:
     :ivar shared: True if one of the points may belong to other models as well, which then have a say too.
     :ivar exact: True if one of the points was asked for by its name.
     :ivar caching: True if all of them are caching hooks.
+    :ivar lasting: True if the hooks stay when the operation is over.
     """
 
     __slots__ = (
-        "_counted", "_forward_names", "_infos", "_names", "_parts", "attachments", "bulk", "caching", "exact", "operation",
-        "requests", "shared", "whole", "wrapped_by_options",
+        "_counted", "_forward_names", "_infos", "_names", "_parts", "attachments", "bulk", "caching", "exact", "lasting",
+        "operation", "requests", "shared", "whole", "wrapped_by_options",
     )  # fmt: skip
 
-    def __init__(self, parts: Sequence[Sequence[Attachment]], route: Route, operation: Operation | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Sequence[Attachment]],
+        route: Route,
+        operation: Operation | None = None,
+        *,
+        lasting: bool = True,
+    ) -> None:
         self._parts: Sequence[Sequence[Any]] = parts
         self._infos: list[FunctionInfo] = []
         self.operation = operation
+        self.lasting = lasting
         self.attachments = [attachment for part in parts for attachment in part]
-        self.requests = LazyRequests(partial(_requests, parts, self._infos, route), len(self.attachments))
+        self.requests = LazyRequests(partial(_requests, parts, self._infos, route, lasting), len(self.attachments))
         self.exact = True in {attachment.exact for attachment in self.attachments}
         self.wrapped_by_options = True in {
             options.wrapped_by_options for options in {*map(_options_of, self.attachments)}
@@ -118,9 +127,10 @@ class Batch:
         return total if len(total) == len(fired) else counts(self.attachments)
 
     @classmethod
-    def plan(cls, asked: Sequence[Asked], route: Route, **options: Any) -> Batch:
+    def plan(cls, asked: Sequence[Asked], route: Route, *, lasting: bool = False, **options: Any) -> Batch:
         """Plan the attachments of an operation; nothing is attached.
 
+        :param lasting: True if they stay when the operation is over.
         :param options: those of :class:`~hookframe.core.hooks.attachment.Options`.
         """
         operation = Operation()
@@ -128,7 +138,7 @@ class Batch:
             plan_attachments(selection, function, direction=direction, operation=operation, **options)
             for direction, selection, function in asked
         ]
-        return cls(parts, route, operation)
+        return cls(parts, route, operation, lasting=lasting)
 
     def keep(self, kinds: Iterable[FunctionKind], root: Model, *, shared: bool) -> None:
         """Prepare to be used again, by operations on ``root`` whose functions are of these kinds.
@@ -176,14 +186,16 @@ class Batch:
         return True
 
 
-def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route) -> list[HookRequest]:
+def _requests(
+    parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInfo], route: Route, lasting: bool
+) -> list[HookRequest]:
     found: dict[int, FunctionInfo] = {}
     made: list[HookRequest] = []
     for place, part in enumerate(parts):
         for options, alike in groupby(part, _options_of):
             together = [*alike]
             made += requests_at(
-                [(a.name or a.point.name, a.exact, options.aliases + a.point.synonyms(a.name)) for a in together],
+                [(a.name or a.point.name, a.exact, options.aliases, a.point.synonyms(a.name)) for a in together],
                 start=len(made),
                 function=infos[place] if infos else _info(options.user_hook, found),
                 direction=options.direction,
@@ -193,6 +205,7 @@ def _requests(parts: Sequence[Sequence[Attachment]], infos: Sequence[FunctionInf
                 prepend=options.prepend,
                 level=options.level,
                 caches=together[0].caches,
+                lasting=lasting or options.permanent,
             )
     return made
 

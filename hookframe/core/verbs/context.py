@@ -151,11 +151,13 @@ class HookContext(Generic[Root]):
         else:
             asked = []
             self._kind = (self.route, self.level, scoped, selection, self.late is not None)
-        batch = None if pool is None else pool.take(self._kind)
+        batch = (
+            None if pool is None or not self.reset else pool.take(self._kind)
+        )  # hooks that stay are asked about as such
         if batch is None:
             if selection is not None:
                 asked = asked_to_cache(selection, self.sinks[0], self.late)
-            batch = Batch.plan(asked, self.route, level=self.level, scope=self.scope)
+            batch = Batch.plan(asked, self.route, lasting=not self.reset, level=self.level, scope=self.scope)
             tree = own.get("_tree")
             if tree is not None and tree.batches is pool:
                 batch.keep(self._function_kinds, self.root, shared=tree.are_shared(self.root))

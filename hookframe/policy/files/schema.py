@@ -39,6 +39,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Words = Annotated[list[Word], Field(min_length=1, max_length=_LONGEST)]
+Unknown = Literal["deny", "warn", "allow"]
 Delegate = Literal["organisation", "project", "user", "session"]
 
 
@@ -136,6 +137,10 @@ class SettingsTable(_Table):
 
     scope: Literal["all", "context"] | None = Field(
         default=None, description="who sees hooks whose context does not say it itself"
+    )
+    unknown: Unknown | None = Field(
+        default=None,
+        description="what a rule comes to where it cannot be told whether it matches; deny in managed layers",
     )
 
 

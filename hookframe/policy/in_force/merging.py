@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from packaging.utils import canonicalize_name
 
+from hookframe.admission.objection import Action
 from hookframe.host.installed.rules import LoadingRules, PluginNeed, PluginPin
 from hookframe.policy.files.lines import KeyPath
 from hookframe.policy.files.mistakes import Mistake, near
@@ -22,6 +23,7 @@ from hookframe.policy.in_force.policy import Effective, Policy, Requirement
 __all__ = ["merge"]
 
 _JOURNAL_PATHS = ("journal.directory", "journal.required")
+_UNKNOWN = ("deny", "warn", "allow")
 Said: TypeAlias = tuple[str, Any, PolicyOrigin]
 _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "plugins.*.failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
@@ -30,6 +32,7 @@ _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         "the strictest of all layers holds",
     ),
     "plugins.*.time_limit": (min, "the smallest of all layers holds"),
+    "settings.unknown": (lambda a, b: min(a, b, key=_UNKNOWN.index), "the strictest of all layers holds"),
     "journal.required": (lambda a, b: a or b, "true in any layer holds"),
 }
 
@@ -41,7 +44,7 @@ def merge(layers: Sequence[Layer]) -> Policy:
     values = _values(ordered, notes)
     return Policy(
         layers=ordered,
-        rules=_rules(ordered, notes),
+        rules=_rules(ordered, values, notes),
         exemptions=tuple(exemption for layer in ordered for exemption in layer.exemptions),
         values=MappingProxyType(values),
         loading=_loading(ordered, values),
@@ -55,8 +58,9 @@ def _note(notes: list[Mistake], layer: Layer, where: KeyPath, message: str) -> N
     notes.append(Mistake(layer.file, layer.line(where), ".".join(map(str, where)), message))
 
 
-def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
-    rules = [rule for layer in layers for rule in layer.rules]
+def _rules(layers: Sequence[Layer], values: Mapping[str, Effective], notes: list[Mistake]) -> tuple[Rule, ...]:
+    said = values.get("settings.unknown")
+    rules = [_heeding(rule, None if said is None else said.value) for layer in layers for rule in layer.rules]
     for layer in layers:
         for name, mode in layer.document.tighten.items():
             meant = [i for i, rule in enumerate(rules) if rule.answers_to(name) and rule.origin.layer < layer.kind]
@@ -71,6 +75,13 @@ def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
                     )
                 rules[index] = tightened
     return tuple(rules)
+
+
+def _heeding(rule: Rule, unknown: str | None) -> Rule:
+    """The rule, at least as strict as ``unknown`` where it cannot be told whether it matches."""
+    own = "allow" if rule.unknown is None else str(rule.unknown)
+    strictest = min(own, unknown or own, key=_UNKNOWN.index)
+    return rule if strictest == own else replace(rule, unknown=Action(strictest))
 
 
 def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effective]:
