@@ -162,6 +162,16 @@ class FactsTable(_Table):
     env: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = []
 
 
+class FamiliesTable(_Table):
+    """Which plugins provide the names that the rules of this file speak of."""
+
+    require: list[Word] | None = Field(
+        default=None,
+        description="distributions that provide families and canonical names: they load whatever weaker layers and people say. "
+        "Without it, hookframe-families in managed layers whose rules speak of families or canonical names",
+    )
+
+
 class DocumentTable(_Table):
     """A policy file."""
 
@@ -179,6 +189,7 @@ class DocumentTable(_Table):
     settings: SettingsTable = SettingsTable()
     journal: JournalTable = JournalTable()
     facts: FactsTable = FactsTable()
+    families: FamiliesTable = FamiliesTable()
     locked: list[Word] = Field(default=[], description="plain values that weaker layers cannot change: settings.scope")
 
 

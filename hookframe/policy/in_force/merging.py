@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from operator import and_
+from operator import and_, itemgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -17,8 +17,10 @@ from hookframe.policy.files.lines import KeyPath
 from hookframe.policy.files.mistakes import Mistake, near
 from hookframe.policy.files.reading import Layer
 from hookframe.policy.files.rules import PolicyOrigin, Rule
+from hookframe.policy.in_force.depending import needs_of
 from hookframe.policy.in_force.journalling import JOURNAL
 from hookframe.policy.in_force.policy import Effective, Policy, Requirement
+from hookframe.policy.language.vocabulary import LayerKind
 
 __all__ = ["merge"]
 
@@ -47,7 +49,7 @@ def merge(layers: Sequence[Layer]) -> Policy:
         rules=_rules(ordered, values, notes),
         exemptions=tuple(exemption for layer in ordered for exemption in layer.exemptions),
         values=MappingProxyType(values),
-        loading=_loading(ordered, values),
+        loading=_loading(ordered, values, notes),
         requirements=tuple(found for layer in ordered for found in _requirements(layer)),
         environment=frozenset(name for layer in ordered for name in layer.document.facts.env),
         notes=tuple(notes),
@@ -179,30 +181,45 @@ def _said(layer: Layer) -> Iterator[Said]:
             yield f"{plugin}.options.{key}", value, layer.origin(("plugins", name, "options", key))
 
 
-def _loading(layers: Sequence[Layer], values: Mapping[str, Effective]) -> LoadingRules:
-    """What all layers say of plugins, and the need for the plugin that keeps the journal, if there is one.
+def _loading(layers: Sequence[Layer], values: Mapping[str, Effective], notes: list[Mistake]) -> LoadingRules:
+    """What all layers say of plugins, and what other parts of the policy need.
 
-    The layer that wants the journal allows its plugin, and layers below it have no say on it.
+    The layer that needs a plugin allows it, and layers below it have no say on it.
     """
+    needs = sorted([*_of_the_journal(values), *_of_rules(layers)], key=itemgetter(0))
+    wanted = {need.plugin: kind for kind, need in reversed(needs)}
+    for layer in layers:
+        for name in sorted(set(map(canonicalize_name, layer.document.loading.deny)) & wanted.keys()):
+            if wanted[name] < layer.kind:
+                why = next(need.why for _, need in needs if need.plugin == name)
+                _note(notes, layer, ("loading", "deny"), f"{name} loads all the same: {why}")
+    rules = (_letting_in(layer, wanted) for layer in layers)
+    return reduce(and_, rules, LoadingRules(needs=tuple(need for _, need in needs)))
+
+
+def _of_the_journal(values: Mapping[str, Effective]) -> Iterator[tuple[LayerKind, PluginNeed]]:
     origins = [values[path].origin for path in _JOURNAL_PATHS if path in values and values[path].value]
-    if not origins:
-        return reduce(and_, map(_own_loading, layers), LoadingRules())
-    origin = min(origins, key=lambda origin: origin.layer)
-    need = PluginNeed(JOURNAL, f"the policy keeps a journal ({origin})")
-    rules = (_letting_journal_in(layer, origin) for layer in layers)
-    return reduce(and_, rules, LoadingRules(needs=(need,)))
+    if origins:
+        origin = min(origins, key=lambda origin: origin.layer)
+        yield origin.layer, PluginNeed(JOURNAL, f"the policy keeps a journal ({origin})")
 
 
-def _letting_journal_in(layer: Layer, wanted: PolicyOrigin) -> LoadingRules:
-    """The rules of a layer, as far as they hold where the layer of ``wanted`` wants the journal."""
+def _of_rules(layers: Sequence[Layer]) -> Iterator[tuple[LayerKind, PluginNeed]]:
+    for layer in layers:
+        yield from ((layer.kind, need) for need in needs_of(layer))
+
+
+def _letting_in(layer: Layer, wanted: Mapping[str, LayerKind]) -> LoadingRules:
+    """The rules of a layer, as far as they hold where these plugins are needed by these layers."""
     rules = _own_loading(layer)
-    if layer.kind < wanted.layer:
-        return rules
-    allow = None if rules.allow is None else rules.allow | {JOURNAL}
-    if layer.kind == wanted.layer:
-        return replace(rules, allow=allow)
-    pins = tuple(pin for pin in rules.pins if pin.plugin != JOURNAL)
-    return replace(rules, allow=allow, deny=rules.deny - {JOURNAL}, pins=pins)
+    here = {name for name, kind in wanted.items() if kind <= layer.kind}
+    above = {name for name in here if wanted[name] < layer.kind}
+    return replace(
+        rules,
+        allow=None if rules.allow is None else rules.allow | here,
+        deny=rules.deny - above,
+        pins=tuple(pin for pin in rules.pins if pin.plugin not in above),
+    )
 
 
 def _own_loading(layer: Layer) -> LoadingRules:
