@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from fnmatch import translate
+from functools import lru_cache
 
-__all__ = ["Glob"]
+__all__ = ["Glob", "matches_any"]
 
 _ANY = "**"
 _WILD = frozenset("*?[")
@@ -66,6 +68,15 @@ class Glob:
 
     def __repr__(self) -> str:
         return f"Glob({self.pattern!r})"
+
+
+_glob = lru_cache(maxsize=_REMEMBERED)(Glob)
+
+
+def matches_any(patterns: Iterable[str], names: Iterable[str]) -> bool:
+    """True if one of the names fits one of the patterns."""
+    globs = [*map(_glob, patterns)]
+    return any(glob.matches(name) for name in names for glob in globs)
 
 
 def _compiled(part: str) -> str | re.Pattern[str]:

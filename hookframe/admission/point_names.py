@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["layer_in", "number_in", "position_dim"]
+from collections.abc import Iterable
+
+__all__ = ["layer_in", "layer_of", "number_in", "position_dim"]
 
 _WITH_HEADS = ("hook_q", "hook_k", "hook_v", "hook_z", "hook_result")
 
@@ -16,6 +18,16 @@ def layer_in(name: str, among: slice = slice(None)) -> int | None:
     """
     numbers = map(number_in, name.split(".")[among])
     return next((number for number in numbers if number is not None), None)
+
+
+def layer_of(names: Iterable[str]) -> int | None:
+    """The layer that the names of one place tell: the one number in a name, if every name with just one has the same."""
+    found = {numbers[0] for name in names if len(numbers := _numbers(name)) == 1}
+    return found.pop() if len(found) == 1 else None
+
+
+def _numbers(name: str) -> list[int]:
+    return [number for number in map(number_in, name.split(".")) if number is not None]
 
 
 def number_in(text: str) -> int | None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 from hookframe.admission.distributions import distribution_of
 from hookframe.admission.functions import code_digest
-from hookframe.admission.globs import Glob
+from hookframe.admission.globs import matches_any
 
 __all__ = [
     "CacheRequest",
@@ -137,13 +137,19 @@ class HookRequest:
     certain: bool = True
     lasting: bool = False
 
+    @property
+    def true_names(self) -> tuple[str, ...]:
+        """The names that the place has, whatever a user calls it."""
+        return self.names or ((self.point,) if self.point else ())
+
     def matches(self, *patterns: str) -> bool:
-        """True if a name of the place, or an alias, matches one of the globs; for validators that refuse."""
-        return any(_glob(pattern).matches(name) for pattern in patterns for name in (*self.names, *self.aliases))
+        """True if a name of the place, or one that a user gave it, fits one of the globs: for whoever refuses."""
+        given = (self.point,) if self.point else ()
+        return matches_any(patterns, (*given, *self.names, *self.aliases))
 
     def is_at(self, *patterns: str) -> bool:
-        """True if a true name of the place matches one of the globs; for lists of what is allowed."""
-        return any(_glob(pattern).matches(name) for pattern in patterns for name in self.names)
+        """True if a name that the place has fits one of the globs: for lists of what is allowed, and for exceptions."""
+        return matches_any(patterns, self.true_names)
 
     @property
     def subject(self) -> str:
@@ -246,9 +252,6 @@ class RunRequest:
     def subject(self) -> str:
         """The request in a few words, for messages."""
         return f"the result of {self.route}"
-
-
-_glob = lru_cache(maxsize=256)(Glob)  # each remembers what it was asked
 
 
 Request: TypeAlias = HookRequest | CacheRequest | DeviceRequest | ResetRequest | RunRequest

@@ -57,9 +57,10 @@ _OWN_TYPES: dict[tuple[type, str], tuple[type, ...]] = {
     (ResetRequest, "permanent"): (int,),
     (DeviceRequest, "device"): (str,),
 }
+_LATER = frozenset({"names", "layer", "families", "certain", "lasting"})
+"""Fields that older records do not have."""
 _OPTIONAL = ("device", "origin", "exception")
 _LISTS = ("aliases", "families", "names", "never_fired", "points", "unmanaged")
-_LATER = frozenset({"names", "layer", "families", "certain", "lasting"})  # older records do not have them
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
@@ -78,8 +79,8 @@ def request_from_json(data: object) -> Request:
     kind = KINDS[name]
     known = {field.name for field in fields(kind)}
     given = {key: value for key, value in data.items() if key != "kind"}
-    if given.keys() | (_LATER & known) != known:
-        odd = sorted(map(str, given.keys() ^ known))
+    odd = sorted(map(str, (given.keys() ^ known) - (_LATER & known)))
+    if odd:
         raise InvalidWireData(f"no {name} request: fields {odd} are missing, or too many")
     return kind(**{key: _field(kind, key, value) for key, value in given.items()})
 

@@ -63,6 +63,7 @@ def command(
             "request.direction": direction,
             "request.effect": effect,
             "request.permanent": permanent,
+            "request.route": "add_hook",
         }
         from hookframe.policy.tools.cases import read_facts
 
@@ -83,9 +84,9 @@ def command(
             effect=effect,
             permanent=permanent,
             route="add_hook",
+            lasting=True,
         )
-        model = load_model(target)
-        answers = ask_model(_manager(policies), model, request, _chosen(list(model.hook_dict), points, target))
+        answers = _asked_of_model(target, request, points, policies)
     _show(answers, as_json)
     ctx.exit(output.FINDINGS if any(answer.verdict in ("deny", "skip") for answer in answers) else output.FINE)
 
@@ -97,6 +98,19 @@ def _chosen(points: Sequence[str], glob: str, target: str) -> list[str]:
     if not chosen:
         raise click.UsageError(f"{glob!r} matches none of the {len(points)} points of {target}")
     return chosen
+
+
+def _asked_of_model(target: str, request: HookRequest, points: str, policies: Sequence[str]) -> list[Answer]:
+    from hookframe.host.running.using import use_plugins
+    from hookframe.inspecting.planned import planned_requests
+
+    with use_plugins(
+        _manager(policies)
+    ):  # what instruments a model here finds the families that the policy's plugins know
+        model = load_model(target)
+    return ask_model(
+        _manager(policies), model, planned_requests(model, _chosen(list(model.hook_dict), points, target), request)
+    )
 
 
 def _manager(policies: Sequence[str]) -> PluginManager:

@@ -41,6 +41,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         refusals += [(f"plugin {record.name} is {record.state}: {record.reason}", record.repair) for record in lacking]
     guarantee = guarantee_of(found, surveyed.verdicts)
     files = [f"{layer.kind.label} {layer.file}" for layer in found.layers]
+    needs = loading.needs if loading is not None else ()
     states = Counter(str(record.state) for record in surveyed.records)
     if as_json:
         facts = {
@@ -48,6 +49,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             "reasons": list(guarantee.reasons),
             "layers": files,
             "plugins": dict(states),
+            "needs": {need.plugin: need.why for need in needs},
             "refusals": [message for message, _ in refusals],
         }
         output.print_json(facts)
@@ -57,6 +59,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
             click.echo(f"  not higher, since {reason}")
         click.echo(f"policy: {', '.join(files) or 'none'}")
         click.echo(f"plugins: {', '.join(f'{count} {state}' for state, count in sorted(states.items())) or 'none'}")
+        for need in needs:
+            click.echo(f"needs {need.plugin}: {need.why}")
         for message, remedy in refusals:
             click.echo(click.style("every hook is refused: ", fg="red") + f"{message}; {remedy}")
     ctx.exit(output.FINDINGS if refusals else output.FINE)

@@ -10,10 +10,11 @@ from torch import nn
 
 from hookframe.admission.controller import current_controller
 from hookframe.admission.objection import Objection
-from hookframe.admission.request import FunctionInfo, HookRequest, Route
-from hookframe.core.hooks.attachment import Attachment, HookHandle
+from hookframe.admission.request import HookRequest, Route
+from hookframe.core.hooks.attachment import Attachment
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.named_model import NamedModel
+from hookframe.core.registration.batch import Batch, HookHandle
 from hookframe.core.verbs.silence import explain_silence
 from hookframe.host.running.manager import PluginManager
 from hookframe.inspecting.points import known_points
@@ -76,21 +77,10 @@ class _Admitted:
     remarks: list[Remark] = field(default_factory=list)
 
     def request(self) -> HookRequest:
-        attachment, handle = self.attachment, self.handle
-        return HookRequest(
-            index=0,
-            point=self.place or None,
-            function=FunctionInfo.of(attachment.user_hook),
-            direction=attachment.direction,
-            route=self._route,
-            effect="read" if attachment.read_only else "edit",
-            exact=attachment.exact,
-            permanent=handle.is_permanent,
-            prepend=attachment.prepend,
-            level=handle.context_level,
-            aliases=attachment.aliases or (),
-            caches=attachment.caches,
-        )
+        handle = self.handle
+        lasting = handle.context_level is None or self.attachment.options.operation is None
+        (request,) = Batch(((self.attachment,),), self._route, lasting=lasting).requests
+        return replace(request, point=self.place or None, permanent=handle.is_permanent, level=handle.context_level)
 
     @property
     def _route(self) -> Route:

@@ -34,6 +34,11 @@ requests = (
         level=st.none() | small,
         aliases=st.lists(names, max_size=3).map(tuple),
         caches=st.booleans(),
+        names=st.lists(names, max_size=3).map(tuple),
+        layer=st.none() | small,
+        families=st.lists(names, max_size=3).map(tuple),
+        certain=st.booleans(),
+        lasting=st.booleans(),
     )
     | st.builds(
         CacheRequest,

@@ -6,13 +6,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from torch import nn
 
+import hookframe
 from hookframe import HookDenied, HookedRootModule, HookPoint, PolicyError
 from hookframe.cli.main import cli
+from hookframe.cli.policy.given import read_policy
+from hookframe.policy.in_force.found import Found
+from hookframe.policy.in_force.governing import plugins_under
+from hookframe.testing import fake_site
 
 EXAMPLE = Path(__file__).parents[2] / "plugins" / "hookframe-policy-example" / "hookframe_policy_example"
 POLICY = """schema = 1
@@ -41,6 +48,7 @@ remedy = "none is needed"
 [plugins.hookframe-log.options]
 level = "info"
 """
+POLICY_HEAD = 'schema = 1\n[[rules]]\nid = "r"\nreason = "it is so"\nremedy = "do otherwise"\n'
 PROJECT = """schema = 1
 [settings]
 scope = "all"
@@ -103,7 +111,10 @@ def facts(here, text):
 
 
 def test_a_sound_policy_is_counted():
-    assert shown("policy", "check", "policy.toml") == "organisation policy.toml: 2 rules, 0 exceptions, 0 findings\n"
+    assert shown("policy", "check", "policy.toml") == (
+        "needs hookframe-families: rule organisation:no-edits speaks of the canonical name 'hook_a' "
+        "(organisation policy, policy.toml:8)\norganisation policy.toml: 2 rules, 0 exceptions, 0 findings\n"
+    )
 
 
 def test_mistakes_end_with_an_error_that_has_them_all(here):
@@ -247,7 +258,7 @@ def test_the_schema_takes_what_hookframe_takes_and_refuses_what_it_refuses():
     for bad in ("schema = 2", "schema = 1\nrulez = 1", 'schema = 1\n[[rules]]\nid = "x"'):
         with pytest.raises(jsonschema.ValidationError, match="."):
             jsonschema.validate(tomllib.loads(bad), schema)
-    assert "the hook point's name" in json.dumps(schema["$defs"]["RuleTable"])
+    assert "every name of the place" in json.dumps(schema["$defs"]["RuleTable"])
 
 
 # ---- test ----------------------------------------------------------------------------------------------------------
@@ -255,7 +266,7 @@ def test_the_schema_takes_what_hookframe_takes_and_refuses_what_it_refuses():
 
 def test_the_example_policy_passes_its_own_tests_and_they_miss_nothing():
     output = shown("policy", "test", EXAMPLE / "cases.toml", "--coverage", "--mutate")
-    assert "33 of 33 cases pass" in output
+    assert "36 of 36 cases pass" in output
     (mutation,) = [line for line in output.splitlines() if "mutation" in line]
     seen, of, count = mutation.split()[1:4]
     assert of == "of"
@@ -414,3 +425,53 @@ def test_the_model_of_these_tests_is_refused_where_it_should_be():
     with pytest.raises(AssertionError, match="gated"):
         Model().add_hook("hook_c", print)
     assert issubclass(HookDenied, PermissionError)
+
+
+NAMED = """
+from hookframe import hookimpl
+from hookframe.families import Family, out
+
+
+@hookimpl
+def hookframe_model_families():
+    return [Family(name="toy", model_types=("toy",), names={"blocks.{i}.hook_resid_post": out("layers.{i}")})]
+"""
+
+
+def instrumented():
+    model = nn.Module()
+    model.config = SimpleNamespace(model_type="toy")
+    model.layers = nn.ModuleList([nn.Linear(2, 2) for _ in range(2)])
+    return hookframe.instrument(model)
+
+
+def test_can_agrees_with_the_real_call_at_every_name_of_a_place(here, tmp_path):
+    stream = POLICY_HEAD + 'points = ["blocks.1.hook_resid_post"]\n[families]\nrequire = ["acme-families"]\n'
+    (here / "stream.toml").write_text(stream)
+    with fake_site(tmp_path / "site") as site:
+        site.normal("acme-families", NAMED)
+        target = f"{__name__}:instrumented"
+        data = json.loads(shown("can", target, "--policy", "stream.toml", "--json", code=1))
+        can = {answer["point"]: answer["verdict"] for answer in data}
+        manager = plugins_under(Found(layers=read_policy(["stream.toml"]).layers))
+        with hookframe.use_plugins(manager), instrumented() as model:
+            for point in model.hook_dict:
+                try:
+                    model.add_hook(point, lambda tensor, hook: None)
+                except HookDenied:
+                    assert can[point] == "deny", point
+                else:
+                    assert can[point] == "allow", point
+    assert {point for point, verdict in can.items() if verdict == "deny"} == {
+        "layers.1.hook_out",
+        "blocks.1.hook_resid_post",
+    }
+
+
+def test_facts_in_a_file_follow_from_each_other_as_those_of_a_live_request_do(here):
+    (here / "late.toml").write_text(POLICY_HEAD + "when = { request.layer.gt = 0, request.lasting = true }\n")
+    file = facts(here, 'request.points = ["blocks.0.mlp", "blocks.1.mlp", "0.blocks.1.mlp", "norm"]')
+    data = json.loads(shown("can", file, "--policy", "late.toml", "--json", code=1))
+    assert [answer["verdict"] for answer in data] == ["allow", "deny", "allow", "allow"]
+    one = facts(here, 'request.point = "blocks.1.mlp"\nrequest.route = "add_hook"')
+    assert shown("explain", one, "--policy", "late.toml", code=1).startswith("deny at add: 1 of 1 rules match")

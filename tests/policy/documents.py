@@ -188,4 +188,8 @@ def facts_at(place, chance):
                 found[path] = tuple(chance.sample(values, chance.randint(0, most)))
             else:
                 found[path] = chance.choice(values)
-    return found
+    derived = ("request.layer", "request.never_fired_count")
+    return {
+        **dict.fromkeys(path for path in derived if place in fact(path).places),
+        **found,
+    }  # none follows from others

@@ -52,15 +52,23 @@ def test_facts_of_a_hook_request(requests):
     [
         ("hook_embed", None),
         ("blocks.3", 3),
-        ("h.0.7.x", 0),
+        ("h.0.7.x", None),
         ("blocks.x3", None),
         ("blocks.٣", None),
         ("blocks." + "1" * 10, None),
         (None, None),
     ],
 )
-def test_the_layer_is_the_first_number_of_a_name(requests, point, layer):
+def test_a_request_that_says_no_names_tells_its_layer_by_the_one_number_in_its_point(requests, point, layer):
     assert RequestFacts(requests(point), ModelFacts(None)).get("request.layer") == layer
+    assert RecordedFacts({"request.point": (point,) if point else ()}).get("request.layer") == layer
+
+
+def test_a_request_says_the_layer_of_its_place_and_no_number_in_a_name_does(requests):
+    wrapped = requests("0.model.layers.21", names=("0.model.layers.21",), layer=21)
+    norm = requests("decoders.0.norm", names=("decoders.0.norm",))
+    assert RequestFacts(wrapped, ModelFacts(None)).get("request.layer") == 21
+    assert RequestFacts(norm, ModelFacts(None)).get("request.layer") is None
 
 
 def test_a_point_without_a_name_has_none(requests):

@@ -16,6 +16,7 @@ from hookframe import FunctionInfo, HookRequest, PluginManager
 from hookframe.admission.decision import Decision
 from hookframe.audit.entries import DecisionEntry, RecordedFunction
 from hookframe.host.installed.record import PluginRecord, PluginState
+from hookframe.inspecting.planned import planned_requests
 from hookframe.inspecting.report import Trait
 from hookframe.policy.in_force.engine import PolicyEngine
 from hookframe.policy.in_force.governing import NAME
@@ -108,12 +109,12 @@ def test_everything_that_asks_a_policy_gets_the_same_answer(monkeypatch):
             permanent=permanent,
             route="add_hook",
         )
-        can = {answer.point: answer.verdict for answer in ask_model(manager, model, template, points)}
+        can = {
+            answer.point: answer.verdict
+            for answer in ask_model(manager, model, planned_requests(model, points, template))
+        }
         about = ModelFacts(model, families, policy.environment)
-        requests = [
-            HookRequest(**{f: getattr(template, f) for f in template.__slots__} | {"index": i, "point": p})
-            for i, p in enumerate(points)
-        ]
+        requests = planned_requests(model, points, template)
         decision = manager.consider(requests, model)
         for request in requests:
             objections = [o for o in decision.objections if o.request == request]
@@ -161,8 +162,8 @@ def test_a_scan_says_the_same_of_hooks_that_are_attached():
         with hookframe.use_plugins(manager):
             report = hookframe.scan(model)
         expired = {hook.place for hook in report.hooks if any(r.trait is Trait.EXPIRED for r in hook.remarks)}
-        request = HookRequest(index=0, point=None, function=FunctionInfo.of(look), route="add_hook")
-        answers = ask_model(manager, model, request, [hook.place for hook in report.hooks])
+        request = HookRequest(index=0, point=None, function=FunctionInfo.of(look), route="add_hook", lasting=True)
+        answers = ask_model(manager, model, planned_requests(model, [hook.place for hook in report.hooks], request))
         assert expired == {answer.point for answer in answers if answer.verdict in ("deny", "skip")}
         found += len(expired)
 

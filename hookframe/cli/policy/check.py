@@ -35,6 +35,8 @@ def command(ctx: click.Context, files: tuple[str, ...], against: str | None, tod
     else:
         for note in notes:
             click.echo(str(note))
+        for need in policy.loading.needs:
+            click.echo(f"needs {need.plugin}: {need.why}")
         layers = ", ".join(f"{layer.kind.label} {layer.file}" for layer in policy.layers) or "no policy is in force"
         count = f"{len(policy.rules)} rules, {len(policy.exemptions)} exceptions, {len(notes)} findings"
         click.echo(f"{layers}: {count}")

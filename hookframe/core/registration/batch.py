@@ -127,7 +127,7 @@ class Batch:
         return total if len(total) == len(fired) else counts(self.attachments)
 
     @classmethod
-    def plan(cls, asked: Sequence[Asked], route: Route, *, lasting: bool, **options: Any) -> Batch:
+    def plan(cls, asked: Sequence[Asked], route: Route, *, lasting: bool = False, **options: Any) -> Batch:
         """Plan the attachments of an operation; nothing is attached.
 
         :param lasting: True if the hooks stay when it ends.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,7 +90,16 @@ class PluginManager(HeldPlugins):
         """The records of required plugins that are not at work; while there are any, everything is refused."""
         if not self._demands:
             return ()
-        return (*self._refusals, *unfulfilled(self._rules.require, self._records.values()))
+        return (*self._refusals, *unfulfilled(self._rules.require, self._records.values()), *self._without_families())
+
+    def _without_families(self) -> Iterator[PluginRecord]:
+        """Needed plugins that failed to give their families: a model may have been instrumented without its names."""
+        for impl in self._impls["model_families"]:
+            record = self._records[impl.plugin]
+            if impl.failures and self._rules.need_of(record.distribution or "") is not None:
+                reason = "its hookframe_model_families raised, so that the names of models are not known"
+                repair = f"repair or reinstall {record.distribution}, and start again"
+                yield replace(record, state=PluginState.BROKEN, reason=reason, step="families", repair=repair)
 
     def enforce(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from hookframe.admission.objection import Action
 from hookframe.errors import PolicyError
 from hookframe.extras import need
 from hookframe.policy.files.lines import KeyPath, Lines
@@ -172,6 +173,9 @@ def _described(document: type[BaseModel], keys: KeyPath) -> str:
     return f"add it ({info.description})" if info is not None and info.description else "add it"
 
 
+_UNKNOWN: dict[str, Action | None] = {"deny": Action.DENY, "warn": Action.WARN, "allow": None}
+
+
 class _LayerReader:
     """Turns the tables of one file into rules and exceptions."""
 
@@ -223,6 +227,7 @@ class _LayerReader:
             delegates=delegates,
             max_days=table.max_days,
             removes=table.on_end == "remove",
+            unknown=_UNKNOWN[self.document.settings.unknown or ("deny" if self.kind.managed else "allow")],
         )
 
     def _condition(self, table: SelectorTable, where: KeyPath, places: Sequence[Place] | None) -> All:

@@ -41,6 +41,7 @@ class Rule:
     :ivar max_days: an exception of theirs may end so many days from today at most.
     :ivar removes: True if hooks that an exception let through are removed when it ends, even if the exception does
         not ask for it.
+    :ivar unknown: what it comes to where it cannot be told whether it matches; None if it then does not.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Rule:
     delegates: tuple[LayerKind, ...] = ()
     max_days: int = 90
     removes: bool = False
+    unknown: Action | None = None
 
     @property
     def name(self) -> str:
@@ -118,7 +120,7 @@ class Exemption:
 
     def covers(self, rule: Rule, facts: FactSource, today: date) -> bool:
         """True if it excepts a request with these facts from ``rule`` today."""
-        return self.why_not(rule, today) is None and self.condition.holds(facts, every=True)
+        return self.why_not(rule, today) is None and self.condition.holds(facts, every=True) is True
 
 
 def exemption_for(rule: Rule, exemptions: Sequence[Exemption], facts: FactSource, today: date) -> Exemption | None:

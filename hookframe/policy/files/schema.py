@@ -39,6 +39,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Words = Annotated[list[Word], Field(min_length=1, max_length=_LONGEST)]
+Unknown = Literal["deny", "warn", "allow"]
 Delegate = Literal["organisation", "project", "user", "session"]
 
 
@@ -137,6 +138,10 @@ class SettingsTable(_Table):
     scope: Literal["all", "context"] | None = Field(
         default=None, description="who sees hooks whose context does not say it itself"
     )
+    unknown: Unknown | None = Field(
+        default=None,
+        description="what a rule comes to where it cannot be told whether it matches; deny in managed layers",
+    )
 
 
 class JournalTable(_Table):
@@ -157,6 +162,16 @@ class FactsTable(_Table):
     env: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]] = []
 
 
+class FamiliesTable(_Table):
+    """Which plugins provide the names that the rules of this file speak of."""
+
+    require: list[Word] | None = Field(
+        default=None,
+        description="distributions that provide families and canonical names: they load whatever weaker layers and people say. "
+        "Without it, hookframe-families in managed layers whose rules speak of families or canonical names",
+    )
+
+
 class DocumentTable(_Table):
     """A policy file."""
 
@@ -174,6 +189,7 @@ class DocumentTable(_Table):
     settings: SettingsTable = SettingsTable()
     journal: JournalTable = JournalTable()
     facts: FactsTable = FactsTable()
+    families: FamiliesTable = FamiliesTable()
     locked: list[Word] = Field(default=[], description="plain values that weaker layers cannot change: settings.scope")
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from hookframe.admission.objection import Action
 from hookframe.policy.files.rules import Exemption, Rule, exemption_for
 from hookframe.policy.in_force.policy import Policy
-from hookframe.policy.language.conditions import FactSource
+from hookframe.policy.language.conditions import Assumed, FactSource
 from hookframe.policy.language.vocabulary import Mode, Place
 
 __all__ = ["VERDICTS", "Match", "Ruling", "decide"]
@@ -26,16 +26,18 @@ class Match:
 
     :ivar mode: how seriously it is taken there.
     :ivar exemption: the exception that lets the request through all the same, None if there is none.
+    :ivar unknown: the facts that cannot be told, if the rule matches because of them: nobody knows whether it is about this.
     """
 
     rule: Rule
     mode: Mode
     exemption: Exemption | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def action(self) -> Action:
         """What the rule comes to: its action, as its mode and the exception leave it."""
-        action = self.mode.applied(self.rule.action)
+        action = _applied(self.rule, self.mode, self.unknown)
         return Action.WARN if self.exemption is not None else action
 
 
@@ -68,9 +70,24 @@ def decide(policy: Policy, place: Place, facts: FactSource, today: date) -> Ruli
 
 def _matches(policy: Policy, place: Place, facts: FactSource, today: date) -> Iterator[Match]:
     for rule in policy.rules_at(place):
-        if rule.condition.holds(facts):
-            mode = rule.mode_at(place)
-            exemption = None
-            if mode.applied(rule.action) in _EXCEPTED:
-                exemption = exemption_for(rule, policy.exemptions_from(rule), facts, today)
-            yield Match(rule=rule, mode=mode, exemption=exemption)
+        held = rule.condition.holds(facts)
+        if held is False:
+            continue
+        unknown: tuple[str, ...] = ()
+        if held is None and not rule.condition.holds(Assumed(facts)):
+            if rule.unknown is None:
+                continue
+            unknown = tuple(path for path in dict.fromkeys(rule.condition.paths()) if facts.is_unknown(path))
+        mode = rule.mode_at(place)
+        exemption = None
+        if _applied(rule, mode, unknown) in _EXCEPTED:
+            exemption = exemption_for(rule, policy.exemptions_from(rule), facts, today)
+        yield Match(rule=rule, mode=mode, exemption=exemption, unknown=unknown)
+
+
+def _applied(rule: Rule, mode: Mode, unknown: tuple[str, ...]) -> Action:
+    """What a rule comes to before exceptions: its action, or what it says of the unknown if that is weaker."""
+    action = (
+        rule.action if not unknown or rule.unknown is None else max(rule.action, rule.unknown, key=_ORDER.__getitem__)
+    )
+    return mode.applied(action)

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from hookframe.admission.decision import Decision
 from hookframe.admission.family import ModelFamily
+from hookframe.admission.listing import listed
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import HookRequest, LazyRequests, Request
 from hookframe.hookspecs import PREFIX, hookimpl
@@ -148,10 +149,20 @@ class PolicyEngine:
         return [objection_for(match, request) for match in ruling.matches]
 
 
+_MAKE_KNOWN = "instrument the whole model, and install and load the plugin that knows its family"
+
+
+def _told(paths: Sequence[str]) -> str:
+    return f"{listed(paths)} {'is' if len(paths) == 1 else 'are'}"
+
+
 def objection_for(match: Match, request: Request) -> Objection:
     """What a rule that matches says about ``request``."""
     rule, exemption = match.rule, match.exemption
     message, remedy = rule.reason, rule.remedy
+    if match.unknown:
+        message = f"it cannot be told whether this rule holds here, since {_told(match.unknown)} not known: {message}"
+        remedy = f"{_MAKE_KNOWN}; or {remedy}"
     if exemption is not None:
         message = f"{message}; let through until {exemption.until} by exception {exemption.name} of {exemption.owner}"
         remedy = f"{remedy}, before the exception ends"

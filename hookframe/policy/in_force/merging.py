@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from operator import and_
+from operator import and_, itemgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from packaging.utils import canonicalize_name
 
+from hookframe.admission.objection import Action
 from hookframe.host.installed.rules import LoadingRules, PluginNeed, PluginPin
 from hookframe.policy.files.lines import KeyPath
 from hookframe.policy.files.mistakes import Mistake, near
 from hookframe.policy.files.reading import Layer
 from hookframe.policy.files.rules import PolicyOrigin, Rule
+from hookframe.policy.in_force.depending import needs_of
 from hookframe.policy.in_force.journalling import JOURNAL
 from hookframe.policy.in_force.policy import Effective, Policy, Requirement
+from hookframe.policy.language.vocabulary import LayerKind
 
 __all__ = ["merge"]
 
 _JOURNAL_PATHS = ("journal.directory", "journal.required")
+_UNKNOWN = ("deny", "warn", "allow")
 Said: TypeAlias = tuple[str, Any, PolicyOrigin]
 _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "plugins.*.failure": (lambda a, b: "deny" if "deny" in (a, b) else "warn", "the strictest of all layers holds"),
@@ -30,6 +34,7 @@ _STRICTER: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         "the strictest of all layers holds",
     ),
     "plugins.*.time_limit": (min, "the smallest of all layers holds"),
+    "settings.unknown": (lambda a, b: min(a, b, key=_UNKNOWN.index), "the strictest of all layers holds"),
     "journal.required": (lambda a, b: a or b, "true in any layer holds"),
 }
 
@@ -41,10 +46,10 @@ def merge(layers: Sequence[Layer]) -> Policy:
     values = _values(ordered, notes)
     return Policy(
         layers=ordered,
-        rules=_rules(ordered, notes),
+        rules=_rules(ordered, values, notes),
         exemptions=tuple(exemption for layer in ordered for exemption in layer.exemptions),
         values=MappingProxyType(values),
-        loading=_loading(ordered, values),
+        loading=_loading(ordered, values, notes),
         requirements=tuple(found for layer in ordered for found in _requirements(layer)),
         environment=frozenset(name for layer in ordered for name in layer.document.facts.env),
         notes=tuple(notes),
@@ -55,8 +60,9 @@ def _note(notes: list[Mistake], layer: Layer, where: KeyPath, message: str) -> N
     notes.append(Mistake(layer.file, layer.line(where), ".".join(map(str, where)), message))
 
 
-def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
-    rules = [rule for layer in layers for rule in layer.rules]
+def _rules(layers: Sequence[Layer], values: Mapping[str, Effective], notes: list[Mistake]) -> tuple[Rule, ...]:
+    said = values.get("settings.unknown")
+    rules = [_heeding(rule, None if said is None else said.value) for layer in layers for rule in layer.rules]
     for layer in layers:
         for name, mode in layer.document.tighten.items():
             meant = [i for i, rule in enumerate(rules) if rule.answers_to(name) and rule.origin.layer < layer.kind]
@@ -71,6 +77,13 @@ def _rules(layers: Sequence[Layer], notes: list[Mistake]) -> tuple[Rule, ...]:
                     )
                 rules[index] = tightened
     return tuple(rules)
+
+
+def _heeding(rule: Rule, unknown: str | None) -> Rule:
+    """The rule, at least as strict as ``unknown`` where it cannot be told whether it matches."""
+    own = "allow" if rule.unknown is None else str(rule.unknown)
+    strictest = min(own, unknown or own, key=_UNKNOWN.index)
+    return rule if strictest == own else replace(rule, unknown=Action(strictest))
 
 
 def _values(layers: Sequence[Layer], notes: list[Mistake]) -> dict[str, Effective]:
@@ -168,30 +181,45 @@ def _said(layer: Layer) -> Iterator[Said]:
             yield f"{plugin}.options.{key}", value, layer.origin(("plugins", name, "options", key))
 
 
-def _loading(layers: Sequence[Layer], values: Mapping[str, Effective]) -> LoadingRules:
-    """What all layers say of plugins, and the need for the plugin that keeps the journal, if there is one.
+def _loading(layers: Sequence[Layer], values: Mapping[str, Effective], notes: list[Mistake]) -> LoadingRules:
+    """What all layers say of plugins, and what other parts of the policy need.
 
-    The layer that wants the journal allows its plugin, and layers below it have no say on it.
+    The layer that needs a plugin allows it, and layers below it have no say on it.
     """
+    needs = sorted([*_of_the_journal(values), *_of_rules(layers)], key=itemgetter(0))
+    wanted = {need.plugin: kind for kind, need in reversed(needs)}
+    for layer in layers:
+        for name in sorted(set(map(canonicalize_name, layer.document.loading.deny)) & wanted.keys()):
+            if wanted[name] < layer.kind:
+                why = next(need.why for _, need in needs if need.plugin == name)
+                _note(notes, layer, ("loading", "deny"), f"{name} loads all the same: {why}")
+    rules = (_letting_in(layer, wanted) for layer in layers)
+    return reduce(and_, rules, LoadingRules(needs=tuple(need for _, need in needs)))
+
+
+def _of_the_journal(values: Mapping[str, Effective]) -> Iterator[tuple[LayerKind, PluginNeed]]:
     origins = [values[path].origin for path in _JOURNAL_PATHS if path in values and values[path].value]
-    if not origins:
-        return reduce(and_, map(_own_loading, layers), LoadingRules())
-    origin = min(origins, key=lambda origin: origin.layer)
-    need = PluginNeed(JOURNAL, f"the policy keeps a journal ({origin})")
-    rules = (_letting_journal_in(layer, origin) for layer in layers)
-    return reduce(and_, rules, LoadingRules(needs=(need,)))
+    if origins:
+        origin = min(origins, key=lambda origin: origin.layer)
+        yield origin.layer, PluginNeed(JOURNAL, f"the policy keeps a journal ({origin})")
 
 
-def _letting_journal_in(layer: Layer, wanted: PolicyOrigin) -> LoadingRules:
-    """The rules of a layer, as far as they hold where the layer of ``wanted`` wants the journal."""
+def _of_rules(layers: Sequence[Layer]) -> Iterator[tuple[LayerKind, PluginNeed]]:
+    for layer in layers:
+        yield from ((layer.kind, need) for need in needs_of(layer))
+
+
+def _letting_in(layer: Layer, wanted: Mapping[str, LayerKind]) -> LoadingRules:
+    """The rules of a layer, as far as they hold where these plugins are needed by these layers."""
     rules = _own_loading(layer)
-    if layer.kind < wanted.layer:
-        return rules
-    allow = None if rules.allow is None else rules.allow | {JOURNAL}
-    if layer.kind == wanted.layer:
-        return replace(rules, allow=allow)
-    pins = tuple(pin for pin in rules.pins if pin.plugin != JOURNAL)
-    return replace(rules, allow=allow, deny=rules.deny - {JOURNAL}, pins=pins)
+    here = {name for name, kind in wanted.items() if kind <= layer.kind}
+    above = {name for name in here if wanted[name] < layer.kind}
+    return replace(
+        rules,
+        allow=None if rules.allow is None else rules.allow | here,
+        deny=rules.deny - above,
+        pins=tuple(pin for pin in rules.pins if pin.plugin not in above),
+    )
 
 
 def _own_loading(layer: Layer) -> LoadingRules:

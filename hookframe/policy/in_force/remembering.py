@@ -23,9 +23,10 @@ World: TypeAlias = dict[tuple[object, ...], dict[tuple[object, ...], tuple[Match
 """What is known while nothing outside of requests changes: what many requests share → what is one's own → the rules."""
 
 _COMMON = attrgetter(
-    "function", "direction", "route", "effect", "exact", "permanent", "prepend", "level", "caches"
+    "function", "direction", "route", "effect", "exact", "permanent", "prepend", "level", "caches", "families", "certain",
+    "lasting",
 )  # fmt: skip
-_ALONE = attrgetter("point", "aliases")
+_ALONE = attrgetter("point", "names", "aliases", "layer")
 
 
 class Rulings:

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from hookframe.admission.globs import Glob
 from hookframe.policy.language.vocabulary import Scalar, Value, fact
 
-__all__ = ["All", "Comparison", "Condition", "FactSource", "Not", "OneOf", "as_toml"]
+__all__ = ["All", "Assumed", "Comparison", "Condition", "FactSource", "Not", "OneOf", "as_toml"]
 
 
 class FactSource(Protocol):
@@ -21,13 +21,34 @@ class FactSource(Protocol):
     def get(self, path: str) -> Value:
         """The fact called ``path``; None if it is absent."""
 
+    def is_unknown(self, path: str) -> bool:
+        """True if there may be more to the fact than :meth:`get` says: it cannot be told here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """The same facts, as if what cannot be told were absent."""
+
+    facts: FactSource
+
+    def get(self, path: str) -> Value:
+        """The fact called ``path``; None if it is absent."""
+        return self.facts.get(path)
+
+    def is_unknown(self, path: str) -> bool:
+        """Nothing is."""
+        return False
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """One fact, compared with a value that the policy gives.
 
     An absent fact, or an empty list, equals nothing: ``eq``, ``in``, ``glob`` and the orderings do not
-    hold for it, and ``ne`` and ``not_in``, which are their opposites, do.
+    hold for it, and ``ne`` and ``not_in``, which are their opposites, do. Where the fact cannot be told, neither do nor do not.
+
+    Names that a user gave to a point count only where they make the condition of a rule more likely to hold, and that of an
+    exception less: not below a ``not``, and not in an exception.
 
     :ivar operator: one of :data:`~hookframe.policy.language.vocabulary.OPERATORS`.
     :ivar value: a scalar; a tuple of them for ``in``, ``not_in`` and ``glob``.
@@ -37,18 +58,19 @@ class Comparison:
     operator: str
     value: Scalar | tuple[Scalar, ...]
 
-    def holds(self, facts: FactSource, every: bool = False) -> bool:
-        """True if the fact compares so.
+    def holds(self, facts: FactSource, every: bool = False) -> bool | None:
+        """True if the fact compares so, None if that cannot be told.
 
         :param every: of a list of different things, ask that all of them compare so (and that there are some) instead of
-            any.
+            any; and of a point's names, heed only those that no user gave.
         """
-        value = facts.get(self.path)
-        if self.operator == "exists":
-            return (value not in (None, ())) is self.value
-        if self._negative:
-            return not self._positive(value, not every)
-        return self._positive(value, every)
+        negative = self._negative
+        every = every is not negative
+        value = facts.get(self._true_path if every else self.path)
+        found = value not in (None, ()) if self.operator == "exists" else self._positive(value, every)
+        if not found and self._can_be_unknown and facts.is_unknown(self.path):
+            return None
+        return found is not negative
 
     @cached_property
     def _identity(self) -> tuple[object, ...]:
@@ -64,7 +86,16 @@ class Comparison:
 
     @cached_property
     def _negative(self) -> bool:
-        return self.operator in _OPPOSITES
+        return self.operator in _OPPOSITES or (self.operator == "exists" and self.value is False)
+
+    @cached_property
+    def _true_path(self) -> str:
+        return "request.names" if self.path == "request.point" else self.path
+
+    @cached_property
+    def _can_be_unknown(self) -> bool:
+        kind = fact(self.path)
+        return kind is not None and kind.doubtful and self.operator != "exists"
 
     def _positive(self, value: Value, every: bool) -> bool:
         test = self._test
@@ -145,12 +176,15 @@ class All:
 
     parts: tuple[Condition, ...] = ()
 
-    def holds(self, facts: FactSource, every: bool = False) -> bool:
-        """True if all parts hold."""
-        for part in self.parts:  # noqa: SIM110  # a generator costs as much as a comparison, and this is asked most
-            if not part.holds(facts, every):
+    def holds(self, facts: FactSource, every: bool = False) -> bool | None:
+        """True if all parts hold, False if one does not, else None."""
+        held: bool | None = True
+        for part in self.parts:  # no generator: it costs as much as a comparison, and this is asked most
+            one = part.holds(facts, every)
+            if one is False:
                 return False
-        return True
+            held = held and one
+        return held
 
     def paths(self) -> Iterator[str]:
         """Every fact that is looked at."""
@@ -167,9 +201,10 @@ class OneOf:
 
     parts: tuple[Condition, ...]
 
-    def holds(self, facts: FactSource, every: bool = False) -> bool:
-        """True if any part holds."""
-        return any(part.holds(facts, every) for part in self.parts)
+    def holds(self, facts: FactSource, every: bool = False) -> bool | None:
+        """True if a part holds, False if none does, None if that cannot be told."""
+        answers = [part.holds(facts, every) for part in self.parts]
+        return True if True in answers else None if None in answers else False
 
     def paths(self) -> Iterator[str]:
         """Every fact that is looked at."""
@@ -186,9 +221,10 @@ class Not:
 
     part: Condition
 
-    def holds(self, facts: FactSource, every: bool = False) -> bool:
+    def holds(self, facts: FactSource, every: bool = False) -> bool | None:
         """True if the part does not hold; what was asked of any thing in a list is asked of all in there."""
-        return not self.part.holds(facts, not every)
+        held = self.part.holds(facts, not every)
+        return None if held is None else not held
 
     def paths(self) -> Iterator[str]:
         """Every fact that is looked at."""

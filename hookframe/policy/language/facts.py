@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from hookframe.admission.distributions import version_of
 from hookframe.admission.family import ModelFamily
-from hookframe.admission.point_names import layer_in, number_in
+from hookframe.admission.point_names import layer_of, number_in
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
 from hookframe.policy.language.vocabulary import FACTS, Place, Scalar, Value
 
@@ -26,8 +26,72 @@ def place_of(request: Request | type[Request]) -> Place:
     return "add" if request.kind == "hook" else request.kind
 
 
-class RecordedFacts:
-    """Facts as they were written down: in a test case, in a journal.
+def _told_by_place(get: _Get) -> Value:
+    names = get("request.names")
+    return layer_of(names) if isinstance(names, tuple) else None
+
+
+def _told_by_route(get: _Get) -> Value:
+    route = get("request.route")
+    if get("request.point") is None or route is None:
+        return None
+    return get("request.permanent") is True or route in _LASTING
+
+
+def _count(path: str) -> Callable[[_Get], Value]:
+    def count(get: _Get) -> Value:
+        things = get(path)
+        return len(things) if isinstance(things, tuple) else None
+
+    return count
+
+
+def _told_by_function(get: _Get) -> Value:
+    module, name = get("request.function.module"), get("request.function.qualname")
+    return None if module is None or name is None else f"{module}.{name}"
+
+
+_Get: TypeAlias = Callable[[str], Value]
+_LASTING = ("add_hook", "add_caching_hooks", "hook_point", "torch", "copy")
+_DERIVED: dict[str, Callable[[_Get], Value]] = {
+    "request.names": lambda get: get("request.point"),
+    "request.layer": _told_by_place,
+    "request.lasting": _told_by_route,
+    "request.function.name": _told_by_function,
+    "request.points_count": _count("request.points"),
+    "request.never_fired_count": _count("request.never_fired"),
+    "request.unmanaged_count": _count("request.unmanaged"),
+}
+"""Facts that follow from others, of a live request and of one that was written down."""
+
+
+class _Facts:
+    """What follows from the facts that are said, and what cannot be told; the same wherever they are said."""
+
+    __slots__ = ()
+
+    def get(self, path: str) -> Value:
+        """The fact called ``path``; None if it is absent."""
+        raise NotImplementedError
+
+    def is_unknown(self, path: str) -> bool:
+        """True if it cannot be told: of a place without a certain name, or of a part of a model that is without its configuration."""
+        if path.startswith("model."):
+            return (
+                self.get("model.configured") is False
+                and self.get(path) is None
+                and (bool(self.get("family")) or self.get("request.certain") is False)
+            )
+        if self.get("request.certain") is not False:
+            return False
+        return path in _NAMES or self.get(path) in (None, ())
+
+
+_NAMES = ("request.point", "request.names")
+
+
+class RecordedFacts(_Facts):
+    """Facts as they were written down: in a test case, in a journal; and what follows from them.
 
     :param values: path → value; a list becomes a tuple.
     """
@@ -38,8 +102,10 @@ class RecordedFacts:
         self.values: dict[str, Value] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
     def get(self, path: str) -> Value:
-        """The fact called ``path``; None if it was not written down."""
-        return self.values.get(path)
+        """The fact called ``path``; None if it was not written down, and does not follow from what was."""
+        if path in self.values or path not in _DERIVED:
+            return self.values.get(path)
+        return _DERIVED[path](self.get)
 
 
 class ModelFacts:
@@ -49,12 +115,13 @@ class ModelFacts:
     :param environment: names of environment variables that may be looked at.
     """
 
-    __slots__ = ("_environment", "_families", "_known", "_model")
+    __slots__ = ("_environment", "_families", "_inner", "_known", "_model")
 
     def __init__(
         self, model: Any, families: Iterable[ModelFamily] = (), environment: Iterable[str] = frozenset()
     ) -> None:
         self._model = model
+        self._inner = getattr(model, "forward_module", model)  # an instrumented model speaks for the one inside
         self._families = families
         self._environment = environment
         self._known: dict[str, Value] = {}
@@ -73,7 +140,7 @@ class ModelFacts:
         """
         declared = [path for path in FACTS if not path.startswith("request.") and not path.endswith(".*")]
         outside = [path for path in paths if not path.startswith("request.")]
-        wanted = [*declared, *outside, *(f"env.{name}" for name in self._environment), *_settings(self._model)]
+        wanted = [*declared, *outside, *(f"env.{name}" for name in self._environment), *_settings(self._inner)]
         found = {path: self.get(path) for path in wanted}
         return {path: value for path, value in found.items() if value is not None}
 
@@ -92,15 +159,17 @@ class ModelFacts:
         return self._of_device(rest) if head == "device" else None
 
     def _of_model(self, name: str) -> Value:
-        kind = type(self._model)
+        kind = type(self._inner)
         if name == "class":
             return str(kind.__name__)
         if name == "module":
             return str(kind.__module__)
         if name == "training":
-            training = getattr(self._model, "training", None)
+            training = getattr(self._inner, "training", None)
             return training if isinstance(training, bool) else None
-        return _walked(self._model, name.split("."))
+        if name == "configured":
+            return any(getattr(self._inner, held, None) is not None for held in ("cfg", "config"))
+        return _walked(self._inner, name.split("."))
 
     def _of_device(self, name: str) -> Value:
         parameters: Callable[[], Iterable[Any]] | None = getattr(self._model, "parameters", None)
@@ -144,7 +213,7 @@ _OF_PROCESS: dict[str, Callable[[], Value]] = {
 }
 
 
-class RequestFacts:
+class RequestFacts(_Facts):
     """What conditions can know of one request, in front of what they know of its model.
 
     :param about: of the model and the environment.
@@ -168,18 +237,35 @@ class RequestFacts:
 
     def _look_up(self, path: str) -> Value:
         getter = self._getters.get(path)
-        if getter is not None:
-            return getter(self._request)
-        return None if path.startswith("request.") else self._about.get(path)
+        value = _NOT_SAID if getter is None else getter(self._request)
+        if value is not _NOT_SAID:
+            return value
+        if path in _DERIVED:
+            return _DERIVED[path](self.get)
+        return self._family() if path == "family" else None if path.startswith("request.") else self._about.get(path)
+
+    def _family(self) -> Value:
+        """The families of the place, and those of the model that it belongs to."""
+        of_model, of_place = self._about.get("family"), getattr(self._request, "families", ())
+        return (
+            tuple(sorted({*of_model, *of_place})) if isinstance(of_model, tuple) and of_place else of_place or of_model
+        )
 
     def written(self) -> dict[str, Value]:
-        """Every fact of the request itself that is there, to be recorded or shown."""
-        found = {path: getter(self._request) for path, getter in self._getters.items()}
-        return {path: value for path, value in found.items() if value is not None}
+        """Every fact of the request itself, to be recorded or shown: those that are there, and those that would follow otherwise."""
+        own = {path: self.get(path) for path in (*self._getters, *_DERIVED)}
+        if getattr(self._request, "families", ()):
+            own["family"] = self.get("family")
+        known = {path for path, kind in FACTS.items() if place_of(self._request) in kind.places}
+        return {p: value for p, value in own.items() if value is not None or (p in _DERIVED and p in known)}
+
+
+_NOT_SAID: Any = object()
+"""What a request does not say itself, so that it follows from other facts."""
 
 
 def _names(request: HookRequest) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (request.point, *request.names, *request.aliases))))
+    return tuple(dict.fromkeys(name for name in (request.point, *request.names, *request.aliases) if name))
 
 
 def _device(name: str) -> Callable[[Any], Value]:
@@ -190,14 +276,16 @@ _ROUTE: dict[str, Callable[[Any], Value]] = {"request.route": lambda r: str(r.ro
 _DEVICE: dict[str, Callable[[Any], Value]] = {name: _device(name) for name in ("device.type", "device.index")}
 _POINTS: dict[str, Callable[[Any], Value]] = {
     "request.points": lambda r: r.points,
-    "request.points_count": lambda r: len(r.points),
 }
 # Flags become booleans: a caller may pass 1 for True, and a rule on permanent = true has to match that.
 _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     HookRequest: _ROUTE
     | {
         "request.point": _names,
-        "request.layer": lambda r: layer_in(r.point or ""),
+        "request.names": lambda r: r.true_names,
+        "request.layer": lambda r: r.layer if r.names or r.layer is not None else _NOT_SAID,
+        "request.certain": lambda r: bool(r.certain),
+        "request.lasting": lambda r: bool(r.lasting),
         "request.direction": lambda r: r.direction,
         "request.effect": lambda r: r.effect,
         "request.permanent": lambda r: bool(r.permanent),
@@ -205,7 +293,6 @@ _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
         "request.exact": lambda r: bool(r.exact),
         "request.level": lambda r: r.level,
         "request.caches": lambda r: bool(r.caches),
-        "request.function.name": lambda r: f"{r.function.module}.{r.function.qualname}",
         "request.function.module": lambda r: r.function.module,
         "request.function.qualname": lambda r: r.function.qualname,
         "request.function.distribution": lambda r: r.function.distribution,
@@ -229,8 +316,6 @@ _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     | {
         "request.bytes_cached": lambda r: r.bytes_cached,
         "request.never_fired": lambda r: r.never_fired,
-        "request.never_fired_count": lambda r: len(r.never_fired),
         "request.unmanaged": lambda r: r.unmanaged,
-        "request.unmanaged_count": lambda r: len(r.unmanaged),
     },
 }

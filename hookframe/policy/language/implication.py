@@ -72,7 +72,7 @@ def _is_single(path: str) -> bool:
 def _is_each(path: str) -> bool:
     """True if the fact is several things, some of which may fit where others do not."""
     kind = fact(path)
-    return kind is not None and kind.each
+    return kind is not None and (kind.each or path == "request.point")  # below a not, given names do not count
 
 
 def _exact(values: Iterable[Scalar]) -> set[tuple[bool, Scalar]]:
@@ -151,3 +151,7 @@ class _One:
     def get(self, path: str) -> Scalar | None:
         """The value, if it is the fact that is asked for."""
         return self.value if path == self.path else None
+
+    def is_unknown(self, path: str) -> bool:
+        """Nothing is."""
+        return False

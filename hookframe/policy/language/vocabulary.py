@@ -109,6 +109,14 @@ class FactKind:
     each: bool = False
     about: str
 
+    @property
+    def doubtful(self) -> bool:
+        """True if there are models of which it cannot be told."""
+        return self.path in _DOUBTFUL
+
+
+_DOUBTFUL = frozenset({"request.point", "request.names", "request.layer", "family", "model.cfg.*", "model.config.*"})
+
 
 def _kinds(places: Iterable[Place], *rows: tuple[str, FactType, str]) -> list[FactKind]:
     return [FactKind(path=path, type=kind, places=tuple(places), about=about) for path, kind, about in rows]
@@ -117,8 +125,11 @@ def _kinds(places: Iterable[Place], *rows: tuple[str, FactType, str]) -> list[Fa
 _DECLARED = [
     *_kinds(
         ("add",),
-        ("request.point", "names", "the hook point's name, and its other names"),
-        ("request.layer", "number", "the first number in the point's name"),
+        ("request.point", "names", "every name of the place, and the names that a user gave it"),
+        ("request.names", "names", "every name of the place, without those that a user gave it"),
+        ("request.layer", "number", "the layer that the place is in, as its family says; absent if it is in none"),
+        ("request.certain", "flag", "false if the canonical name of the place cannot be told"),
+        ("request.lasting", "flag", "whether the hook stays when the operation that attaches it is over"),
         ("request.direction", "text", "fwd or bwd"),
         ("request.effect", "text", "read or edit"),
         ("request.permanent", "flag", "whether ordinary resets leave the hook alone"),
@@ -174,6 +185,7 @@ _DECLARED = [
         ("request.route", "text", "the public way by which the request came"),
         ("model.class", "text", "the name of the model's class"),
         ("model.module", "text", "the module that defines the model's class"),
+        ("model.configured", "flag", "whether the model has a cfg or a config"),
         ("model.training", "flag", "whether the model is in training mode"),
         ("model.cfg.*", "any", "a number, string or flag of the model's cfg"),
         ("model.config.*", "any", "a number, string or flag of the model's config"),
@@ -185,7 +197,7 @@ _DECLARED = [
         ("platform.system", "text", "Linux, Darwin or Windows"),
         ("env.*", "text", "an environment variable that the policy lists in facts.env"),
     ),
-    FactKind(path="family", type="names", each=True, about="the families that the model is recognised as"),
+    FactKind(path="family", type="names", each=True, about="the families that recognise the model, or a part of it"),
 ]
 FACTS: dict[str, FactKind] = {kind.path: kind for kind in _DECLARED}
 """Every declared fact by its path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -41,18 +41,17 @@ def ask_facts(policy: Policy, points: Sequence[str], facts: Mapping[str, Value],
     return answers
 
 
-def ask_model(manager: PluginManager, model: Any, request: HookRequest, points: Sequence[str]) -> list[Answer]:
-    """What the model's own check, the plugins and the policy say of this hook at each of these points.
+def ask_model(manager: PluginManager, model: Any, requests: Sequence[HookRequest]) -> list[Answer]:
+    """What the model's own check, the plugins and the policy say of each of these hooks.
 
-    :param request: what is asked for, at whichever point.
+    :param requests: as :func:`~hookframe.inspecting.planned.planned_requests` makes them.
     """
-    requests = [replace(request, index=index, point=point) for index, point in enumerate(points)]
     said: dict[int, list[tuple[str, str, str]]] = {index: [] for index in range(len(requests))}
     for objection in manager.consider(requests, model).objections:
         said[objection.request.index].append(_reason(objection))
     for index, reason in _own_check(model, requests):
         said[index].append(reason)
-    return [_answer(point, said[index]) for index, point in enumerate(points)]
+    return [_answer(request.point or "?", said[request.index]) for request in requests]
 
 
 def _reason(objection: Objection) -> tuple[str, str, str]:

@@ -76,7 +76,7 @@ def _why_not(rule: Rule, place: Place, facts: FactSource) -> Iterator[str]:
         yield f"it is off at {place!r}"
         return
     for part in rule.condition.parts:
-        if not part.holds(facts):
+        if part.holds(facts) is not True:
             yield _failed(part, facts)
 
 
@@ -85,7 +85,8 @@ def _failed(part: Condition, facts: FactSource, every: bool = False) -> str:
     values = {path: facts.get(path) for path in dict.fromkeys(part.paths())}
     known = ", ".join(f"{path} is {as_toml(value)}" for path, value in values.items())
     scope = " of all of them" if every and not isinstance(part, Comparison) else ""
-    return f"{part}{scope}: {known}"
+    unknown = "cannot be told, " if part.holds(facts, every) is None else ""
+    return f"{part}{scope}: {unknown}{known}"
 
 
 def _exceptions(policy: Policy, match: Match, facts: FactSource, today: date) -> Iterator[str]:
@@ -94,7 +95,7 @@ def _exceptions(policy: Policy, match: Match, facts: FactSource, today: date) ->
             yield f"exception {exemption.name} of {exemption.owner} lets it through until {exemption.until}"
             continue
         reason = exemption.why_not(match.rule, today)
-        failed = [part for part in exemption.condition.parts if not part.holds(facts, every=True)]
+        failed = [part for part in exemption.condition.parts if part.holds(facts, every=True) is not True]
         if reason is None and failed:
             reason = _failed(failed[0], facts, every=True)
         if reason is not None:
