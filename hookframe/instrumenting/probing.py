@@ -131,11 +131,15 @@ def _by_name(hooked: InstrumentedModel, cache: Mapping[str, torch.Tensor]) -> di
 
 
 def _checked(hooked: InstrumentedModel, values: Mapping[str, torch.Tensor]) -> Iterator[ProbeFinding | None]:
-    """Each check of each family, at each layer that has its points: what is wrong, or None."""
+    """Each check of the families, once at each layer that has its points: what is wrong, or None."""
+    tried: list[tuple[Check, tuple[str, ...]]] = []
     for family, layout in hooked.layouts:
         for check in family.checks:
-            if layout.applies(check.when):
-                for names, module in _instances(check, layout, values):
+            if not layout.applies(check.when):
+                continue
+            for names, module in _instances(check, layout, values):
+                if (check, names) not in tried:  # two families may have the same
+                    tried.append((check, names))
                     yield _tried(check, names, None if module is None else hooked.mod_dict[module], values)
 
 

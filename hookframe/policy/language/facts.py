@@ -134,6 +134,10 @@ class ModelFacts:
             value = self._known[path] = self._look_up(path)
             return value
 
+    def is_unknown(self, path: str) -> bool:
+        """False: a fact of the model is there, or is absent."""
+        return False
+
     def recorded(self, paths: Iterable[str] = ()) -> dict[str, Value]:
         """What a journal needs in order to decide anew: every declared fact, ``paths``, and the first scalars of ``cfg`` and
         ``config``, as far as they are there.

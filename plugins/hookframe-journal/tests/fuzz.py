@@ -23,7 +23,9 @@ with atheris.instrument_imports(include=["hookframe.audit", "hookframe.admission
 
     from hookframe import Decision, Objection
     from hookframe.admission.request import FunctionInfo, HookRequest
-    from hookframe.audit import plain_of, read_journal, split_line
+    from hookframe.audit import plain_of
+from hookframe.audit import read_journal
+from hookframe.audit.lines import split_line
 
 
 def _bodies(directory: Path) -> list[bytes]:

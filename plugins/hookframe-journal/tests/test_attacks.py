@@ -16,7 +16,7 @@ from hookframe_journal.verify import verify_journal, verify_segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookframe.audit import split_line
+from hookframe.audit.lines import split_line
 from hookframe.errors import InvalidJournal, JournalError
 
 from .conftest import allowed, denied
