@@ -19,7 +19,7 @@ from hookframe.errors import *  # noqa: F403  # errors.__all__ is a part of ours
 from hookframe.lending import lend
 from hookframe.version import __version__
 
-if TYPE_CHECKING:  # for type checkers; _LAZY says the same to the program
+if TYPE_CHECKING:
     from hookframe.core.cache.activation_cache import ActivationCache as ActivationCache
     from hookframe.core.hooks.attachment import HookHandle as HookHandle
     from hookframe.core.hooks.attachment import LensHandle as LensHandle
@@ -45,40 +45,11 @@ if TYPE_CHECKING:  # for type checkers; _LAZY says the same to the program
     from hookframe.instrumenting.instrumented_model import InstrumentedModel as InstrumentedModel
     from hookframe.plan.hook_plan import HookPlan as HookPlan
 
-_LAZY = {
-    "ActivationCache": "hookframe.core.cache.activation_cache",
-    "DeviceType": "hookframe.core.values.types",
-    "Family": "hookframe.instrumenting.family",
-    "HookFunction": "hookframe.core.values.types",
-    "HookHandle": "hookframe.core.hooks.attachment",
-    "HookIntrospectionMixin": "hookframe.core.verbs.introspection",
-    "HookPlan": "hookframe.plan.hook_plan",
-    "HookPoint": "hookframe.core.model.hook_point",
-    "HookedRootModule": "hookframe.core.verbs.root_module",
-    "InstrumentedModel": "hookframe.instrumenting.instrumented_model",
-    "LensHandle": "hookframe.core.hooks.attachment",
-    "NamesFilter": "hookframe.core.values.types",
-    "PluginManager": "hookframe.host.running.manager",
-    "ScanReport": "hookframe.inspecting.report",
-    "Slice": "hookframe.core.values.slices",
-    "SliceInput": "hookframe.core.values.slices",
-    "check_noop": "hookframe.inspecting.noop",
-    "guarded": "hookframe.core.hooks.guards",
-    "hookimpl": "hookframe.hookspecs",
-    "instrument": "hookframe.instrumenting.instrument",
-    "no_leaks": "hookframe.inspecting.leaks",
-    "read_only": "hookframe.core.hooks.guards",
-    "scan": "hookframe.inspecting.scan",
-    "use_plugins": "hookframe.host.running.using",
-}
-
 __all__ = ["Action", "CacheRequest", "Decision", "DeviceRequest", "FunctionInfo", "HookRequest", "ModelFamily"]
 __all__ += ["Objection", "ResetRequest", "RunRequest", "__version__"]
 __all__ += errors.__all__
-__all__ += [*_LAZY]  # noqa: PLE0604  # its keys are strings
-
-
-__getattr__, _ = lend(__name__, _LAZY)
+__getattr__, _, _lent = lend(__name__)
+__all__ += _lent  # noqa: PLE0605  # a list of strings
 
 
 def __dir__() -> list[str]:

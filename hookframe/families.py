@@ -3,96 +3,40 @@
 The names are loaded when they are first used.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from hookframe.lending import lend
 
 if TYPE_CHECKING:
-    from hookframe.instrumenting.checks import (
-        EXACT,
-        Applies,
-        Equation,
-        Mixes,
-        RowsSumToOne,
-        Scores,
-        SumOfHeads,
-        Sums,
-        Turns,
-        UnitScale,
-        relative,
-    )
-    from hookframe.instrumenting.choosing import families_in_force, family_for, family_named
-    from hookframe.instrumenting.family import Check, Family, Gate, NameMap, Probe, config_of
-    from hookframe.instrumenting.place import At, Inner, Part, inner, into, out
-    from hookframe.instrumenting.probing import ProbeFinding, Probing, probe, probe_input
+    from hookframe.instrumenting.checks import EXACT as EXACT
+    from hookframe.instrumenting.checks import Applies as Applies
+    from hookframe.instrumenting.checks import Equation as Equation
+    from hookframe.instrumenting.checks import Mixes as Mixes
+    from hookframe.instrumenting.checks import RowsSumToOne as RowsSumToOne
+    from hookframe.instrumenting.checks import Scores as Scores
+    from hookframe.instrumenting.checks import SumOfHeads as SumOfHeads
+    from hookframe.instrumenting.checks import Sums as Sums
+    from hookframe.instrumenting.checks import Turns as Turns
+    from hookframe.instrumenting.checks import UnitScale as UnitScale
+    from hookframe.instrumenting.checks import relative as relative
+    from hookframe.instrumenting.choosing import families_in_force as families_in_force
+    from hookframe.instrumenting.choosing import family_for as family_for
+    from hookframe.instrumenting.choosing import family_named as family_named
+    from hookframe.instrumenting.family import Check as Check
+    from hookframe.instrumenting.family import Family as Family
+    from hookframe.instrumenting.family import Gate as Gate
+    from hookframe.instrumenting.family import NameMap as NameMap
+    from hookframe.instrumenting.family import Probe as Probe
+    from hookframe.instrumenting.family import config_of as config_of
+    from hookframe.instrumenting.place import At as At
+    from hookframe.instrumenting.place import Inner as Inner
+    from hookframe.instrumenting.place import Part as Part
+    from hookframe.instrumenting.place import inner as inner
+    from hookframe.instrumenting.place import into as into
+    from hookframe.instrumenting.place import out as out
+    from hookframe.instrumenting.probing import ProbeFinding as ProbeFinding
+    from hookframe.instrumenting.probing import Probing as Probing
+    from hookframe.instrumenting.probing import probe as probe
+    from hookframe.instrumenting.probing import probe_input as probe_input
 
-__all__ = [
-    "EXACT",
-    "Applies",
-    "At",
-    "Check",
-    "Equation",
-    "Family",
-    "Gate",
-    "Inner",
-    "Mixes",
-    "NameMap",
-    "Part",
-    "Probe",
-    "ProbeFinding",
-    "Probing",
-    "RowsSumToOne",
-    "Scores",
-    "SumOfHeads",
-    "Sums",
-    "Turns",
-    "UnitScale",
-    "config_of",
-    "families_in_force",
-    "family_for",
-    "family_named",
-    "inner",
-    "into",
-    "out",
-    "probe",
-    "probe_input",
-    "relative",
-]
-
-__getattr__, __dir__ = lend(
-    __name__,
-    {
-        "Applies": "hookframe.instrumenting.checks",
-        "At": "hookframe.instrumenting.place",
-        "Check": "hookframe.instrumenting.family",
-        "EXACT": "hookframe.instrumenting.checks",
-        "Equation": "hookframe.instrumenting.checks",
-        "Family": "hookframe.instrumenting.family",
-        "Gate": "hookframe.instrumenting.family",
-        "Inner": "hookframe.instrumenting.place",
-        "Mixes": "hookframe.instrumenting.checks",
-        "NameMap": "hookframe.instrumenting.family",
-        "Part": "hookframe.instrumenting.place",
-        "Probe": "hookframe.instrumenting.family",
-        "ProbeFinding": "hookframe.instrumenting.probing",
-        "Probing": "hookframe.instrumenting.probing",
-        "RowsSumToOne": "hookframe.instrumenting.checks",
-        "Scores": "hookframe.instrumenting.checks",
-        "SumOfHeads": "hookframe.instrumenting.checks",
-        "Sums": "hookframe.instrumenting.checks",
-        "Turns": "hookframe.instrumenting.checks",
-        "UnitScale": "hookframe.instrumenting.checks",
-        "config_of": "hookframe.instrumenting.family",
-        "families_in_force": "hookframe.instrumenting.choosing",
-        "family_for": "hookframe.instrumenting.choosing",
-        "family_named": "hookframe.instrumenting.choosing",
-        "inner": "hookframe.instrumenting.place",
-        "into": "hookframe.instrumenting.place",
-        "out": "hookframe.instrumenting.place",
-        "probe": "hookframe.instrumenting.probing",
-        "probe_input": "hookframe.instrumenting.probing",
-        "relative": "hookframe.instrumenting.checks",
-    },
-)
+__getattr__, __dir__, __all__ = lend(__name__)

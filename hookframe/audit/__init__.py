@@ -28,46 +28,4 @@ if TYPE_CHECKING:
     from hookframe.audit.reading import read_journal as read_journal
     from hookframe.audit.tables import table_of as table_of
 
-_HOMES = {
-    "DecisionEntry": "hookframe.audit.entries",
-    "Entry": "hookframe.audit.entries",
-    "EventEntry": "hookframe.audit.entries",
-    "Line": "hookframe.audit.lines",
-    "Links": "hookframe.audit.lines",
-    "OBJECTION_FIELDS": "hookframe.audit.reading",
-    "Problem": "hookframe.audit.entries",
-    "SUFFIX": "hookframe.audit.lines",
-    "SegmentReader": "hookframe.audit.reading",
-    "line_of": "hookframe.audit.lines",
-    "lines_of": "hookframe.audit.lines",
-    "plain_of": "hookframe.audit.plain",
-    "points_of": "hookframe.audit.plain",
-    "printable": "hookframe.audit.plain",
-    "read_journal": "hookframe.audit.reading",
-    "route_of": "hookframe.audit.plain",
-    "segments_in": "hookframe.audit.lines",
-    "table_of": "hookframe.audit.tables",
-    "time_of": "hookframe.audit.plain",
-}
-__all__ = [
-    "OBJECTION_FIELDS",
-    "SUFFIX",
-    "DecisionEntry",
-    "Entry",
-    "EventEntry",
-    "Line",
-    "Links",
-    "Problem",
-    "SegmentReader",
-    "line_of",
-    "lines_of",
-    "plain_of",
-    "points_of",
-    "printable",
-    "read_journal",
-    "route_of",
-    "segments_in",
-    "table_of",
-    "time_of",
-]
-__getattr__, __dir__ = lend(__name__, _HOMES)
+__getattr__, __dir__, __all__ = lend(__name__)

@@ -3,26 +3,14 @@
 The names below are loaded when they are first used.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from hookframe.lending import lend
 
 if TYPE_CHECKING:
-    from hookframe.capture.job import CaptureJob
-    from hookframe.capture.text_capture import TextCapture
-    from hookframe.capture.text_model import TextModel
-    from hookframe.capture.texts import TextFile
+    from hookframe.capture.job import CaptureJob as CaptureJob
+    from hookframe.capture.text_capture import TextCapture as TextCapture
+    from hookframe.capture.text_model import TextModel as TextModel
+    from hookframe.capture.texts import TextFile as TextFile
 
-__all__ = ["CaptureJob", "TextCapture", "TextFile", "TextModel"]
-
-__getattr__, __dir__ = lend(
-    __name__,
-    {
-        "CaptureJob": "hookframe.capture.job",
-        "TextCapture": "hookframe.capture.text_capture",
-        "TextFile": "hookframe.capture.texts",
-        "TextModel": "hookframe.capture.text_model",
-    },
-)
+__getattr__, __dir__, __all__ = lend(__name__)

@@ -14,10 +14,10 @@ from hookframe.core.cache.activation_cache import ActivationCache, bytes_of
 from hookframe.core.cache.lookup import find_short, matching
 from hookframe.errors import ActivationShapeError, CacheTooLarge, UnknownActivation
 
-__all__ = ["Captured", "Place"]
+__all__ = ["CaptureKey", "Captured"]
 
 
-class Place(NamedTuple):
+class CaptureKey(NamedTuple):
     """Where a value comes from: the hook point, the forward, and which call of the point in that forward (from 0)."""
 
     name: str
@@ -30,7 +30,7 @@ class Place(NamedTuple):
         return f"{self.name}@{self.step}" + (f":{self.call}" if self.call else "")
 
     @classmethod
-    def of(cls, key: str) -> Place:
+    def of(cls, key: str) -> CaptureKey:
         """The place that a key stands for."""
         name, _, where = key.partition("@")
         step, _, call = where.partition(":")
@@ -61,7 +61,7 @@ class Captured(ActivationCache):
         self._calls: dict[str, int] = {}
         self.held = self.nbytes
         self.tally: Callable[[str, torch.Tensor], None] | None = None
-        self.keep: Callable[[Place, torch.Tensor], bool] | None = None  # True: it will put it here later
+        self.keep: Callable[[CaptureKey, torch.Tensor], bool] | None = None  # True: it will put it here later
         self.look: Callable[[], None] | None = None  # has cut() called, if there is something to cut
 
     def begin(self, step: Step) -> None:
@@ -91,7 +91,7 @@ class Captured(ActivationCache):
             raise too_large(f"{name!r} with {size:,} bytes", self.held, self.max_bytes)
         if not self.steps:  # a part of the model was called by itself
             self.begin(Step(index=0))
-        place = Place(name, len(self.steps) - 1, self._calls.get(name, 0))
+        place = CaptureKey(name, len(self.steps) - 1, self._calls.get(name, 0))
         self._calls[name] = place.call + 1
         self.held += size
         if not self._by_place and (place.step or place.call):
@@ -99,16 +99,16 @@ class Captured(ActivationCache):
         if self.keep is None or not self.keep(place, value):
             super().__setitem__(self.key_of(place), value)
 
-    def key_of(self, place: Place) -> str:
+    def key_of(self, place: CaptureKey) -> str:
         """The key that a value from ``place`` has now."""
         return place.key if self._by_place else place.name
 
-    def put(self, place: Place, value: torch.Tensor) -> None:
+    def put(self, place: CaptureKey, value: torch.Tensor) -> None:
         """Put the tensor from ``place`` where it belongs."""
         super().__setitem__(self.key_of(place), value)
 
     def _say_places(self) -> None:
-        held = [(Place(name).key, value) for name, value in self.items()]
+        held = [(CaptureKey(name).key, value) for name, value in self.items()]
         self._by_place = True
         self.clear()
         self.update(held)
@@ -123,7 +123,7 @@ class Captured(ActivationCache):
         wanted = index % len(self.steps)
         made = ActivationCache()
         for key, value in self.items():
-            place = Place.of(key)
+            place = CaptureKey.of(key)
             if place.step == wanted:
                 made[f"{place.name}:{place.call}" if place.call else place.name] = value
         made.skipped, made._model, made._saved = dict(self.skipped), self._model, self._saved
@@ -242,8 +242,8 @@ class Captured(ActivationCache):
         dim = self._pos_dim(name)
         values: list[torch.Tensor] = []
         for index in steps:
-            value = dict.get(self, self.key_of(Place(name, index)))
-            again = self._by_place and Place(name, index, 1).key in self.keys()
+            value = dict.get(self, self.key_of(CaptureKey(name, index)))
+            again = self._by_place and CaptureKey(name, index, 1).key in self.keys()
             if value is None or again:
                 raise UnknownActivation(f"{name!r} has not one value in step {index}, so no sequence can be made of it")
             length = self.steps[index].length
@@ -264,13 +264,13 @@ class Captured(ActivationCache):
         return self.pos_dims.get(name, position_dim(name))
 
     def _names(self) -> Collection[str]:
-        return dict.fromkeys(Place.of(key).name for key in self)
+        return dict.fromkeys(CaptureKey.of(key).name for key in self)
 
     def _count_of(self, name: str) -> int:
         return len(self._keys_of(name))
 
     def _keys_of(self, name: str) -> list[str]:
-        return [key for key in self if Place.of(key).name == name]
+        return [key for key in self if CaptureKey.of(key).name == name]
 
     def _value_of(self, name: str) -> torch.Tensor:
         keys = self._keys_of(name)
@@ -286,7 +286,7 @@ class Captured(ActivationCache):
         if "@" in pattern:
             return matching(self, pattern)
         names = set(matching(self._names(), pattern))
-        return [key for key in self if Place.of(key).name in names]
+        return [key for key in self if CaptureKey.of(key).name in names]
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"tally": None, "keep": None, "look": None}

@@ -14,7 +14,7 @@ from torch import nn
 
 from hookframe.admission.listing import listed
 from hookframe.admission.request import CacheRequest
-from hookframe.capture.captured import Captured, Place, too_large
+from hookframe.capture.captured import Captured, CaptureKey, too_large
 from hookframe.capture.estimate import Estimate, PointEstimate, run_on_shapes
 from hookframe.capture.forward_listener import Beginning, ForwardListener
 from hookframe.capture.manifest import MANIFEST
@@ -66,7 +66,7 @@ class Capture:
         self._stack: ExitStack | None = None
         self._listener = ForwardListener(self._begin, self.cache.cut)
         self._fitted: dict[Any, int | None] = {}  # None where it cannot be told
-        self._versions: dict[Place, tuple[torch.Tensor, int]] = {}
+        self._versions: dict[CaptureKey, tuple[torch.Tensor, int]] = {}
 
     def __enter__(self) -> Captured:
         if self._stack is not None:
@@ -183,7 +183,7 @@ class Capture:
             raise too_large(f"a forward with {needed:,} bytes of activations", self.cache.held, most)
         self.review(self.cache.held + needed)
 
-    def _keep(self, place: Place, value: torch.Tensor) -> bool:
+    def _keep(self, place: CaptureKey, value: torch.Tensor) -> bool:
         if self.options["clone"] == "never" and not value.is_inference():
             self._versions[place] = (value, value._version)
         if self._spool is None:

@@ -13,7 +13,7 @@ from hookframe.extras import needing
 with needing("capture", "capturing texts"):
     from filelock import FileLock, Timeout
 
-from hookframe.capture.captured import Captured, Place, too_large
+from hookframe.capture.captured import Captured, CaptureKey, too_large
 from hookframe.capture.job_record import RECORD, CompleteCapture, JobRecord, ShardFacts, committed_shards, shard_name
 from hookframe.capture.manifest import MANIFEST, SavedFile, dump
 from hookframe.capture.naming import names_of
@@ -209,7 +209,7 @@ def _tensors(cache: Captured, masks: Sequence[torch.Tensor], first: int, batch_s
     """The tensors of a shard: ``point/row`` and ``mask/row``, with the number of the batch's first row."""
     found: dict[str, torch.Tensor] = {}
     for key, value in cache.items():
-        place = Place.of(key)
+        place = CaptureKey.of(key)
         name = f"{place.name}:{place.call}" if place.call else place.name
         found[f"{name}/{first + place.step * batch_size:09}"] = value
     return found | {f"{MASK}/{first + step * batch_size:09}": mask for step, mask in enumerate(masks)}

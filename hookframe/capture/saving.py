@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hookframe.admission.controller import current_controller
-from hookframe.capture.captured import Captured, Place
+from hookframe.capture.captured import Captured, CaptureKey
 from hookframe.capture.manifest import MANIFEST, CacheManifest, SavedFile, SavedStep, SavedTensor, dump
 from hookframe.capture.provenance import model_facts, plugins_digest, policy_digest
 from hookframe.capture.shards import SUFFIX, file_digest, read_shard, replaced_whole, write_shard
@@ -73,7 +73,7 @@ def _shards(cache: ActivationCache) -> list[list[str]]:
 def write_manifest(
     directory: Path,
     cache: ActivationCache,
-    files: Mapping[str, Sequence[str] | Sequence[Place]],
+    files: Mapping[str, Sequence[str] | Sequence[CaptureKey]],
     *,
     complete: bool = True,
 ) -> None:
@@ -115,12 +115,12 @@ def _saved_file(path: Path) -> SavedFile:
     return SavedFile(name=path.name, nbytes=path.stat().st_size, digest=file_digest(path))
 
 
-def _saved_tensor(cache: ActivationCache, file: str, where: str | Place) -> SavedTensor:
-    key = cache.key_of(where) if isinstance(where, Place) and isinstance(cache, Captured) else str(where)
+def _saved_tensor(cache: ActivationCache, file: str, where: str | CaptureKey) -> SavedTensor:
+    key = cache.key_of(where) if isinstance(where, CaptureKey) and isinstance(cache, Captured) else str(where)
     value = cache[key]
     return SavedTensor(
         key=key,
-        name=where.key if isinstance(where, Place) else key,
+        name=where.key if isinstance(where, CaptureKey) else key,
         file=file,
         shape=tuple(value.shape),
         dtype=str(value.dtype).removeprefix("torch."),

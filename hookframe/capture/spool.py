@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hookframe.capture.captured import Place
+from hookframe.capture.captured import CaptureKey
 from hookframe.capture.manifest import MANIFEST
 from hookframe.capture.shards import SUFFIX, read_shard, write_shard
 from hookframe.core.cache.activation_cache import bytes_of
@@ -27,12 +27,12 @@ class Spool:
     :ivar files: the files written, in order, and the keys in each.
     """
 
-    def __init__(self, directory: Path, put: Callable[[Place, torch.Tensor], None]) -> None:
+    def __init__(self, directory: Path, put: Callable[[CaptureKey, torch.Tensor], None]) -> None:
         self.directory = directory
-        self.files: dict[str, list[Place]] = {}
+        self.files: dict[str, list[CaptureKey]] = {}
         self._put = put
         self.copier = HostCopier()
-        self._waiting: dict[Place, torch.Tensor] = {}
+        self._waiting: dict[CaptureKey, torch.Tensor] = {}
         self._bytes = 0
 
     def open(self) -> None:
@@ -50,7 +50,7 @@ class Spool:
         if taken is not None:
             raise CacheFileError(f"{str(self.directory)!r} holds {taken.name!r} already: spill to an empty directory")
 
-    def add(self, place: Place, value: torch.Tensor) -> None:
+    def add(self, place: CaptureKey, value: torch.Tensor) -> None:
         """Take one value; writes a file when enough have come together."""
         self._waiting[place] = value
         self._bytes += bytes_of(value)

@@ -11,6 +11,4 @@ if TYPE_CHECKING:
     from hookframe.cli.lazy import LazyVerbs as LazyVerbs
     from hookframe.cli.table import print_table as print_table
 
-_HOMES = {"LazyVerbs": "hookframe.cli.lazy", "print_table": "hookframe.cli.table"}
-__all__ = ["LazyVerbs", "print_table"]
-__getattr__, __dir__ = lend(__name__, _HOMES)
+__getattr__, __dir__, __all__ = lend(__name__)

@@ -21,7 +21,7 @@ from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.place import Inner, Part
 from hookframe.instrumenting.structure import fits, holds, in_a_layer
 
-__all__ = ["Reading", "Recognised", "Seen", "families_of", "place_at", "read_families"]
+__all__ = ["Reading", "Recognised", "SeenModel", "families_of", "place_at", "read_families"]
 
 Side = Literal["in", "out"]
 
@@ -53,7 +53,7 @@ class Recognised:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenModel:
     """Which tensor is seen at one side of a module: see :class:`~hookframe.instrumenting.place.At`."""
 
     side: Side
@@ -66,7 +66,7 @@ class Seen:
         """True for the activation that goes in or comes out, or a part of it."""
         return self.inside is None and self.item in (None, 0)
 
-    def is_same_as(self, other: Seen) -> bool:
+    def is_same_as(self, other: SeenModel) -> bool:
         """True if both are elements of one tensor."""
         items = self.item == other.item or (self.is_the_modules and other.is_the_modules)
         return self.side == other.side and self.inside == other.inside and items
@@ -109,11 +109,11 @@ class Reading:
         """The names of ``module`` in the tree."""
         return self._names.get(module, ())
 
-    def true_names(self, name: str, seen: Seen) -> Iterator[tuple[str, bool]]:
+    def true_names(self, name: str, seen: SeenModel) -> Iterator[tuple[str, bool]]:
         """What the tensor that is seen at the module ``name`` is called, and whether that is a part of it only."""
         for entry, _ in self.canonical.get((name, seen.side), ()):
             at = entry.at
-            other = Seen(seen.side, at.item, at.part, at.inside)
+            other = SeenModel(seen.side, at.item, at.part, at.inside)
             if seen.is_same_as(other) and (seen.part is None or at.part in (None, seen.part)):
                 yield entry.name, seen.part is None and at.part is not None
         if seen.is_the_modules:
@@ -161,7 +161,7 @@ def read_families(root: nn.Module, modules: Mapping[str, nn.Module]) -> Reading:
     return Reading(root, modules, [families[name] for name in sorted(families)])
 
 
-def place_at(module: nn.Module, seen: Seen) -> Place:
+def place_at(module: nn.Module, seen: SeenModel) -> Place:
     """The place of a tensor at ``module``, with its names under every tree that was read and is alive."""
     names: dict[str, bool] = {}
     families, layers = set[str](), []
