@@ -18,7 +18,7 @@ from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.heads import HeadsApart, HeadsBehindPositions, put_part, take_part
 from hookframe.instrumenting.picking import locate, put_argument, put_back, take, take_argument
 from hookframe.instrumenting.place import Part
-from hookframe.instrumenting.recognising import Seen, place_at
+from hookframe.instrumenting.recognising import SeenModel, place_at
 from hookframe.instrumenting.site import Site, sites_on
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class ModulePoint(HookPoint):
         if module is None:
             return NOWHERE
         inside = None if self.at is None else self.at.inside
-        found = place_at(module, Seen(self.site.side, self.item, self.part, inside))
+        found = place_at(module, SeenModel(self.site.side, self.item, self.part, inside))
         here = (name for point in (self, *self._neighbours()) for name in (*point.names, point.name))
         known = {None, *found.names}
         others = dict.fromkeys([*found.others, *(name for name in here if name not in known)])
