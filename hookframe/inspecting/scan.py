@@ -11,10 +11,10 @@ from torch import nn
 from hookframe.admission.controller import current_controller
 from hookframe.admission.objection import Objection
 from hookframe.admission.request import HookRequest, Route
-from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.hooks.attachment import Attachment, HookHandle
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.named_model import NamedModel
-from hookframe.core.registration.batch import Batch, HookHandle
+from hookframe.core.registration.batch import Batch
 from hookframe.core.verbs.silence import explain_silence
 from hookframe.host.running.manager import PluginManager
 from hookframe.inspecting.points import known_points
