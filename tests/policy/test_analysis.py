@@ -112,6 +112,58 @@ def test_globs_that_match_no_point_of_a_model_are_reported():
     assert [message for _, _, message in notes(inside, points=["a"])] == ["'x.*' matches none of the 1 points"]
 
 
+class Named:
+    def __init__(self, name, *names):
+        self.name, self.names = name, dict.fromkeys(names)
+
+    def matches(self, model):
+        return False
+
+
+FAMILIES = [Named("llama", "hook_embed", "blocks.{i}.hook_resid_post"), Named("gpt2", "blocks.{i}.ln1.hook_scale")]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ('families = ["llama", "lama"]', "no family is called 'lama': did you mean 'llama'?"),
+        ('when = { not = { family.eq = "gpt" } }', "no family is called 'gpt': did you mean 'gpt2'?"),
+        ('devices = ["cuuda"]', "no kind of device is called 'cuuda': did you mean 'cuda'?"),
+        (
+            'points = ["block.*"]',
+            "'block.*' matches no name of a family: did you mean 'blocks' for 'block'? Give --against MODEL if it is the name "
+            "of a module",
+        ),
+        (
+            'when = { request.point.in = ["blocks.1.hook_resid_pst"] }',
+            "did you mean 'hook_resid_post' for 'hook_resid_pst'?",
+        ),
+    ],
+)
+def test_a_rule_about_what_exists_nowhere_is_reported_with_what_is_near(extra, message):
+    policy = merge([layer(rule(extra))])
+    (found,) = analyse(policy, TODAY, families=FAMILIES)
+    assert (found.where, message in found.message) == ("one", True), found.message
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        'families = ["llama"]\ndevices = ["cuda", "mps"]',
+        'points = ["blocks.*.hook_resid_*", "**.hook_scale", "hook_embed", "blocks.21.hook_resid_post"]',
+        'points = ["model.layers.*.mlp", "hook_a"]',  # may be names of modules, or of a model's own points
+    ],
+)
+def test_a_rule_about_what_a_family_or_a_model_may_have_is_not(extra):
+    assert analyse(merge([layer(rule(extra))]), TODAY, families=FAMILIES) == []
+
+
+def test_with_a_model_only_points_of_no_family_and_not_of_the_model_are_reported():
+    policy = merge([layer(rule('points = ["block.*", "blocks.*.hook_resid_post", "model.h"]'))])
+    (found,) = analyse(policy, TODAY, ["block.1"], FAMILIES)
+    assert found.message.startswith("'model.h' matches none of the 1 points, and no name of a family")
+
+
 @pytest.mark.parametrize(
     ("extra", "exception", "message"),
     [

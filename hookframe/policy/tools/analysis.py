@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
-from hookframe.admission.globs import Glob
+from hookframe.admission.family import ModelFamily
 from hookframe.admission.objection import Action
 from hookframe.policy.files.mistakes import Mistake, near
 from hookframe.policy.files.rules import Exemption, Rule
 from hookframe.policy.in_force.policy import Policy
-from hookframe.policy.language.conditions import Comparison, Condition, Not, OneOf
+from hookframe.policy.language.conditions import Comparison, Condition, OneOf
 from hookframe.policy.language.implication import conjuncts, implies, why_impossible
 from hookframe.policy.language.vocabulary import Mode, Place, fact
+from hookframe.policy.tools.never import unknown_points, unknown_words
 
 __all__ = ["analyse"]
 
-_POINTS = ("request.point", "request.points", "request.never_fired")
 _ORDER = list(Action)
 
 
-def analyse(policy: Policy, today: date, points: Sequence[str] | None = None) -> list[Mistake]:
+def analyse(
+    policy: Policy, today: date, points: Sequence[str] | None = None, families: Sequence[ModelFamily] = ()
+) -> list[Mistake]:
     """Everything odd, in the order of the files.
 
-    :param points: names of a model's points, to find globs that match none of them; None to look for none.
+    :param points: names of a model's points, to find globs that match none of them; None if there is no model.
+    :param families: those that the installed plugins know, to find families and canonical names that none of them has.
     """
     found = [
         *policy.notes,
         *_rules(policy),
         *(note for exemption in policy.exemptions for note in _exemption(policy, exemption, today)),
-        *(() if points is None else _globs(policy, points)),
+        *_words(policy, points, families),
     ]
     return sorted(found, key=lambda note: (note.file, note.line))
 
@@ -112,27 +115,8 @@ def _exemption(policy: Policy, exemption: Exemption, today: date) -> Iterator[Mi
         yield _about(exemption, f"can never hold: {impossible}")
 
 
-def _globs(policy: Policy, points: Sequence[str]) -> Iterator[Mistake]:
+def _words(policy: Policy, points: Sequence[str] | None, families: Sequence[ModelFamily]) -> Iterator[Mistake]:
     things: tuple[Rule | Exemption, ...] = (*policy.rules, *policy.exemptions)
     for thing in things:
-        for pattern in _patterns(conjuncts(thing.condition)):
-            if not any(map(Glob(pattern).matches, points)):
-                yield _about(thing, f"{pattern!r} matches none of the {len(points)} points{_nearest(pattern, points)}")
-
-
-def _patterns(parts: Iterable[Condition]) -> Iterator[str]:
-    for part in parts:
-        if isinstance(part, Comparison) and part.path in _POINTS:
-            values = part.value if isinstance(part.value, tuple) else (part.value,)
-            yield from (str(value) for value in values)
-        elif isinstance(part, Not):
-            yield from _patterns((part.part,))
-        elif not isinstance(part, Comparison):
-            yield from _patterns(part.parts)
-
-
-def _nearest(pattern: str, points: Sequence[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(pattern, points, n=2, cutoff=0.5)
-    return f": near are {' and '.join(map(repr, close))}" if close else ""
+        for message in (*unknown_words(thing.condition, families), *unknown_points(thing.condition, families, points)):
+            yield _about(thing, message)
