@@ -246,3 +246,27 @@ def test_rulings_that_are_remembered_tell_places_apart(policy, requests):
         assert not engine.check_batch([replace(stream, lasting=False)], None)
         assert not engine.check_batch([replace(stream, names=("m.hook_out",))], None)
         assert engine.check_batch([replace(stream, names=("m.hook_out",), certain=False)], None)
+
+
+# ---- many rules -------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(stack=stacks(), request=made_requests())
+def test_no_rule_that_is_passed_over_would_match(stack, request):
+    policy, facts = merged(stack), RequestFacts(request, ModelFacts(None))
+    asked = policy.rules_about("add", facts)
+    assert [rule for rule in policy.rules_at("add") if rule in asked] == [*asked]
+    for rule in policy.rules_at("add"):
+        assert rule in asked or rule.condition.holds(facts) is False
+
+
+def test_a_thousand_rules_are_not_all_asked_about_each_of_many_points(policy, requests):
+    text = "schema = 1\n" + "".join(
+        f'[[rules]]\nid = "r{n}"\nreason = "r"\nremedy = "m"\npoints = ["**.hook_{n}", "a{n}.*"]\n' for n in range(1000)
+    )
+    made = policy(text)
+    facts = RequestFacts(requests("blocks.3.hook_7", names=("blocks.3.hook_7", "a12.mlp")), ModelFacts(None))
+    assert [rule.id for rule in made.rules_about("add", facts)] == ["r7", "r12"]
+    uncertain = RequestFacts(requests("x", names=("x",), certain=False), ModelFacts(None))
+    assert len(made.rules_about("add", uncertain)) == 1000

@@ -59,7 +59,7 @@ def test_it_is_a_whole_distribution(written):
 def test_its_tests_pass_as_they_are(written):
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=written, PYTHONPATH=str(written))
     assert done.returncode == 0, done.stdout
-    assert "6 passed" in done.stdout
+    assert "7 passed" in done.stdout
 
 
 def test_its_tests_notice_a_broken_validator(written):
@@ -67,7 +67,7 @@ def test_its_tests_notice_a_broken_validator(written):
     file.write_text(file.read_text().replace('request.effect == "edit" and', 'request.effect == "never" and'))
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=written, PYTHONPATH=str(written))
     assert done.returncode == 1
-    assert "1 failed" in done.stdout
+    assert "2 failed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "a/b", "../evil", "a--", "{{ 7 * 7 }}", "x; rm", "ä"])

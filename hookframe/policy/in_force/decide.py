@@ -69,7 +69,7 @@ def decide(policy: Policy, place: Place, facts: FactSource, today: date) -> Ruli
 
 
 def _matches(policy: Policy, place: Place, facts: FactSource, today: date) -> Iterator[Match]:
-    for rule in policy.rules_at(place):
+    for rule in policy.rules_about(place, facts):
         held = rule.condition.holds(facts)
         if held is False:
             continue

@@ -13,6 +13,8 @@ from hookframe.host.installed.rules import LoadingRules
 from hookframe.policy.files.mistakes import Mistake
 from hookframe.policy.files.reading import Layer
 from hookframe.policy.files.rules import Exemption, PolicyOrigin, Rule
+from hookframe.policy.in_force.indexing import RuleIndex
+from hookframe.policy.language.conditions import FactSource
 from hookframe.policy.language.vocabulary import PLACES, Mode, Place
 
 __all__ = ["Effective", "Policy", "Requirement"]
@@ -95,6 +97,17 @@ class Policy:
     @cached_property
     def _by_place(self) -> Mapping[Place, tuple[Rule, ...]]:
         return {place: tuple(r for r in self.rules if r.mode_at(place) is not Mode.OFF) for place in PLACES}
+
+    def rules_about(self, place: Place, facts: FactSource) -> tuple[Rule, ...]:
+        """The rules that are asked there and can be about a request with these facts; the others do not match."""
+        names = facts.get("request.point") if place == "add" else None
+        if not isinstance(names, tuple) or facts.is_unknown("request.point"):
+            return self.rules_at(place)
+        return self._index.about(names)
+
+    @cached_property
+    def _index(self) -> RuleIndex:
+        return RuleIndex(self.rules_at("add"))
 
     def exemptions_from(self, rule: Rule) -> tuple[Exemption, ...]:
         """The exceptions that speak of a rule, whether or not they hold today."""

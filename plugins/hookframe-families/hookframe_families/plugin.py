@@ -41,7 +41,8 @@ def hookframe_check_hooks_to_add(requests: Sequence[HookRequest], model: Any) ->
     found = []
     for family, of in _families_of(model):
         for request in requests:
-            closed = family.closed_gate(request.point or "", of)
+            gates = (family.closed_gate(name, of) for name in request.true_names)
+            closed = next((gate for gate in gates if gate is not None), None)
             if closed is not None:
                 gate, reason = closed
                 found.append(Objection.skip(request, rule=gate.rule, message=reason, remedy=gate.remedy))

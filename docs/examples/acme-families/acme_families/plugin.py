@@ -47,8 +47,8 @@ def hookframe_check_hooks_to_add(requests, model):
             request,
             rule="edit-behind-the-norm",
             message="the norm behind this point undoes what an edit does to the scale",
-            remedy=f"edit {request.point.replace('hook_before_norm', 'hook_state')} instead",
+            remedy=f"edit blocks.{request.layer}.hook_state instead",
         )
         for request in requests
-        if request.effect == "edit" and request.point.endswith("hook_before_norm")
+        if request.effect == "edit" and request.matches("blocks.*.hook_before_norm")
     ]
