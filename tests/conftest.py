@@ -33,12 +33,14 @@ def manager() -> Iterator[hookframe.PluginManager]:
 
 
 @pytest.fixture(autouse=True)
-def fast_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_path(request: pytest.FixtureRequest) -> Iterator[None]:
     """The fast path, unless it is to refuse everything that it may refuse: see ``hookframe/core/fast_path``."""
-    if request.config.getoption("--without-fast-path"):
-        monkeypatch.setattr(BatchPool, "take", lambda pool, kind: None)
-        monkeypatch.setattr(attach, "put", lambda bulk: [*bulk.attachments])
-        monkeypatch.setattr(attach, "take", lambda bulk: [*bulk.attachments])
+    with pytest.MonkeyPatch.context() as patch:  # the tests' own monkeypatch has to end before fixtures that it patches
+        if request.config.getoption("--without-fast-path"):
+            patch.setattr(BatchPool, "take", lambda pool, kind: None)
+            patch.setattr(attach, "put", lambda bulk: [*bulk.attachments])
+            patch.setattr(attach, "take", lambda bulk: [*bulk.attachments])
+        yield
 
 
 _OF_EXTRAS = ("hypothesis", "HookPlan", "hookframe.policy", "model.capture(")

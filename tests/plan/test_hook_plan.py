@@ -192,7 +192,7 @@ def test_a_plan_passes_admission_as_any_hook(model):
         with model.apply_plan(plan):
             pass
     assert seen == [
-        (OUT, "read", True, "hookframe.core.cache.sink", "CachingFunction"),
+        (OUT, "read", True, "hookframe.core.hooks.caching", "CachingFunction"),
         (OUT, "edit", False, "hookframe.plan.functions", "Scale"),
     ]
     assert not any(point.has_hooks() for point in model.hook_points())
