@@ -59,7 +59,7 @@ def requests_at(
         draft.caches = caches
         draft.layer = place.layer
         draft.families = place.families
-        draft.certain = place.certain
+        draft.certain = place.certain and draft.names != ()
         draft.lasting = lasting
         draft.__class__ = HookRequest
         made.append(cast("HookRequest", draft))

@@ -139,8 +139,8 @@ class HookRequest:
 
     @property
     def true_names(self) -> tuple[str, ...]:
-        """The names that the place has, whatever a user calls it."""
-        return self.names or ((self.point,) if self.point else ())
+        """The names that the place has, whatever a user calls it; in records from before there were such names, the point's."""
+        return self.names or ((self.point,) if self.point and self.certain else ())
 
     def matches(self, *patterns: str) -> bool:
         """True if a name of the place, or one that a user gave it, fits one of the globs: for whoever refuses."""

@@ -260,13 +260,13 @@ def test_the_engine_keeps_no_model_alive(policy):
     assert engine._exempted._admitted == {}
 
 
-def test_a_point_without_a_model_can_be_excepted(policy):
+def test_a_name_that_a_user_gave_to_a_point_without_a_model_is_not_excepted(policy):
     engine, _ = engine_of(policy)
     point = hookframe.HookPoint()
     point.name = "blocks.1.x"
-    with hookframe.use_plugins(engine), pytest.warns(HookObjectionWarning, match="study"):
+    with hookframe.use_plugins(engine), pytest.raises(hookframe.HookDenied, match="do otherwise"):
         point.add_hook(look)
-    assert len(point.fwd_hooks) == 1
+    assert point.fwd_hooks == []
 
 
 def test_looking_ends_nothing(excepted, model, caplog):
