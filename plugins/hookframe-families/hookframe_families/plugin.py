@@ -41,7 +41,7 @@ def hookframe_check_hooks_to_add(requests: Sequence[HookRequest], model: Any) ->
     found = []
     for family, of in _families_of(model):
         for request in requests:
-            gates = (family.closed_gate(name, of) for name in request.true_names)
+            gates = (family.closed_gate(name, of) for name in dict.fromkeys((request.point or "", *request.names)))
             closed = next((gate for gate in gates if gate is not None), None)
             if closed is not None:
                 gate, reason = closed
