@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import click
 
 from hookframe.cli.in_force import loading_in_force
-from hookframe.cli.output import FAILED, FINDINGS, FINE, INTEGRITY, as_json
+from hookframe.cli.output import FAILED, FINDINGS, FINE, INTEGRITY
 from hookframe.host.installed.record import PluginRecord, PluginState
 from hookframe.host.installed.rules import LoadingRules
 
-__all__ = ["FINDINGS", "FINE", "INTEGRITY", "as_json", "exit_code", "no_plugin", "rules", "unknown_plugin"]
+__all__ = ["exit_code", "no_plugin", "rules", "unknown_plugin"]
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
