@@ -25,7 +25,7 @@ POLICY = f"""
 schema = 1
 
 [plugins.{NAME}.options]
-read_only = ["encoder.layer.0.*"]
+read_only = ["encoder.layer.0.**"]
 """
 SCRIPT = """
     import json, sys, warnings
