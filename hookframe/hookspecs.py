@@ -163,7 +163,10 @@ def hookframe_cache_finished(event: CacheFinished) -> None:
 
 @hookspec
 def hookframe_run_finished(event: RunFinished) -> None:
-    """Called when an operation that ran the model is over, with the counts for each of its hooks."""
+    """Called when an operation that ran the model is over, with the counts for each of its hooks.
+
+    It is called again, with ``event.late``, after each backward pass that fires backward hooks of an operation that is over.
+    """
 
 
 @hookspec

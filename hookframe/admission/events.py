@@ -132,12 +132,13 @@ class CacheFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
-    """An operation that ran the model is over.
+    """An operation that ran the model is over; or backward hooks of one that was over have fired in a backward pass.
 
     :ivar counts: for each hook of the operation, as ``(point, direction)``, how often it fired; a hook inside compiled
-        code counts once however often it ran.
+        code counts once however often it ran. If ``late``, only those that fired since the event before.
     :ivar bytes_cached: bytes cached by the operation.
     :ivar error: the type of the exception that ended it, None if none did.
+    :ivar late: True for a backward pass after the end of the operation, through a graph that was made inside of it.
     """
 
     kind: ClassVar[str] = "run_finished"
@@ -147,6 +148,7 @@ class RunFinished:
     counts: Mapping[tuple[str, Direction], int]
     bytes_cached: int = 0
     error: str | None = None
+    late: bool = False
 
     @property
     def never_fired(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class RunReport:
 
     verdicts: Counter[str] = field(default_factory=Counter)
     objections: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    silent: Counter[str] = field(default_factory=Counter)
+    _unfired: set[tuple[int, str]] = field(default_factory=set)
     failed: Counter[str] = field(default_factory=Counter)
     stale: Counter[str] = field(default_factory=Counter)
     attached: Counter[str] = field(default_factory=Counter)
@@ -51,10 +51,18 @@ class RunReport:
 
     @hookimpl
     def hookframe_run_finished(self, event: RunFinished) -> None:
-        """Count a run, and the hooks that it never reached."""
+        """Count a run, and the hooks that it never reached; a backward pass may reach some of these later."""
+        if event.late:
+            self._unfired.difference_update((event.operation, point) for point, _ in event.counts)
+            return
         self.runs += 1
         self.bytes_cached += event.bytes_cached
-        self.silent.update(event.never_fired)
+        self._unfired.update((event.operation, point) for point in event.never_fired)
+
+    @property
+    def silent(self) -> Counter[str]:
+        """Points with a hook that never fired → in how many operations."""
+        return Counter(point for _, point in self._unfired)
 
     @hookimpl
     def hookframe_cache_finished(self, event: CacheFinished) -> None:

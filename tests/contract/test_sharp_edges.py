@@ -253,9 +253,8 @@ def test_backward_hooks_that_are_kept_fire_for_the_forwards_run_inside_the_conte
     assert run_backward_after_the_context(two, reset_hooks_end=False) == [[2, 2, 2]]
 
 
-@pytest.mark.filterwarnings("ignore::hookframe.errors.HookDidNotFireWarning")  # rightly: it never fires
-def test_backward_hooks_that_went_with_their_context_do_not_fire(two):
-    assert run_backward_after_the_context(two) == []
+def test_backward_hooks_fire_for_the_forwards_run_inside_a_context_that_has_ended(two):
+    assert run_backward_after_the_context(two) == [[2, 2, 2]]
 
 
 def test_backward_hooks_fire_inside_their_context(two):

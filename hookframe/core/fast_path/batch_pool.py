@@ -122,8 +122,11 @@ def put(bulk: Bulk) -> list[Attachment]:
     return busy
 
 
-def take(bulk: Bulk) -> list[Attachment]:
-    """Detach at each point that is as :func:`put` left it; return the attachments of the points that are not."""
+def take(bulk: Bulk, ends: bool = True) -> list[Attachment]:
+    """Detach at each point that is as :func:`put` left it; return the attachments of the points that are not.
+
+    :param ends: False if the graphs of the forwards that ran meanwhile go on calling the backward hooks.
+    """
     changed: list[Attachment] = []
     try:
         for cell, plan in zip(bulk.cells, bulk.plans, strict=True):
@@ -137,8 +140,9 @@ def take(bulk: Bulk) -> list[Attachment]:
             if cell.plan is plan and own["_bwd"] is bwd:
                 cell.plan = None
                 own["_bwd"] = ()
-                for attachment in bwd:
-                    attachment.generation = 0
+                if ends:
+                    for attachment in bwd:
+                        attachment.generation = 0
                 if point.listens:
                     point.becomes("idle")
             else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch.compiler import is_dynamo_compiling
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hookframe.core.values.scope import Scope
     from hookframe.core.values.types import HookFunction
 
-__all__ = ["Attachment", "HookHandle", "LensHandle", "Operation", "Options", "directions", "fits"]
+__all__ = ["Attachment", "Graphs", "HookHandle", "LensHandle", "Operation", "Options", "directions", "fits"]
 
 
 class Operation:
@@ -29,12 +29,35 @@ class Operation:
 
     :ivar held: True if a user may hold the handle of one of them.
     :ivar failed: True if one of them has an error that is not reported yet.
+    :ivar graphs: while its context is open and it has backward hooks: what each graph that may call these holds on to.
     """
 
-    __slots__ = ("failed", "held")
+    __slots__ = ("failed", "graphs", "held")
 
     def __init__(self) -> None:
         self.failed = self.held = False
+        self.graphs: Graphs | None = None
+
+
+class LateCalls(Protocol):
+    """Calls the backward hooks of an operation whose context has ended."""
+
+    backward: Sequence[Attachment]
+
+    def fire(self, attachment: Attachment, point: Point, gradient: Any) -> Any:
+        """Run one of them; what goes on."""
+
+
+class Graphs:
+    """Lives as long as an autograd graph that may call the backward hooks of one operation: their listeners hold it.
+
+    :ivar late: None while the context of the operation is open.
+    """
+
+    __slots__ = ("__weakref__", "late")
+
+    def __init__(self) -> None:
+        self.late: LateCalls | None = None
 
 
 class Options:

@@ -23,6 +23,7 @@ from hookframe.core.hooks.gradient_guard import GradientGuard
 from hookframe.core.hooks.guards import check_gradient
 
 if TYPE_CHECKING:
+    from hookframe.core.hooks.attachment import Graphs
     from hookframe.core.values.protocols import Point
     from hookframe.core.values.types import HookFunction
 
@@ -110,7 +111,9 @@ class _GradientTap:
         if not isinstance(tensor, torch.Tensor) or not tensor.requires_grad or not torch.is_grad_enabled():
             return tensor
         listening = [
-            (a, a.generation) for a in point.backward_attachments if (scope := a.options.scope) is None or scope.active
+            (a, a.generation, (operation := a.options.operation) and operation.graphs)
+            for a in point.backward_attachments
+            if (scope := a.options.scope) is None or scope.active
         ]
         if not listening:
             return tensor
@@ -123,12 +126,15 @@ class _GradientTap:
 class _Listener:
     """Passes one gradient through the backward hooks that were attached when the model ran forward.
 
-    A hook that was removed since, or that another operation uses now, is left out.
+    The hooks of a context are called after its end as well. A hook that was removed since, or that another operation uses
+    now, is left out.
     """
 
     __slots__ = ("guard", "listening", "point")
 
-    def __init__(self, point: Point, listening: list[tuple[Attachment, int]], guard: GradientGuard) -> None:
+    def __init__(
+        self, point: Point, listening: list[tuple[Attachment, int, Graphs | None]], guard: GradientGuard
+    ) -> None:
         self.point = point
         self.listening = listening
         self.guard = guard
@@ -136,8 +142,9 @@ class _Listener:
     def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
         state, point = gradient, self.point
         # listed first, so that a hook that is removed meanwhile still runs this once
-        for attachment in [a for a, run in self.listening if a.generation == run]:
-            state = attachment.fire(point, state)
+        for attachment, graphs in [(a, graphs) for a, run, graphs in self.listening if a.generation == run]:
+            late = None if graphs is None else graphs.late
+            state = attachment.fire(point, state) if late is None else late.fire(attachment, point, state)
         self.guard.passes(state)
         return state
 

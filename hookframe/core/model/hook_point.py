@@ -171,9 +171,15 @@ class HookPoint(AdmittedTorchHooks):
     ) -> None:
         """Remove the hooks that fit; ``level=None`` means any level.
 
+        Backward hooks of contexts that have ended are among them, as long as a graph would still call them.
+
         :raises HookDenied: if a plugin refuses to let go of permanent hooks or of those of an open context; all stay.
         """
-        self.drop(self.fitting(dir, including_permanent, level))
+        fitting = self.fitting(dir, including_permanent, level)
+        if dir != "fwd":
+            left = {a: None for owner, _ in self.owners() for a in owner.left_in_graphs()}
+            fitting += [a for a in left if a.point is self and fits(a, including_permanent, level)]
+        self.drop(fitting)
 
     def drop(self, attachments: list[Attachment]) -> None:
         """Remove these hooks of this point; as :meth:`remove_hooks`."""
@@ -392,11 +398,16 @@ class HookPoint(AdmittedTorchHooks):
             bwd = (attachment, *bwd) if attachment.prepend else (*bwd, attachment)
         self._replace(fwd, bwd)
 
-    def detach(self, attachment: Attachment) -> bool:
-        """Detach one hook; False if it was not there. Asks no controller and tells no observer."""
+    def detach(self, attachment: Attachment, ends: bool = True) -> bool:
+        """Detach one hook; False if it was not there. Asks no controller and tells no observer.
+
+        :param ends: False if the graphs of earlier forwards go on calling it.
+        """
         if isinstance(attachment, TorchAttachment):
             return attachment.uninstall()
         with lock:
+            if ends:
+                attachment.generation = 0
             fwd, bwd = self._fwd, self._bwd
             if attachment in fwd:
                 fwd = tuple(other for other in fwd if other is not attachment)
@@ -405,7 +416,6 @@ class HookPoint(AdmittedTorchHooks):
             else:
                 return False
             self._replace(fwd, bwd)
-            attachment.generation = 0
         return True
 
     def _replace(self, fwd: tuple[Attachment, ...], bwd: tuple[Attachment, ...]) -> None:

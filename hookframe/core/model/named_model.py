@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from hookframe.admission.above import above
 from hookframe.admission.controller import AdmissionController, current_controller
 from hookframe.admission.request import Direction
 from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.hooks.steps import lock
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.names import Selected, Selection, select
 from hookframe.core.model.tree import NamedTree, PointIndex
@@ -24,6 +26,7 @@ from hookframe.errors import HookDenied, HooksLostWarning, NotSetUp
 
 if TYPE_CHECKING:
     from hookframe.admission.place import Place
+    from hookframe.core.hooks.attachment import Graphs
     from hookframe.core.values.types import DeviceType, HookFunction, NamesFilter
 
 __all__ = ["NamedModel"]
@@ -103,6 +106,20 @@ class NamedModel(nn.Module):
         """Give every point a fresh, empty ``ctx``."""
         for point in self.hook_points():
             point.clear_context()
+
+    def left_in_graphs(self) -> list[Attachment]:
+        """The backward hooks of contexts that have ended, which autograd graphs may still call."""
+        graphs: WeakSet[Graphs] | None = self.__dict__.get("_graphs")
+        if graphs is None:
+            return []
+        with lock:
+            late = [each.late for each in graphs]
+        return [a for one in late if one is not None for a in one.backward if a.generation]
+
+    def leave_in_graphs(self, graphs: Graphs) -> None:
+        """Remember an operation whose context has ended, as long as ``graphs`` lives."""
+        with lock:
+            self.__dict__.setdefault("_graphs", WeakSet()).add(graphs)
 
     def name_of(self, point: nn.Module) -> str | None:
         """The name of ``point`` in this model; None if it is not there."""
@@ -313,7 +330,7 @@ class NamedModel(nn.Module):
     # ---- copies and pickles --------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {key: value for key, value in self.__dict__.items() if key not in ("_tree", "_ran")}
+        state = {key: value for key, value in self.__dict__.items() if key not in ("_tree", "_ran", "_graphs")}
         return state | {"admission_controller": None, "context_level": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

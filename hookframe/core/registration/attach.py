@@ -69,20 +69,23 @@ def attach(
     return admitted
 
 
-def detach_all(attachments: Iterable[Attachment]) -> list[Attachment]:
-    """Take attachments off their points; return those that were still there. Tells no observer."""
-    return [attachment for attachment in attachments if attachment.point.detach(attachment)]
+def detach_all(attachments: Iterable[Attachment], ends: bool = True) -> list[Attachment]:
+    """Take attachments off their points; return those that were still there. Tells no observer.
+
+    :param ends: False if the graphs of earlier forwards go on calling the backward hooks.
+    """
+    return [attachment for attachment in attachments if attachment.point.detach(attachment, ends)]
 
 
-def take_off(batch: Batch) -> list[Attachment]:
+def take_off(batch: Batch, ends: bool = True) -> list[Attachment]:
     """Take a batch off its points; return those of its attachments that were still there. Tells no observer."""
     if batch.bulk is None:
-        return detach_all(batch.attachments)
+        return detach_all(batch.attachments, ends)
     with lock:
-        others = take(batch.bulk)
+        others = take(batch.bulk, ends)
     if not others:
         return batch.attachments
-    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others)))
+    left = {id(attachment) for attachment in others}.difference(map(id, detach_all(others, ends)))
     return [attachment for attachment in batch.attachments if id(attachment) not in left]
 
 

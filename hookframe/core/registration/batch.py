@@ -58,11 +58,12 @@ class Batch:
     :ivar exact: True if one of the points was asked for by its name.
     :ivar caching: True if all of them are caching hooks.
     :ivar lasting: True if the hooks stay at their points when the operation ends.
+    :ivar backward: True if one of them is a backward hook.
     """
 
     __slots__ = (
-        "_counted", "_forward_names", "_infos", "_names", "_parts", "attachments", "bulk", "caching", "exact", "lasting",
-        "operation", "requests", "shared", "whole", "wrapped_by_options",
+        "_counted", "_forward_names", "_infos", "_names", "_parts", "attachments", "backward", "bulk", "caching", "exact",
+        "lasting", "operation", "requests", "shared", "whole", "wrapped_by_options",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +86,7 @@ class Batch:
         }
         kinds: set[type[Attachment]] = {*map(type, self.attachments)}
         self.caching = False not in {kind.caches for kind in kinds}
+        self.backward = "bwd" in {part[0].options.direction for part in parts if part}
         self.whole = Admitted(self.attachments, {}, self.requests)
         self.bulk: Bulk | None = None
         self.shared = True

@@ -81,7 +81,7 @@ class Point(Protocol):
     def add_attachment(self, attachment: Any) -> None:
         """Attach one hook."""
 
-    def detach(self, attachment: Any) -> bool:
+    def detach(self, attachment: Any, ends: bool = True) -> bool:
         """Detach one hook; False if it was not there."""
 
     def fitting(self, dir: str, including_permanent: bool, level: int | None) -> list[Any]:
@@ -115,6 +115,9 @@ class Model(Protocol):
     @property
     def controller(self) -> AdmissionController:
         """Who decides about hooks on it."""
+
+    def left_in_graphs(self) -> Sequence[Any]:
+        """Backward hooks of contexts that have ended."""
 
     def name_of(self, point: Any) -> str | None:
         """The name of a point in it."""

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import finalize, ref
 
 from hookframe.admission.controller import ScopeName
 from hookframe.admission.events import ContextEntered, ContextExited, RunFinished
@@ -18,7 +19,7 @@ from hookframe.admission.request import Route, RunRequest
 from hookframe.core.cache.activation_cache import ActivationCache
 from hookframe.core.cache.sink import CacheSink
 from hookframe.core.fast_path.batch_pool import BatchPool
-from hookframe.core.hooks.attachment import Attachment
+from hookframe.core.hooks.attachment import Attachment, Graphs
 from hookframe.core.hooks.caching import CachingAttachment
 from hookframe.core.hooks.steps import lock
 from hookframe.core.registration.admission import model_name, next_operation, review_or_raise
@@ -26,6 +27,7 @@ from hookframe.core.registration.attach import abandon, attach, detach_all, take
 from hookframe.core.registration.batch import Batch, counts
 from hookframe.core.values.scope import Scope
 from hookframe.core.values.text import describe
+from hookframe.core.verbs.remains import Remains
 from hookframe.core.verbs.reports import report_caches, tell_failures, tell_started, unmanaged_modules
 from hookframe.core.verbs.silence import all_silent, silent_hooks, warn_of_silence
 from hookframe.core.verbs.specification import ask, asked_to_cache, kind_of, sinks_of, specifications_of
@@ -164,6 +166,8 @@ class HookContext(Generic[Root]):
         else:
             batch.store_in(self.sinks[0], self.late)
         batch.begin(self.scope)
+        if batch.backward and self.late is None and batch.operation is not None:
+            batch.operation.graphs = Graphs()
         return batch
 
     def __exit__(
@@ -175,7 +179,8 @@ class HookContext(Generic[Root]):
         root, batch, attachments = self.root, self._whole, self.attachments
         own = root.__dict__
         try:
-            gone = take_off(batch) if batch is not None and self.reset else self._detach(attachments)
+            ends = self.late is not None
+            gone = take_off(batch, ends) if batch is not None and self.reset else self._detach(attachments, ends)
             self._entered = False
             if self.scope is not None:
                 self.scope.close()
@@ -191,14 +196,18 @@ class HookContext(Generic[Root]):
             self._abandon(attachments if self.reset else ())
             raise
         controller = root.controller
+        own_batch = self._batch
+        graphs = None  # nobody else may hold it any more, but it is to live until this is over
+        if own_batch is not None and own_batch.backward and self.reset and not ends:
+            graphs = self._leave_to_graphs(own_batch, gone, error)
         if error is not None or batch is None or controller.wanted or not self._went_well(batch):
-            self._tell(gone, ran, error)
+            self._tell(gone, ran, error, in_graphs=graphs is not None)
         pool = self._pool
         self._batch = self._whole = self._pool = None
         if batch is not None and pool is not None and self.reset:
             self.attachments = ()
             tree: PointIndex | None = own.get("_tree")
-            if tree is not None and tree.batches is pool and batch.rest():
+            if graphs is None and tree is not None and tree.batches is pool and batch.rest():
                 pool.give_back(self._kind, batch)
 
     def _went_well(self, batch: Batch) -> bool:
@@ -211,9 +220,33 @@ class HookContext(Generic[Root]):
         one = batch.caching and (not sinks[0].references or not sinks[0].stale())
         return one and not CachingAttachment.stale(batch.attachments)
 
-    def _detach(self, attachments: Sequence[Attachment]) -> list[Attachment]:
+    def _leave_to_graphs(self, batch: Batch, gone: Sequence[Attachment], error: BaseException | None) -> Graphs | None:
+        """Let autograd graphs call the backward hooks from here on; None if there are no such graphs."""
+        operation = batch.operation
+        graphs = None if operation is None else operation.graphs
+        if operation is None or graphs is None:
+            return None
+        held, operation.graphs = ref(graphs), None
+        del graphs
+        graphs = held()
+        if graphs is not None:
+            again = None if self._whole is None or self._pool is None else (self._pool, self._kind, batch)
+            graphs.late = remains = Remains(
+                self.root,
+                gone,
+                again,
+                operation=self.operation,
+                route=self.route,
+                exact=batch.exact,
+                failed=error is not None,
+            )
+            finalize(graphs, remains.graphs_gone).atexit = False
+            self.root.leave_in_graphs(graphs)
+        return graphs
+
+    def _detach(self, attachments: Sequence[Attachment], ends: bool) -> list[Attachment]:
         if self.reset:
-            return detach_all(attachments)
+            return detach_all(attachments, ends)
         for attachment in attachments:
             attachment.options.operation = None  # what stays is an ordinary hook from now on
         return []
@@ -232,14 +265,14 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
 
-    def _tell(self, gone: Sequence[Attachment], ran: bool, error: BaseException | None) -> None:
+    def _tell(self, gone: Sequence[Attachment], ran: bool, error: BaseException | None, *, in_graphs: bool) -> None:
         root, attachments, controller = self.root, self.attachments, self.root.controller
         wanted = controller.wanted
         if "hooks_removed" in wanted:
             whole = self._whole if len(gone) == len(attachments) else None
             tell_removed(gone, root, controller, self.route, whole)
         if self._batch is None or self._batch.operation is None or self._batch.operation.failed:
-            tell_failures(root, attachments)
+            tell_failures(root, attachments, controller)
         if "context_exited" in wanted:
             event = ContextExited(
                 model=model_name(root),
@@ -251,10 +284,10 @@ class HookContext(Generic[Root]):
             )
             controller.notify(event)
         if ran:
-            self._report_run(error, gone, controller)
+            self._report_run(error, gone, controller, in_graphs)
 
     def _report_run(
-        self, error: BaseException | None, gone: Sequence[Attachment], controller: AdmissionController
+        self, error: BaseException | None, gone: Sequence[Attachment], controller: AdmissionController, in_graphs: bool
     ) -> None:
         attachments = self.attachments
         whole, wanted, cached = self._whole, controller.wanted, 0
@@ -274,7 +307,7 @@ class HookContext(Generic[Root]):
             controller.notify(event)
         if error is None and ("check_run" in wanted or whole is None or not whole.has_fired(self.sinks)):
             exact = self._batch is not None and self._batch.exact
-            backward_too = self.reset and self.route != "run_with_hooks"
+            backward_too = self.reset and not in_graphs
             stayed = gone if self.reset else [a for a in attachments if a.generation]  # the user removed the others
             silent = (silent_hooks if exact else all_silent)(stayed, backward_too=backward_too)
             if "check_run" in wanted:

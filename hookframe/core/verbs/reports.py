@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["report_caches", "review_export", "tell_failures", "tell_started", "unmanaged_modules"]
 
 
-def tell_failures(root: NamedModel, attachments: Sequence[Attachment]) -> None:
+def tell_failures(root: NamedModel | None, attachments: Sequence[Attachment], controller: AdmissionController) -> None:
     """Tell observers of the functions that raised, each once."""
-    controller = root.controller
     for attachment in attachments:
         error = attachment.error
         if error is None:

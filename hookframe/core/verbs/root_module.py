@@ -18,7 +18,7 @@ from hookframe.admission.events import HooksReset
 from hookframe.admission.request import Direction, Route
 from hookframe.core.cache.activation_cache import ActivationCache
 from hookframe.core.cache.sink import AS_IS, CacheSink
-from hookframe.core.hooks.attachment import Attachment, HookHandle
+from hookframe.core.hooks.attachment import Attachment, HookHandle, fits
 from hookframe.core.hooks.caching import DeferredGuards
 from hookframe.core.model.hook_point import HookPoint
 from hookframe.core.model.names import Selected, select, unknown_point
@@ -73,7 +73,8 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
 
         :param fwd_hooks: pairs of a name, a glob or a predicate on names, and a function. A name or glob that means no point
             is an error; a predicate that accepts none is only logged.
-        :param bwd_hooks: the same for gradients; they listen to the forwards run inside.
+        :param bwd_hooks: the same for gradients. They belong to the forwards run inside, and fire for each backward pass
+            through the graphs of these, also after the context has ended.
         :param reset_hooks_end: remove these hooks, and no others, on the way out, also after an exception.
         :param clear_contexts: empty the ``ctx`` of every point on the way out.
         :param scope: ``"context"``: the functions fire only for forwards run by the thread or asyncio task that entered,
@@ -104,8 +105,9 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
     ) -> Any:
         """Run the model with temporary hooks and return its output; the parameters are those of :meth:`hooks`.
 
-        The hooks are off when it returns. With activation checkpointing, a backward pass after that would compute without
-        their edits, and warns (``EditNotRecomputedWarning``): call ``backward()`` inside ``with model.hooks(...)`` there.
+        The hooks are off when it returns; backward hooks fire for each backward pass through the graph of this run. With
+        activation checkpointing, a backward pass after that would compute without the edits of forward hooks, and warns
+        (``EditNotRecomputedWarning``): call ``backward()`` inside ``with model.hooks(...)`` there.
 
         :raises HookDenied: if the admission refuses; the model was not run.
         :raises TypeError: if a keyword that ``forward`` does not name is, or resembles, an option of a verb; the model was
@@ -114,11 +116,6 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         if model_kwargs:
             review_keywords(self, "run_with_hooks", model_kwargs)
         specifications = specifications_of(fwd_hooks, bwd_hooks)
-        if reset_hooks_end and specifications[1][1]:
-            logger.warning(
-                "run_with_hooks removes the backward hooks at its end, before a backward pass outside can reach them: "
-                "pass reset_hooks_end=False, or call backward() inside 'with model.hooks(...)'"
-            )
         context = HookContext(
             self,
             specifications[0][1],
@@ -359,6 +356,8 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
     ) -> None:
         """Remove the hooks of every point that fit; ``level=None`` means any level.
 
+        Backward hooks of contexts that have ended are among them, as long as a graph would still call them.
+
         :raises HookDenied: if a plugin refuses to let protected hooks go; all stay.
         """
         self._remove(direction, including_permanent, level, "remove_all_hook_fns")
@@ -381,6 +380,8 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
     def _remove(self, direction: str, including_permanent: bool, level: int | None, route: Route) -> None:
         self.refresh()
         fitting = [a for point in self.hook_points() for a in point.fitting(direction, including_permanent, level)]
+        if direction != "fwd":
+            fitting += [a for a in self.left_in_graphs() if fits(a, including_permanent, level)]
         controller = self.controller
         review_removal(fitting, self, controller, route)
         removed = len(detach_all(fitting))
@@ -478,7 +479,8 @@ class HookedRootModule(HookIntrospectionMixin, DelegatedVerbs):
         if _runs_inside_another():
             return
         if "hook_dict" in self.__dict__ and self.controller.wants("hook_failed"):
-            tell_failures(self, [a for point in self.hook_points() for a in point.fitting("both", True, None)])
+            hooks = [a for point in self.hook_points() for a in point.fitting("both", True, None)]
+            tell_failures(self, hooks, self.controller)
 
 
 def _runs_inside_another() -> bool:

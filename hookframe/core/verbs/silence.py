@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookframe.admission.request import FunctionInfo
@@ -44,7 +44,12 @@ def all_silent(attachments: Sequence[Attachment], *, backward_too: bool) -> list
     return [attachment for attachment in attachments if backward_too or attachment.direction == "fwd"]
 
 
-def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments: Sequence[Attachment]) -> None:
+def warn_of_silence(
+    root: NamedModel | None,
+    silent: Sequence[Attachment],
+    attachments: Sequence[Attachment],
+    warn: Callable[[str, type[Warning]], None] = warn_user,
+) -> None:
     """Warn of ``silent`` hooks, with what is known of why: of each one asked for by name, and once for all swept up."""
     swept = [attachment for attachment in silent if not attachment.exact]
     for attachment in [*(a for a in silent if a.exact), *swept[:1]]:
@@ -55,7 +60,7 @@ def warn_of_silence(root: NamedModel, silent: Sequence[Attachment], attachments:
             text = f"{which} never fired"
         else:
             text = f"none of the {len(swept)} hooks at points that a filter chose fired, {which} for one"
-        warn_user(f"{text}: {explain_silence(root, attachment, attachments)}", HookDidNotFireWarning)
+        warn(f"{text}: {explain_silence(root, attachment, attachments)}", HookDidNotFireWarning)
 
 
 def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachment]) -> str:
@@ -66,8 +71,8 @@ def explain_silence(root: Any, silent: Attachment, attachments: Sequence[Attachm
         return f"the point is gated, and cfg.{flag} is off: turn it on"
     if silent.direction == "bwd":
         return (
-            "no gradient reached it: call backward() while the hook is attached, on an output of a forward that was run "
-            "while it was, and check that something before the point requires a gradient"
+            "no gradient reached it: call backward() on an output of a forward that was run while the hook was attached, "
+            "and check that something before the point requires a gradient"
         )
     known = silent.point.why_silent()
     if known is not None:

@@ -15,8 +15,8 @@ def left(monkeypatch):
     found = {"put": [], "take": []}
 
     def noted(name, original):
-        def call(bulk):
-            others = original(bulk)
+        def call(bulk, *options):
+            others = original(bulk, *options)
             found[name].append(len(others))
             return others
 

@@ -407,17 +407,37 @@ def test_equal_operations_inside_of_each_other_each_fill_their_own_cache(model, 
 
 
 def test_the_graph_of_an_operation_that_is_over_calls_no_hook_of_the_next(model, x):
-    x = x.requires_grad_()
-    with pytest.warns(hookframe.HookDidNotFireWarning, match="never fired"), model.hooks(bwd_hooks=[(POINT, double)]):
+    def noting(seen):
+        return lambda gradient, hook: seen.append(hook.name)
+
+    x, own, of_next = x.requires_grad_(), [], []
+    with model.hooks(bwd_hooks=[(POINT, noting(own))]):
         old = model(x).sum()
-    seen = []
-    with model.hooks(bwd_hooks=[(POINT, double)]):
+    with model.hooks(bwd_hooks=[(POINT, noting(of_next))]):
         old.backward(retain_graph=True)
-        plain = x.grad.clone()
-        x.grad = None
+        assert (own, of_next) == ([POINT], [])
         model(x).sum().backward()
-        seen.append(x.grad)
-    assert not torch.equal(seen[0], plain)
+    old.backward()
+    assert (own, of_next) == ([POINT] * 2, [POINT])
+
+
+def test_a_batch_is_used_again_once_its_graphs_are_gone(model, x):
+    def enter():
+        with model.hooks(bwd_hooks=[(POINT, double)]):
+            loss = model(x.requires_grad_()).sum()
+            used.append(model.hook_dict[POINT].backward_attachments[0])
+        loss.backward(retain_graph=True)
+        return loss
+
+    used = []
+    enter()
+    enter()
+    kept = enter()
+    enter()
+    assert used[0] is used[1] is used[2] is not used[3]
+    del kept
+    enter()
+    assert used[4] in (used[0], used[3])
 
 
 def test_nothing_of_a_run_is_kept_alive(model, x):
