@@ -137,14 +137,22 @@ class NamedModel(nn.Module):
         return None if tree is None else tree.layer_of(point)
 
     def families_around(self) -> tuple[str, ...]:
-        """The families that recognise this model; subclasses may know better."""
-        return tuple(above("families_of", self))
+        """The families in force that recognise this model, or a model in it; subclasses may know better."""
+        tree: PointIndex | None = self.__dict__.get("_tree")
+        if tree is None or tree.families is None:
+            found = tuple(above("families_of", self))
+            if tree is None:
+                return found
+            tree.families = found
+        return tree.families
 
     def place_of(self, point: HookPoint) -> Place:
         """The place of ``point``, which belongs to this model; kept until a name or a model of it changes."""
         tree: PointIndex | None = self.__dict__.get("_tree")
         if tree is None:
             return point.find_place()
+        if tree.asked is not (asked := current_controller()):  # whose plugins may provide other families
+            tree.asked, tree.families, tree.places = asked, None, {}
         place = tree.places.get(id(point))
         if place is None:
             place = tree.places[id(point)] = point.find_place()

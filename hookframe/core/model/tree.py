@@ -39,7 +39,9 @@ class PointIndex:
     :ivar points: name → hook point, in the model's order.
     :ivar present: those that filters mean: all, unless some are out of the model for a while.
     :ivar batches: planned hooks for operations on these points.
-    :ivar places: id of a point → its place, as far as somebody has asked.
+    :ivar asked: the controller whose families are known.
+    :ivar families: the families that recognise the model, once they were asked.
+    :ivar places: id of a point → its place, once somebody asked.
     """
 
     points: Mapping[str, HookPoint]
@@ -61,6 +63,8 @@ class PointIndex:
         self._written_names: dict[str, Selection] = {}
         self._swept_names: dict[str, Selection] = {}
         self._shared: bool | None = None
+        self.asked: object = None
+        self.families: tuple[str, ...] | None = None
         self.places: dict[int, Place] = {}
         self.batches: BatchPool[Batch] = BatchPool()
 

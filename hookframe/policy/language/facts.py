@@ -108,20 +108,22 @@ class RecordedFacts(_Facts):
         return _DERIVED[path](self.get)
 
 
-class ModelFacts:
+class ModelFacts(_Facts):
     """What conditions can know of a model and the environment; each fact is looked up once.
+
+    Of an instrumented model they are about the model that a family recognised, never about a wrapper around it.
 
     :param families: the families that plugins know.
     :param environment: names of environment variables that may be looked at.
     """
 
-    __slots__ = ("_environment", "_families", "_inner", "_known", "_model")
+    __slots__ = ("_environment", "_families", "_families_around", "_known", "_model")
 
     def __init__(
         self, model: Any, families: Iterable[ModelFamily] = (), environment: Iterable[str] = frozenset()
     ) -> None:
-        self._model = model
-        self._inner = getattr(model, "forward_module", model)  # an instrumented model speaks for the one inside
+        self._families_around: Callable[[], Iterable[str]] = getattr(model, "families_around", tuple)
+        self._model = getattr(model, "recognised_model", model)
         self._families = families
         self._environment = environment
         self._known: dict[str, Value] = {}
@@ -134,17 +136,13 @@ class ModelFacts:
             value = self._known[path] = self._look_up(path)
             return value
 
-    def is_unknown(self, path: str) -> bool:
-        """False: a fact of the model is there, or is absent."""
-        return False
-
     def recorded(self, paths: Iterable[str] = ()) -> dict[str, Value]:
         """What a journal needs in order to decide anew: every declared fact, ``paths``, and the first scalars of ``cfg`` and
         ``config``, as far as they are there.
         """
         declared = [path for path in FACTS if not path.startswith("request.") and not path.endswith(".*")]
         outside = [path for path in paths if not path.startswith("request.")]
-        wanted = [*declared, *outside, *(f"env.{name}" for name in self._environment), *_settings(self._inner)]
+        wanted = [*declared, *outside, *(f"env.{name}" for name in self._environment), *_settings(self._model)]
         found = {path: self.get(path) for path in wanted}
         return {path: value for path, value in found.items() if value is not None}
 
@@ -157,23 +155,24 @@ class ModelFacts:
         if self._model is None:
             return () if path == "family" else None
         if path == "family":
-            return tuple(sorted(family.name for family in self._families if family.matches(self._model)))
+            matching = (family.name for family in self._families if family.matches(self._model))
+            return tuple(sorted({*self._families_around(), *matching}))
         if head == "model":
             return self._of_model(rest)
         return self._of_device(rest) if head == "device" else None
 
     def _of_model(self, name: str) -> Value:
-        kind = type(self._inner)
+        kind = type(self._model)
         if name == "class":
             return str(kind.__name__)
         if name == "module":
             return str(kind.__module__)
         if name == "training":
-            training = getattr(self._inner, "training", None)
+            training = getattr(self._model, "training", None)
             return training if isinstance(training, bool) else None
         if name == "configured":
-            return any(getattr(self._inner, held, None) is not None for held in ("cfg", "config"))
-        return _walked(self._inner, name.split("."))
+            return any(getattr(self._model, held, None) is not None for held in ("cfg", "config"))
+        return _walked(self._model, name.split("."))
 
     def _of_device(self, name: str) -> Value:
         parameters: Callable[[], Iterable[Any]] | None = getattr(self._model, "parameters", None)
