@@ -64,6 +64,7 @@ def added_up(parts: Sequence[tuple[str, Family]]) -> Family:
         names=names,
         gates=_once(gate for part in families for gate in part.gates),
         checks=_once(check for part in families for check in part.checks),
+        equal=_once(group for part in families for group in part.equal),
         probe=_one(parts, "probe"),
         parts=tuple(parts),
     )

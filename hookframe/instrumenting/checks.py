@@ -50,6 +50,11 @@ class Equation:
 class Sums(Equation):
     """The first of ``names`` is the sum of the others: ``resid_mid = resid_pre + attn_out``."""
 
+    @property
+    def says_equal(self) -> bool:
+        """True if there is one other: both names carry one tensor."""
+        return len(self.names) == 2
+
     def deviation(self, values: Sequence[Any], module: Any) -> float:
         """Compare the sum."""
         total, *parts = values

@@ -99,6 +99,8 @@ class Family:
     :ivar names: the name map.
     :ivar gates: which points are closed when.
     :ivar checks: what holds between the values at its points, tried on a probe.
+    :ivar equal: groups of names, with ``{i}``, ``{next}`` and ``{last}`` as in checks, that carry one tensor; those that the
+        checks say are equal need not be repeated here.
     :ivar probe: the kind of input that a probe gives to its models.
     """
 
@@ -108,7 +110,14 @@ class Family:
     names: NameMap = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     checks: tuple[Check, ...] = ()
+    equal: tuple[tuple[str, ...], ...] = ()
     probe: Probe = "tokens"
+
+    @property
+    def equal_places(self) -> tuple[tuple[str, ...], ...]:
+        """Every group of names that carry one tensor: the declared ones, and those that a check says are equal."""
+        said = [tuple(check.names) for check in self.checks if getattr(check, "says_equal", False)]
+        return tuple(dict.fromkeys([*self.equal, *said]))
 
     def matches(self, model: Any) -> bool:
         """True if the model's configuration, or a class that either derives from, says that it is of this family."""

@@ -304,6 +304,31 @@ def test_two_plugins_that_contradict_each_other_are_named(families):
         instrument(build("llama"))
 
 
+# ---- equal places ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_places_that_a_family_says_are_equal_carry_one_tensor(name):
+    hooked = instrument(build(name))
+    from hookframe.families import probe
+
+    values = probe(hooked).values
+    groups = hooked.family.equal_places
+    marks = [{"{i}": str(i), "{next}": str(i + 1), "{last}": "1"} for i in range(2)]
+    tried = 0
+    for group in groups:
+        for mark in marks:
+            names = group
+            for key, number in mark.items():
+                names = tuple(known.replace(key, number) for known in names)
+            if all(known in hooked.hook_dict for known in names):
+                tried += 1
+                first, *others = (values[hooked.names_of(known)[0]] for known in names)
+                assert all(torch.equal(first, other) for other in others), names
+    assert len(groups) >= 2 - (name == "gpt2")
+    assert tried >= 1
+
+
 # ---- the facts of a policy -------------------------------------------------------------------------------------------
 
 
