@@ -124,6 +124,7 @@ def _govern(manager: Any) -> None:
 source.provide(_installed_plugins, _govern)
 above.provide(
     cache_html="hookframe.capture.display:cache_html",
+    equal_points="hookframe.instrumenting.recognising:equal_points",
     families_of="hookframe.instrumenting.recognising:families_of",
     capture="hookframe.capture.capturing:capture",
     load_cache="hookframe.capture.saving:load_cache",

@@ -56,6 +56,7 @@ def requests_at(
         draft.level = level
         draft.names, others = place.seen_as(point)
         draft.aliases = aliases + others
+        draft.equal = place.equal
         draft.caches = caches
         draft.layer = place.layer
         draft.families = place.families

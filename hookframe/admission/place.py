@@ -13,7 +13,8 @@ class Place:
 
     :ivar names: its true names: under each root that contains it, and those of each family that recognises a model around it.
     :ivar others: names that may refuse and never allow: those that a user gave, and those of tensors that are only a part
-        of what is seen here.
+        of what is seen here, or that pass on less of it.
+    :ivar equal: the names of other places that carry the same tensor. An edit there is one here, but for those in ``others``.
     :ivar layer: the layer; None where there is none, or where it cannot be told.
     :ivar families: the families that recognise a model, or a part of one, around or inside of it; sorted.
     :ivar certain: False where a family knows something around it and its canonical name cannot be told, and for a hook point
@@ -22,6 +23,7 @@ class Place:
 
     names: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    equal: tuple[str, ...] = ()
     layer: int | None = None
     families: tuple[str, ...] = ()
     certain: bool = True

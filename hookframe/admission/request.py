@@ -111,6 +111,8 @@ class HookRequest:
     :ivar caches: True if the function stores what it sees in a cache.
     :ivar names: every name of the place: under each root that contains it, and the canonical names of every family that
         recognises a model around or inside it; ``point`` first, if that is one of them.
+    :ivar equal: the names of other places that carry the same tensor, as families say it. Those that are among ``aliases`` as
+        well pass on less of it.
     :ivar layer: the layer, as the family says it; else that of the one list of layers on the way; else None.
     :ivar families: the families that recognise a model around or inside the place.
     :ivar certain: False where the model contains parts that a family knows and the canonical name of this place cannot be told.
@@ -132,6 +134,7 @@ class HookRequest:
     aliases: tuple[str, ...] = ()
     caches: bool = False
     names: tuple[str, ...] = ()
+    equal: tuple[str, ...] = ()
     layer: int | None = None
     families: tuple[str, ...] = ()
     certain: bool = True
@@ -142,14 +145,24 @@ class HookRequest:
         """The names that the place has, whatever a user calls it; in records from before there were such names, the point's."""
         return self.names or ((self.point,) if self.point and self.certain else ())
 
-    def matches(self, *patterns: str) -> bool:
-        """True if a name of the place, or one that a user gave it, fits one of the globs: for whoever refuses."""
+    @property
+    def allowing_names(self) -> tuple[str, ...]:
+        """The names that can satisfy an allow-list: the true ones, and those of places at which an edit is the same edit."""
+        return (*self.true_names, *(name for name in self.equal if name not in self.aliases))
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name that can lead to a refusal: those of the place and of its equals, and those that a user gave it."""
         given = (self.point,) if self.point else ()
-        return matches_any(patterns, (*given, *self.names, *self.aliases))
+        return tuple(dict.fromkeys((*given, *self.names, *self.aliases, *self.equal)))
+
+    def matches(self, *patterns: str) -> bool:
+        """True if a name of the place or of an equal one, or one that a user gave it, fits a glob: for whoever refuses."""
+        return matches_any(patterns, self.all_names)
 
     def is_at(self, *patterns: str) -> bool:
-        """True if a name that the place has fits one of the globs: for lists of what is allowed, and for exceptions."""
-        return matches_any(patterns, self.true_names)
+        """True if a name that the place, or an equal one, has fits a glob: for lists of what is allowed, and for exceptions."""
+        return matches_any(patterns, self.allowing_names)
 
     @property
     def subject(self) -> str:

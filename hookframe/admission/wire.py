@@ -57,10 +57,10 @@ _OWN_TYPES: dict[tuple[type, str], tuple[type, ...]] = {
     (ResetRequest, "permanent"): (int,),
     (DeviceRequest, "device"): (str,),
 }
-_LATER = frozenset({"names", "layer", "families", "certain", "lasting"})
+_LATER = frozenset({"names", "equal", "layer", "families", "certain", "lasting"})
 """Fields that older records do not have."""
 _OPTIONAL = ("device", "origin", "exception")
-_LISTS = ("aliases", "families", "names", "never_fired", "points", "unmanaged")
+_LISTS = ("aliases", "equal", "families", "names", "never_fired", "points", "unmanaged")
 
 
 def request_to_json(request: Request) -> dict[str, Any]:

@@ -99,8 +99,9 @@ class Family:
     :ivar names: the name map.
     :ivar gates: which points are closed when.
     :ivar checks: what holds between the values at its points, tried on a probe.
-    :ivar equal: groups of names, with ``{i}``, ``{next}`` and ``{last}`` as in checks, that carry one tensor; those that the
-        checks say are equal need not be repeated here.
+    :ivar equal: groups of places at which an edit is the same edit, since one tensor passes through all of them: canonical
+        names, and sides of modules below the base (``norm.hook_in``), with ``{i}``, ``{next}`` and ``{last}`` as in checks.
+        What a check says (two names with one value, a module that is applied to a value) need not be repeated.
     :ivar probe: the kind of input that a probe gives to its models.
     """
 
@@ -112,12 +113,6 @@ class Family:
     checks: tuple[Check, ...] = ()
     equal: tuple[tuple[str, ...], ...] = ()
     probe: Probe = "tokens"
-
-    @property
-    def equal_places(self) -> tuple[tuple[str, ...], ...]:
-        """Every group of names that carry one tensor: the declared ones, and those that a check says are equal."""
-        said = [tuple(check.names) for check in self.checks if getattr(check, "says_equal", False)]
-        return tuple(dict.fromkeys([*self.equal, *said]))
 
     def matches(self, model: Any) -> bool:
         """True if the model's configuration, or a class that either derives from, says that it is of this family."""

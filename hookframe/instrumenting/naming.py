@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -93,9 +93,36 @@ class Layout:
                 return Canonical(pattern.replace("{i}", str(number)), at, module, heads)
         return None
 
+    def instances(
+        self, names: Sequence[str], module: str | None, known: Container[str]
+    ) -> Iterator[tuple[tuple[str, ...], str | None]]:
+        """``names`` and ``module`` with the numbers of each layer for which they are all there.
+
+        :param names: with ``{i}`` for the layer, ``{next}`` for the one after it and ``{last}`` for the last.
+        :param module: the path of a module below the base, with the same marks; None for none.
+        :param known: the names that are there.
+        """
+        seen = set()
+        numbers = range(self.layers)
+        ends = [name for name in names if "{last}" in name]
+        last = max((i for i in numbers if all(name.replace("{last}", str(i)) in known for name in ends)), default=0)
+        for number in numbers:
+            marks = {"{i}": number, "{next}": number + 1, "{last}": last}
+            filled = tuple(_filled(name, marks) for name in names)
+            found = None if module is None else self.find(_filled(module, marks))
+            if filled not in seen and (found is None) is (module is None) and all(name in known for name in filled):
+                seen.add(filled)
+                yield filled, found
+
     def applies(self, when: tuple[str, object] | None) -> bool:
         """True if the configuration has what ``when`` asks for."""
         return when is None or getattr(self.config, when[0], None) == when[1]
+
+
+def _filled(pattern: str, marks: Mapping[str, int]) -> str:
+    for mark, number in marks.items():
+        pattern = pattern.replace(mark, str(number))
+    return pattern
 
 
 def plain_path(name: str) -> str:

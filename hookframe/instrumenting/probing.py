@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -12,9 +13,9 @@ from torch import nn
 from hookframe.core.registration.admission import device_in_force
 from hookframe.core.verbs.root_module import HookedRootModule
 from hookframe.errors import HookframeError
+from hookframe.instrumenting.checks import EXACT, relative
 from hookframe.instrumenting.family import Check, Family, config_of
 from hookframe.instrumenting.instrumented_model import InstrumentedModel
-from hookframe.instrumenting.naming import Layout
 
 __all__ = ["ProbeFinding", "Probing", "own_input", "probe", "probe_input"]
 
@@ -119,7 +120,8 @@ def probe(root: HookedRootModule, inputs: Mapping[str, Any] | None = None) -> Pr
     try:
         with torch.no_grad():
             _, cache = root.run_with_cache(*args, **given, clone="auto")
-            outcomes = [] if hooked is None else [*_checked(hooked, _by_name(hooked, cache))]
+            values = {} if hooked is None else _by_name(hooked, cache)
+            outcomes = [] if hooked is None else [*_checked(hooked, values), *_equal(hooked, values)]
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -137,36 +139,26 @@ def _checked(hooked: InstrumentedModel, values: Mapping[str, torch.Tensor]) -> I
         for check in family.checks:
             if not layout.applies(check.when):
                 continue
-            for names, module in _instances(check, layout, values):
+            for names, module in layout.instances(check.names, check.module, values):
                 if (check, names) not in tried:  # two families may have the same
                     tried.append((check, names))
                     yield _tried(check, names, None if module is None else hooked.mod_dict[module], values)
 
 
-def _instances(
-    check: Check, layout: Layout, values: Mapping[str, torch.Tensor]
-) -> Iterator[tuple[tuple[str, ...], str | None]]:
-    """The points and the module's name, for each layer where all of them are."""
-    seen = set()
-    last = max((i for i in range(layout.layers) if _all_there(check.names, i, values)), default=0)
-    for number in range(layout.layers):
-        marks = {"{i}": number, "{next}": number + 1, "{last}": last}
-        names = tuple(_filled(name, marks) for name in check.names)
-        module = None if check.module is None else layout.find(_filled(check.module, marks))
-        there = all(name in values for name in names) and (module is not None or check.module is None)
-        if there and names not in seen:
-            seen.add(names)
-            yield names, module
+def _equal(hooked: InstrumentedModel, values: Mapping[str, torch.Tensor]) -> Iterator[ProbeFinding | None]:
+    """Each pair of points that the families say are equal, once: what is wrong, or None."""
+    for name, point in hooked.hook_dict.items():
+        for other in hooked.place_of(point).equal:
+            if name < other and name in values and other in values:
+                ways = product(_joined(values[name]), _joined(values[other]))
+                off = min(relative(one, two) for one, two in ways)
+                found = ProbeFinding(check="Equal", names=(name, other), deviation=off, tolerance=EXACT)
+                yield found if off > EXACT else None
 
 
-def _all_there(patterns: tuple[str, ...], last: int, values: Mapping[str, torch.Tensor]) -> bool:
-    return all(pattern.replace("{last}", str(last)) in values for pattern in patterns if "{last}" in pattern)
-
-
-def _filled(pattern: str, marks: Mapping[str, int]) -> str:
-    for mark, number in marks.items():
-        pattern = pattern.replace(mark, str(number))
-    return pattern
+def _joined(value: torch.Tensor) -> list[torch.Tensor]:
+    """The tensor, and with its heads joined, whether ``[batch, pos, head, d_head]`` or ``[batch, head, pos, d_head]``."""
+    return [value, value.flatten(-2), value.transpose(1, 2).flatten(-2)] if value.dim() == 4 else [value]
 
 
 def _tried(

@@ -9,19 +9,20 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from torch import nn
 
 from hookframe.admission.place import Place
 from hookframe.core.model.tree import layers_on_the_way
 from hookframe.instrumenting.choosing import families_in_force
+from hookframe.instrumenting.equality import Classes, equal_names
 from hookframe.instrumenting.family import Family, config_of
 from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.place import Inner, Part
 from hookframe.instrumenting.structure import fits, holds, in_a_layer
 
-__all__ = ["Reading", "Recognised", "SeenModel", "families_of", "place_at", "read_families"]
+__all__ = ["Reading", "Recognised", "SeenModel", "equal_points", "families_of", "place_at", "read_families"]
 
 Side = Literal["in", "out"]
 
@@ -66,6 +67,11 @@ class SeenModel:
         """True for the activation that goes in or comes out, or a part of it."""
         return self.inside is None and self.item in (None, 0)
 
+    @property
+    def whole(self) -> SeenModel:
+        """The whole tensor that it is an element of, or is."""
+        return SeenModel(self.side, None if self.is_the_modules else self.item, None, self.inside)
+
     def is_same_as(self, other: SeenModel) -> bool:
         """True if both are elements of one tensor."""
         items = self.item == other.item or (self.is_the_modules and other.is_the_modules)
@@ -101,6 +107,7 @@ class Reading:
             for entry in model.layout.canonical(model.family):
                 side: Side = "in" if entry.at.inside is not None else entry.at.side
                 self.canonical.setdefault((entry.module, side), []).append((entry, model))
+        self._equal = Classes(pair for model in self.known for pair in self._equal_places(model))
         _kept[root] = self
         for module in self._names:
             _readings[module] = (*_readings_of(module), weakref.ref(self))
@@ -120,6 +127,26 @@ class Reading:
             for outer in ("", *(model.name for model in self.known if model.contains(name))):
                 own = name[len(outer) :].removeprefix(".")
                 yield f"{own}.hook_{seen.side}".removeprefix("."), False
+
+    def _equal_places(self, model: Recognised) -> Iterator[tuple[_Place, _Place, bool]]:
+        layout, places = model.layout, dict[str, _Place]()
+        for path, module in layout.modules.items():
+            if path.startswith(layout.base):
+                for side in get_args(Side):
+                    places[f"{path.removeprefix(layout.base)}.hook_{side}"] = (module, SeenModel(side))
+        for entry in layout.canonical(model.family):
+            at = entry.at
+            if at.part is None:
+                side = "in" if at.inside is not None else at.side
+                places[entry.name] = (entry.module, SeenModel(side, at.item, None, at.inside).whole)
+        for one, other, edits in equal_names(model.family, layout, places):
+            yield places[one], places[other], edits
+
+    def equal_names(self, name: str, seen: SeenModel) -> Iterator[tuple[str, bool]]:
+        """The names of other places that carry the tensor seen at the module ``name``, and whether an edit there is one here."""
+        if seen.part is None:
+            for (other, there), edits in self._equal.of((name, seen.whole)):
+                yield from ((known_as, edits) for known_as, part_only in self.true_names(other, there) if not part_only)
 
     def layer_of(self, name: str) -> int | None:
         """The layer of the module ``name``: as a family says it, else the number in the one list of layers on the way."""
@@ -144,6 +171,8 @@ class Reading:
         return any(part is not None and not _is_in_whole(part) for part in orphans)
 
 
+_Place: TypeAlias = tuple[str, SeenModel]
+"""A module's name, and what is seen at it."""
 _kept: MutableMapping[nn.Module, Reading] = weakref.WeakKeyDictionary()
 """The module at the top → its reading."""
 _readings: MutableMapping[nn.Module, tuple[weakref.ref[Reading], ...]] = weakref.WeakKeyDictionary()
@@ -164,12 +193,15 @@ def read_families(root: nn.Module, modules: Mapping[str, nn.Module]) -> Reading:
 def place_at(module: nn.Module, seen: SeenModel) -> Place:
     """The place of a tensor at ``module``, with its names under every tree that was read and is alive."""
     names: dict[str, bool] = {}
+    equal: dict[str, bool] = {}
     families, layers = set[str](), []
     whole = open_ = False
     for reading in _by_reach(module):
         for name in reading.names_of(module):
             for known_as, part_only in reading.true_names(name, seen):
                 names[known_as] = names.get(known_as, True) and part_only
+            for known_as, edits in reading.equal_names(name, seen):
+                equal[known_as] = equal.get(known_as, False) or edits
             families.update(reading.families_at(name))
             layers.append(reading.layer_of(name))
             whole = whole or reading.is_whole_at(name)
@@ -177,11 +209,26 @@ def place_at(module: nn.Module, seen: SeenModel) -> Place:
     certain = whole or not open_
     return Place(
         names=tuple([name for name, part_only in names.items() if not part_only]),
-        others=tuple([name for name, part_only in names.items() if part_only]),
+        others=(
+            *(name for name, part_only in names.items() if part_only),
+            *(name for name, edits in equal.items() if not edits and name not in names),
+        ),
+        equal=tuple([name for name in equal if name not in names]),
         layer=next((layer for layer in layers if layer is not None), None) if certain else None,
         families=tuple(sorted(families)),
         certain=certain,
     )
+
+
+def equal_points(root: nn.Module, points: Sequence[str]) -> dict[str, list[str]]:
+    """Which of the points of a model with points of its own are equal places, as the families that recognise it say."""
+    pairs: list[tuple[str, str, bool]] = []
+    for family in families_in_force():
+        if family.matches(root):
+            layout = Layout.read(root, family, [name for name, _ in root.named_modules()])
+            pairs += [] if layout is None else equal_names(family, layout, points)
+    classes = Classes(pairs)
+    return {name: [other for other, edits in classes.of(name) if edits] for name in points}
 
 
 def families_of(root: nn.Module) -> list[str]:

@@ -323,11 +323,19 @@ class HookPoint(AdmittedTorchHooks):
         owners = self.other_owners(None)
         names = tuple(dict.fromkeys(name for owner in reversed(owners) for name in owner.names_of_point(self)))
         given = () if self.name == self.given_name or self.name in (None, *names) else (str(self.name),)
-        families, layer = set[str](), None
+        families, layer, equal = set[str](), None, dict[str, None]()
         for owner in reversed(owners):
             families.update(owner.families_around())
             layer = owner.layer_of(self) if layer is None else layer
-        return Place(names=names, others=given, layer=layer, families=tuple(sorted(families)), certain=bool(names))
+            equal.update(dict.fromkeys(other for name in owner.names_of_point(self) for other in owner.equals_of(name)))
+        return Place(
+            names=names,
+            others=given,
+            equal=tuple([name for name in equal if name not in names]),
+            layer=layer,
+            families=tuple(sorted(families)),
+            certain=bool(names),
+        )
 
     def belong_to(self, root: Model) -> None:
         """Remember that ``root`` named this point."""

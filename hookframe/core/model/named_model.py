@@ -146,13 +146,22 @@ class NamedModel(nn.Module):
             tree.families = found
         return tree.families
 
+    def equals_of(self, name: str) -> Sequence[str]:
+        """The points that carry the same tensor as the one called ``name``, as families say it."""
+        tree: PointIndex | None = self.__dict__.get("_tree")
+        if tree is None or not self.families_around():
+            return ()
+        if tree.equal is None:
+            tree.equal = above("equal_points", self, list(tree.points))
+        return tree.equal.get(name, ())
+
     def place_of(self, point: HookPoint) -> Place:
         """The place of ``point``, which belongs to this model; kept until a name or a model of it changes."""
         tree: PointIndex | None = self.__dict__.get("_tree")
         if tree is None:
             return point.find_place()
         if tree.asked is not (asked := current_controller()):  # whose plugins may provide other families
-            tree.asked, tree.families, tree.places = asked, None, {}
+            tree.asked, tree.families, tree.equal, tree.places = asked, None, None, {}
         place = tree.places.get(id(point))
         if place is None:
             place = tree.places[id(point)] = point.find_place()

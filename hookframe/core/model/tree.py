@@ -40,6 +40,7 @@ class PointIndex:
     :ivar present: those that filters mean: all, unless some are out of the model for a while.
     :ivar batches: planned hooks for operations on these points.
     :ivar asked: the controller whose families are known.
+    :ivar equal: name of a point → those that carry the same tensor, once they were asked for.
     :ivar families: the families that recognise the model, once they were asked.
     :ivar places: id of a point → its place, once somebody asked.
     """
@@ -65,6 +66,7 @@ class PointIndex:
         self._shared: bool | None = None
         self.asked: object = None
         self.families: tuple[str, ...] | None = None
+        self.equal: Mapping[str, Sequence[str]] | None = None
         self.places: dict[int, Place] = {}
         self.batches: BatchPool[Batch] = BatchPool()
 

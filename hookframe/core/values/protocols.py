@@ -131,6 +131,9 @@ class Model(Protocol):
     def families_around(self) -> tuple[str, ...]:
         """The families that recognise it."""
 
+    def equals_of(self, name: str) -> Sequence[str]:
+        """The points that carry the same tensor as the one called ``name``, as families say it."""
+
     def layer_of(self, point: Any) -> int | None:
         """The number of a point in the one list of layers on the way to it."""
 

@@ -51,6 +51,10 @@ class SelectorTable(_Table):
     """What a rule, or an exception, is about; everything that is given has to fit."""
 
     points: Words | None = Field(default=None, description="globs on point names: blocks.*.attn.hook_?, **.hook_result")
+    exactly: bool = Field(
+        default=False,
+        description="true: only these points, and no others that carry the same tensor, as families say it",
+    )
     families: Words | None = Field(default=None, description="names of model families")
     routes: Words | None = Field(default=None, description="public ways: add_hook, run_with_cache, ...")
     direction: Literal["fwd", "bwd"] | None = None

@@ -56,7 +56,9 @@ def condition_of(table: SelectorTable, where: KeyPath, places: Sequence[Place] |
     parts: list[Condition] = []
     places = tuple(_POINT_FACTS) if places is None and table.points is not None else places or PLACES
     if table.points is not None:
-        parts.append(_points(table.points, where, places, mistakes))
+        parts.append(_points(table, where, places, mistakes))
+    elif table.exactly:
+        mistakes.add((*where, "exactly"), "is about points, and there are none: give it points, or leave it out")
     for name, (path, operator) in _SELECTORS.items():
         given = getattr(table, name)
         if given is None:
@@ -72,8 +74,10 @@ def condition_of(table: SelectorTable, where: KeyPath, places: Sequence[Place] |
     return All(tuple(parts))
 
 
-def _points(patterns: Sequence[str], where: KeyPath, places: Sequence[Place], mistakes: Mistakes) -> Condition:
-    facts = dict.fromkeys(_POINT_FACTS[place] for place in places if place in _POINT_FACTS)
+def _points(table: SelectorTable, where: KeyPath, places: Sequence[Place], mistakes: Mistakes) -> Condition:
+    patterns = table.points or []
+    ending = "_exactly" if table.exactly else ""
+    facts = dict.fromkeys(_POINT_FACTS[place] + ending for place in places if place in _POINT_FACTS)
     for place in places:
         if place not in _POINT_FACTS:
             mistakes.add(

@@ -16,7 +16,14 @@ __all__ = ["FAMILIES", "needs_of"]
 
 FAMILIES = "hookframe-families"
 """The distribution whose plugin provides the canonical names, and the families, of most models."""
-_NAMES = ("request.point", "request.names", "request.points", "request.never_fired")
+_NAMES = (
+    "request.point",
+    "request.names",
+    "request.point_exactly",
+    "request.names_exactly",
+    "request.points",
+    "request.never_fired",
+)
 _OF_MODULES = ("hook_in", "hook_out")
 """What the points of modules are called, without any family."""
 

@@ -90,7 +90,7 @@ class Comparison:
 
     @cached_property
     def _true_path(self) -> str:
-        return "request.names" if self.path == "request.point" else self.path
+        return _TRUE_PATHS.get(self.path, self.path)
 
     @cached_property
     def _can_be_unknown(self) -> bool:
@@ -144,6 +144,7 @@ def as_toml(value: Value | tuple[Scalar, ...]) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
+_TRUE_PATHS = {"request.point": "request.names", "request.point_exactly": "request.names_exactly"}
 _OPPOSITES = {"ne": "eq", "not_in": "in"}
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": lambda value, bound: value < bound,

@@ -26,8 +26,18 @@ def place_of(request: Request | type[Request]) -> Place:
     return "add" if request.kind == "hook" else request.kind
 
 
+def _without_equals(path: str) -> Callable[[_Get], Value]:
+    def get_names(get: _Get) -> Value:
+        names, equal = get(path), get("request.equal")
+        if not isinstance(names, tuple) or not isinstance(equal, tuple):
+            return names
+        return tuple([name for name in names if name not in equal])
+
+    return get_names
+
+
 def _told_by_place(get: _Get) -> Value:
-    names = get("request.names")
+    names = get("request.names_exactly")
     return layer_of(names) if isinstance(names, tuple) else None
 
 
@@ -55,6 +65,8 @@ _Get: TypeAlias = Callable[[str], Value]
 _LASTING = ("add_hook", "add_caching_hooks", "hook_point", "torch", "copy")
 _DERIVED: dict[str, Callable[[_Get], Value]] = {
     "request.names": lambda get: get("request.point"),
+    "request.point_exactly": _without_equals("request.point"),
+    "request.names_exactly": _without_equals("request.names"),
     "request.layer": _told_by_place,
     "request.lasting": _told_by_route,
     "request.function.name": _told_by_function,
@@ -87,7 +99,7 @@ class _Facts:
         return path in _NAMES or self.get(path) in (None, ())
 
 
-_NAMES = ("request.point", "request.names")
+_NAMES = ("request.point", "request.names", "request.point_exactly", "request.names_exactly")
 
 
 class RecordedFacts(_Facts):
@@ -267,10 +279,6 @@ _NOT_SAID: Any = object()
 """What a request does not say itself, so that it follows from other facts."""
 
 
-def _names(request: HookRequest) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for name in (request.point, *request.names, *request.aliases) if name))
-
-
 def _device(name: str) -> Callable[[Any], Value]:
     return lambda request: None if request.device is None else device_facts(request.device)[name]
 
@@ -284,8 +292,9 @@ _POINTS: dict[str, Callable[[Any], Value]] = {
 _OF_REQUEST: dict[type, dict[str, Callable[[Any], Value]]] = {
     HookRequest: _ROUTE
     | {
-        "request.point": _names,
-        "request.names": lambda r: r.true_names,
+        "request.point": lambda r: r.all_names,
+        "request.names": lambda r: r.allowing_names,
+        "request.equal": lambda r: r.equal,
         "request.layer": lambda r: r.layer if r.names or r.layer is not None else _NOT_SAID,
         "request.certain": lambda r: bool(r.certain),
         "request.lasting": lambda r: bool(r.lasting),

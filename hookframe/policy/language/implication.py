@@ -72,7 +72,9 @@ def _is_single(path: str) -> bool:
 def _is_each(path: str) -> bool:
     """True if the fact is several things, some of which may fit where others do not."""
     kind = fact(path)
-    return kind is not None and (kind.each or path == "request.point")  # below a not, given names do not count
+    return kind is not None and (
+        kind.each or path in ("request.point", "request.point_exactly")
+    )  # below a not, given names do not count
 
 
 def _exact(values: Iterable[Scalar]) -> set[tuple[bool, Scalar]]:

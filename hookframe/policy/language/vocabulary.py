@@ -115,7 +115,18 @@ class FactKind:
         return self.path in _DOUBTFUL
 
 
-_DOUBTFUL = frozenset({"request.point", "request.names", "request.layer", "family", "model.cfg.*", "model.config.*"})
+_DOUBTFUL = frozenset(
+    {
+        "request.point",
+        "request.names",
+        "request.point_exactly",
+        "request.names_exactly",
+        "request.layer",
+        "family",
+        "model.cfg.*",
+        "model.config.*",
+    }
+)
 
 
 def _kinds(places: Iterable[Place], *rows: tuple[str, FactType, str]) -> list[FactKind]:
@@ -125,8 +136,11 @@ def _kinds(places: Iterable[Place], *rows: tuple[str, FactType, str]) -> list[Fa
 _DECLARED = [
     *_kinds(
         ("add",),
-        ("request.point", "names", "every name of the place, and the names that a user gave it"),
-        ("request.names", "names", "every name of the place, without those that a user gave it"),
+        ("request.point", "names", "every name of the place and of its equals, and the names that a user gave it"),
+        ("request.names", "names", "every name of the place and of its equals, without those that a user gave it"),
+        ("request.equal", "names", "the names of other places that carry the same tensor, as families say it"),
+        ("request.point_exactly", "names", "as request.point, without the places that carry the same tensor"),
+        ("request.names_exactly", "names", "as request.names, without the places that carry the same tensor"),
         ("request.layer", "number", "the layer that the place is in, as its family says; absent if it is in none"),
         ("request.certain", "flag", "false if the canonical name of the place cannot be told"),
         ("request.lasting", "flag", "whether the hook stays when the operation that attaches it is over"),

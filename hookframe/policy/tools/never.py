@@ -30,7 +30,14 @@ _DEVICES = (
     "xla",
     "xpu",
 )
-_POINTS = ("request.point", "request.names", "request.points", "request.never_fired")
+_POINTS = (
+    "request.point",
+    "request.names",
+    "request.point_exactly",
+    "request.names_exactly",
+    "request.points",
+    "request.never_fired",
+)
 _LAYERS = ("0", "1", "7", "12", "23")  # a name map says {i}: these stand for it
 _PROVIDED = " Name the plugin that knows another one in [families] require"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

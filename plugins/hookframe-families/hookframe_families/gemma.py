@@ -21,6 +21,7 @@ GEMMA = Family(
     model_types=("gemma",),
     names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP,
     gates=(EAGER_ATTENTION,),
+    equal=llama.FINAL_NORM,
     checks=(
         *llama.checks(shift=1.0),
         *llama.gated_mlp(),
@@ -74,6 +75,7 @@ GEMMA2 = Family(
     model_types=("gemma2",),
     names=llama.OUTSIDE | _FOUR_NORMS | llama.ATTENTION | llama.GATED_MLP,
     gates=(EAGER_ATTENTION,),
+    equal=llama.FINAL_NORM,
     checks=(*(c for c in _checks(normed_heads=False) if not isinstance(c, Scores)), _CAPPED),
 )
 GEMMA3 = Family(
@@ -81,5 +83,6 @@ GEMMA3 = Family(
     model_types=("gemma3_text",),
     names=llama.OUTSIDE | _FOUR_NORMS | llama.ATTENTION | _NORMED_HEADS | llama.GATED_MLP,
     gates=(EAGER_ATTENTION,),
+    equal=llama.FINAL_NORM,
     checks=_checks(normed_heads=True),
 )

@@ -39,6 +39,7 @@ GPT2 = Family(
     anchor="h",
     names=_NAMES,
     gates=(EAGER_ATTENTION,),
+    equal=(("blocks.{last}.hook_resid_post", "ln_f.hook_in"),),
     checks=(
         Sums(("blocks.0.hook_resid_pre", "hook_embed", "hook_pos_embed")),
         *eq.prenorm_residuals(),

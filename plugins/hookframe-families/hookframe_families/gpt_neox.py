@@ -41,6 +41,7 @@ GPT_NEOX = Family(
     model_types=("gpt_neox",),
     names=_NAMES,
     gates=(EAGER_ATTENTION,),
+    equal=(("blocks.{last}.hook_resid_post", "final_layer_norm.hook_in"),),
     checks=(
         Sums(("blocks.0.hook_resid_pre", "hook_embed")),
         *eq.prenorm_residuals(),

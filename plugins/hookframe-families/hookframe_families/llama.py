@@ -10,6 +10,7 @@ __all__ = [
     "ATTENTION",
     "ATTN",
     "BLOCK",
+    "FINAL_NORM",
     "GATED_MLP",
     "LAYER",
     "LLAMA",
@@ -55,6 +56,10 @@ GATED_MLP = {
     f"{BLOCK}.mlp.hook_pre_linear": out(f"{MLP}.up_proj"),
     f"{BLOCK}.mlp.hook_post": into(f"{MLP}.down_proj"),
 }
+
+
+FINAL_NORM = (("blocks.{last}.hook_resid_post", "norm.hook_in"),)
+"""Nothing but the final norm reads what the last layer returns."""
 
 
 def checks(
@@ -107,6 +112,7 @@ LLAMA = Family(
     model_types=("llama", "mistral", "qwen2", "smollm3"),
     names=OUTSIDE | STREAM | ATTENTION | GATED_MLP,
     gates=(EAGER_ATTENTION,),
+    equal=FINAL_NORM,
     checks=(*checks(), *gated_mlp(), *SECOND_NORM),
 )
 QWEN3 = Family(
@@ -114,5 +120,6 @@ QWEN3 = Family(
     model_types=("qwen3",),
     names=OUTSIDE | STREAM | ATTENTION | NORMED_HEADS | GATED_MLP,
     gates=(EAGER_ATTENTION,),
+    equal=FINAL_NORM,
     checks=(*checks(normed_heads=True), *gated_mlp(), *SECOND_NORM),
 )

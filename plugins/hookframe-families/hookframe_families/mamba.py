@@ -27,6 +27,7 @@ MAMBA = Family(
     name="mamba",
     model_types=("mamba", "falcon_mamba"),
     names=_NAMES,
+    equal=(("blocks.{last}.hook_resid_post", "norm_f.hook_in"),),
     checks=(
         Sums(("blocks.0.hook_resid_pre", "hook_embed")),
         Sums((_POST, _PRE, _OUT)),

@@ -88,6 +88,7 @@ MIXTURES = (
         model_types=("mixtral",),
         names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | _NAMES,
         gates=(EAGER_ATTENTION,),
+        equal=llama.FINAL_NORM,
         checks=(*llama.checks(), *_CHECKS, _ADDS),
     ),
     Family(
@@ -95,6 +96,7 @@ MIXTURES = (
         model_types=("qwen2_moe",),
         names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.GATED_MLP | _NAMES | _SHARED_NAMES,
         gates=(EAGER_ATTENTION,),
+        equal=llama.FINAL_NORM,
         checks=(
             *llama.checks(),
             *_CHECKS,
@@ -107,6 +109,7 @@ MIXTURES = (
         model_types=("qwen3_moe",),
         names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | llama.NORMED_HEADS | llama.GATED_MLP | _NAMES,
         gates=(EAGER_ATTENTION,),
+        equal=llama.FINAL_NORM,
         checks=(*llama.checks(normed_heads=True), *_CHECKS, *llama.gated_mlp(), _ADDS),
     ),
     Family(
@@ -114,6 +117,7 @@ MIXTURES = (
         model_types=("olmoe",),
         names=llama.OUTSIDE | llama.STREAM | llama.ATTENTION | _NORMED_TOGETHER | _NAMES,
         gates=(EAGER_ATTENTION,),
+        equal=llama.FINAL_NORM,
         checks=(*map(_unless_clipped, llama.checks(normed_heads=True, per_head=False)), *_CHECKS, _ADDS),
     ),
 )

@@ -86,6 +86,9 @@ T5 = Family(
     anchor="encoder.block",
     names=_stack("encoder", 1) | _stack("decoder", 2) | _CROSS_NAMES,
     gates=(EAGER_ATTENTION,),
+    equal=tuple(
+        (f"{stack}.{{last}}.hook_resid_post", f"{stack}.final_layer_norm.hook_in") for stack in ("encoder", "decoder")
+    ),
     probe="tokens-and-decoder-tokens",
     checks=(
         *_stack_checks("encoder", 1, "hook_resid_mid", "ln2.hook_normalized"),

@@ -24,6 +24,7 @@ class _TransformerLens(Family):
 TRANSFORMER_LENS = _TransformerLens(
     name="transformer_lens",
     anchor="blocks",
+    equal=(("blocks.{i}.hook_resid_post", "blocks.{next}.hook_resid_pre"),),
     gates=(
         flag("use_attn_result", "*.attn.hook_result", remedy="call model.set_use_attn_result(True) first"),
         flag(

@@ -34,6 +34,7 @@ VIT = Family(
     model_types=("vit",),
     names=_NAMES,
     gates=(EAGER_ATTENTION,),
+    equal=(("blocks.{last}.hook_resid_post", "layernorm.hook_in"),),
     probe="pixels",
     checks=(
         Sums(("blocks.0.hook_resid_pre", "hook_full_embed")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 from hookframe_families import plugin
 
 from hookframe import use_plugins
+from hookframe.policy.files.reading import read_layer
+from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.merging import merge
+from hookframe.policy.language.vocabulary import LayerKind
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -87,6 +92,20 @@ def build(name, **options):
         mean, spread = (1.0, 0.2) if parameter.dim() == 1 else (0.0, 0.2)
         torch.nn.init.normal_(parameter, mean, spread)
     return model
+
+
+@pytest.fixture
+def policy():
+    """Puts one rule of an organisation in force: a context manager that takes what the rule is about."""
+    rule = 'schema = 1\n[[rules]]\nid = "here"\nreason = "it is said so"\nremedy = "ask"\n'
+
+    @contextlib.contextmanager
+    def in_force(about):
+        layer = read_layer((rule + about).encode(), LayerKind.ORGANISATION, "organisation.toml")
+        with use_plugins(plugin, PolicyEngine(merge([layer]))):
+            yield
+
+    return in_force
 
 
 @pytest.fixture(autouse=True)

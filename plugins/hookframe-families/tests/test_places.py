@@ -9,9 +9,9 @@ from torch import nn
 
 import hookframe
 from hookframe import Family, HookDenied, Objection, hookimpl, instrument
-from hookframe.families import out
+from hookframe.families import out, probe_input
 
-from .conftest import build
+from .conftest import MODELS, build
 
 pytestmark = pytest.mark.filterwarnings("default")  # what these libraries warn of is their own affair
 
@@ -285,13 +285,13 @@ def test_two_plugins_extend_a_family(families, recorder):
     from hookframe.families import Sums, probe
 
     families.register(AddsAName(names={"blocks.{i}.hook_rope": out("layers.{i}.self_attn.o_proj")}))
-    wrong = Sums(("blocks.{i}.hook_resid_post", "blocks.{i}.hook_resid_pre"))
+    wrong = Sums(("blocks.{i}.hook_resid_post", "blocks.{i}.hook_resid_pre", "blocks.{i}.hook_resid_pre"))
     families.register(AddsACheck(checks=(wrong,), model_types=("tuned",)))
     hooked = instrument(build("llama"))
     assert asked(hooked, "model.layers.0.self_attn.o_proj.hook_out", recorder).is_at("blocks.0.hook_rope")
     assert asked(hooked, "model.layers.0.hook_out", recorder).is_at("blocks.0.hook_resid_post")
     assert {finding.names for finding in probe(hooked).findings} == {
-        (f"blocks.{i}.hook_resid_post", f"blocks.{i}.hook_resid_pre") for i in range(2)
+        (f"blocks.{i}.hook_resid_post", f"blocks.{i}.hook_resid_pre", f"blocks.{i}.hook_resid_pre") for i in range(2)
     }
     assert hooked.family.gates == plugin.FAMILIES[0].gates
 
@@ -307,26 +307,87 @@ def test_two_plugins_that_contradict_each_other_are_named(families):
 # ---- equal places ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_places_that_a_family_says_are_equal_carry_one_tensor(name):
-    hooked = instrument(build(name))
-    from hookframe.families import probe
+def equal_pairs(hooked, *, edits):
+    """Pairs of points that a family says are equal: with ``edits``, those at which an edit is the same edit."""
+    for name, point in hooked.hook_dict.items():
+        place = hooked.place_of(point)
+        for other in place.equal:
+            if other in hooked.hook_dict and (other not in place.others) is edits:
+                yield name, other
 
-    values = probe(hooked).values
-    groups = hooked.family.equal_places
-    marks = [{"{i}": str(i), "{next}": str(i + 1), "{last}": "1"} for i in range(2)]
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("edits", [True, False], ids=["one edit", "one tensor"])
+def test_equal_places_carry_one_tensor(name, edits):
+    hooked = instrument(build(name))
+    inputs = probe_input(hooked.recognised_model, hooked.family)
+    with torch.no_grad():
+        _, cache = hooked.run_with_cache(**inputs, clone="auto")
     tried = 0
-    for group in groups:
-        for mark in marks:
-            names = group
-            for key, number in mark.items():
-                names = tuple(known.replace(key, number) for known in names)
-            if all(known in hooked.hook_dict for known in names):
-                tried += 1
-                first, *others = (values[hooked.names_of(known)[0]] for known in names)
-                assert all(torch.equal(first, other) for other in others), names
-    assert len(groups) >= 2 - (name == "gpt2")
-    assert tried >= 1
+    for one, other in equal_pairs(hooked, edits=edits):
+        first, second = cache[hooked.names_of(one)[0]], cache[hooked.names_of(other)[0]]
+        first, second = (value.flatten().sort().values for value in (first, second))  # heads may come before positions
+        assert torch.equal(first, second), (one, other)
+        tried += 1
+    assert tried >= 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_edit_at_an_equal_place_is_the_same_edit(name):
+    hooked = instrument(build(name))
+    inputs = probe_input(hooked.recognised_model, hooked.family)
+
+    def edited(point):
+        def turn(tensor, hook):
+            return (
+                torch.flip(tensor, (-1,))
+                if tensor.dim() == 3
+                else torch.flip(tensor.flatten(-2), (-1,)).view_as(tensor)
+            )
+
+        with torch.no_grad():
+            output = hooked.run_with_hooks(**inputs, fwd_hooks=[(point, turn)])
+        return [value for value in output.values() if isinstance(value, torch.Tensor)]
+
+    pairs = {tuple(sorted(pair)) for pair in equal_pairs(hooked, edits=True)}
+    assert pairs
+    for one, other in pairs:
+        assert all(map(torch.equal, edited(one), edited(other))), (one, other)
+
+
+@pytest.mark.parametrize(
+    "point", ["blocks.1.hook_resid_pre", "model.layers.1.hook_in", "model.layers.1.input_layernorm.hook_in"]
+)
+def test_a_rule_holds_at_an_equal_place(point, policy):
+    with policy("points = ['**.hook_resid_post']\neffect = 'edit'"), pytest.raises(HookDenied):
+        instrument(build("llama")).add_hook(point, lambda tensor, hook: tensor * 2)
+
+
+def test_a_rule_holds_at_the_input_of_the_final_norm(policy):
+    with policy("points = ['**.hook_resid_post']\neffect = 'edit'"), pytest.raises(HookDenied):
+        instrument(build("llama")).add_hook("model.norm.hook_in", lambda tensor, hook: tensor * 2)
+
+
+def test_an_exact_rule_holds_at_its_points_alone(policy):
+    hooked = instrument(build("llama"))
+    with policy("points = ['**.hook_resid_post']\nexactly = true"):
+        hooked.add_hook("blocks.1.hook_resid_pre", lambda tensor, hook: tensor * 2)
+        for same in ("blocks.0.hook_resid_post", "model.layers.0.hook_out"):
+            with pytest.raises(HookDenied):
+                hooked.add_hook(same, lambda tensor, hook: tensor * 2)
+
+
+def test_an_allow_list_allows_the_same_edit_and_no_larger_one(policy):
+    hooked = instrument(build("llama"))
+    with policy("when = { not = { \"request.point\" = { glob = ['blocks.0.hook_resid_post'] } } }"):
+        hooked.add_hook("blocks.1.hook_resid_pre", lambda tensor, hook: tensor * 2)
+        with pytest.raises(HookDenied):  # it reads the same tensor, and passes on less of it
+            hooked.add_hook("model.layers.1.input_layernorm.hook_in", lambda tensor, hook: tensor * 2)
+    with (
+        policy("when = { not = { \"request.point\" = { glob = ['model.layers.1.input_layernorm.hook_in'] } } }"),
+        pytest.raises(HookDenied),
+    ):
+        hooked.add_hook("blocks.1.hook_resid_pre", lambda tensor, hook: tensor * 2)
 
 
 # ---- the facts of a policy -------------------------------------------------------------------------------------------
