@@ -26,18 +26,17 @@ def test_pyvene_runs_on_an_instrumented_model(gpt2, intervening, tokens, zero):
         assert torch.equal(original.logits, gpt2(tokens).logits)
 
 
-def test_hooks_that_were_on_the_model_do_not_run_in_a_run_of_pyvene_nor_after_it(gpt2, intervening, tokens, look, seen):
+def test_a_hook_does_not_run_in_a_run_of_pyvene_nor_after_it_until_it_is_attached_again(
+    gpt2, intervening, tokens, look, seen
+):
     hooked = instrument(gpt2)
     handle = hooked.add_hook(MLP, look)
+    gpt2(tokens)
+    assert [name for name, _ in seen] == [MLP]
     intervening({"input_ids": tokens})
     gpt2(tokens)
-    assert seen == []
+    assert len(seen) == 1
     handle.remove()
-
-
-def test_what_is_attached_after_a_run_of_pyvene_fires(gpt2, intervening, tokens, look, seen):
-    hooked = instrument(gpt2)
-    hooked.add_hook(MLP, look).remove()
-    intervening({"input_ids": tokens})
-    hooked.run_with_hooks(tokens, fwd_hooks=[(MLP, look)])
-    assert [name for name, _ in seen] == [MLP]
+    hooked.add_hook(MLP, look)
+    gpt2(tokens)
+    assert len(seen) == 2

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 
+import hookframe
 from hookframe import instrument
 
 
@@ -62,6 +63,23 @@ def test_edits_and_gradients_are_those_that_the_bridge_has(bridge, tokens, zero)
     with torch.no_grad():
         expected = bridge.run_with_hooks(tokens, fwd_hooks=[(name, zero)])
         assert torch.equal(hooked.run_with_hooks(tokens, fwd_hooks=[(name, zero)]), expected)
+
+
+def test_admission_is_asked_about_hookframes_verbs_and_not_about_the_bridges(bridge, look, seen, tokens):
+    class Refusing:
+        @hookframe.hookimpl
+        def hookframe_check_hooks_to_add(self, requests):
+            return [
+                hookframe.Objection.deny(request, rule="none", message="no hooks", remedy="none")
+                for request in requests
+            ]
+
+    hooked, hook = instrument(bridge), ("blocks.0.hook_mlp_out", look)
+    with hookframe.use_plugins(Refusing()):
+        with pytest.raises(hookframe.HookDenied, match="no hooks"):
+            hooked.add_hook(*hook)
+        bridge.run_with_hooks(tokens, fwd_hooks=[hook])
+    assert len(seen) == 1
 
 
 def test_what_the_bridges_own_check_is_asked_about(bridge, tokens, look):
