@@ -13,6 +13,8 @@ from hookframe.core.model.tree import ModuleTree, PointIndex
 from hookframe.instrumenting.attention import AttentionPoint
 from hookframe.instrumenting.choosing import families_in_force
 from hookframe.instrumenting.family import Family
+from hookframe.instrumenting.foreign_names import below
+from hookframe.instrumenting.foreign_point import ForeignPoint
 from hookframe.instrumenting.forward_counter import ForwardCounter
 from hookframe.instrumenting.module_point import ModulePoint, pos_dim_of
 from hookframe.instrumenting.naming import Canonical, Layout
@@ -101,18 +103,26 @@ class Chart:
         by_module: dict[tuple[int, str], ModulePoint] = {}
         for name, side in self._in_order():
             module = self.modules[name]
-            own = f"{name}.hook_{side}" if name else f"hook_{side}"
+            own = self._own_names(name, side)
             entries = canonical.get((name, side), ())
             # a name of the same tensor is another name of the module's own point; any other place is a point of its own
             plain = [entry.name for entry in entries if _is_plain(entry)]
-            point = by_module.get((id(module), side)) or self._point([*plain, own], before, name, side, None)
-            by_module[id(module), side] = point
-            point.pos_dim = next((pos_dim_of(entry.at) for entry in entries if _is_plain(entry)), point.pos_dim)
-            for known_as in (*plain, own):
-                yield known_as, point
+            if names := [*plain, *own]:
+                point = by_module.get((id(module), side)) or self._point(names, before, name, side, None)
+                by_module[id(module), side] = point
+                point.pos_dim = next((pos_dim_of(entry.at) for entry in entries if _is_plain(entry)), point.pos_dim)
+                yield from ((known_as, point) for known_as in names)
             for entry in entries:
                 if not _is_plain(entry):
                     yield entry.name, self._point([entry.name], before, name, side, entry)
+
+    def _own_names(self, module: str, side: str) -> list[str]:
+        """What the point at one side of a module is called, families aside; a foreign point of the name takes its place."""
+        foreign = self.reading.foreign
+        if module in foreign:
+            return [below(outer, name) for outer, name in foreign[module]]
+        own = below(module, f"hook_{side}")
+        return [] if own in foreign else [own]
 
     def _canonical(self) -> dict[tuple[str, str], list[Canonical]]:
         """Module's name and side → what the families call it. A name means one place: the first family that has it says where."""
@@ -132,7 +142,8 @@ class Chart:
             while open_ and not _inside(name, open_[-1]):
                 yield open_.pop(), "out"
             if not isinstance(module, HookPoint):
-                yield name, "in"
+                if name not in self.reading.foreign:
+                    yield name, "in"
                 open_.append(name)
         while open_:
             yield open_.pop(), "out"
@@ -146,7 +157,9 @@ class Chart:
         entry: Canonical | None,
     ) -> ModulePoint:
         site = site_of(self.modules[module], side)
-        kind: Any = AttentionPoint if entry is not None and entry.at.inside is not None else ModulePoint
+        kind: Any = ForeignPoint if module in self.reading.foreign else ModulePoint
+        if entry is not None and entry.at.inside is not None:
+            kind = AttentionPoint
         at, heads = (None, None) if entry is None else (entry.at, entry.heads)
         point: ModulePoint | None = next((before[name] for name in names if name in before), None)
         if point is None or type(point) is not kind or point.at != at:

@@ -18,6 +18,7 @@ from hookframe.core.model.tree import layers_on_the_way
 from hookframe.instrumenting.choosing import families_in_force
 from hookframe.instrumenting.equality import Classes, equal_names
 from hookframe.instrumenting.family import Family, config_of
+from hookframe.instrumenting.foreign_names import below, names_by_model
 from hookframe.instrumenting.naming import Canonical, Layout
 from hookframe.instrumenting.place import Inner, Part
 from hookframe.instrumenting.structure import fits, holds, in_a_layer
@@ -84,6 +85,7 @@ class Reading:
     :ivar families: the families that were asked.
     :ivar known: the models of families that are in it.
     :ivar modules: module → its names in the tree.
+    :ivar foreign: what the hook points of another library are called: see :func:`~hookframe.instrumenting.foreign_names.names_by_model`.
     """
 
     def __init__(self, root: nn.Module, modules: Mapping[str, nn.Module], families: Sequence[Family]) -> None:
@@ -102,6 +104,7 @@ class Reading:
         self._layers = {name: layers_on_the_way(name, modules) for name in modules}
         for name, module in modules.items():
             self._names[module] = (*self._names.get(module, ()), name)
+        self.foreign = names_by_model(modules)
         self.canonical: dict[tuple[str, Side], list[tuple[Canonical, Recognised]]] = {}
         for model in self.known:
             for entry in model.layout.canonical(model.family):
@@ -123,7 +126,10 @@ class Reading:
             other = SeenModel(seen.side, at.item, at.part, at.inside)
             if seen.is_same_as(other) and (seen.part is None or at.part in (None, seen.part)):
                 yield entry.name, seen.part is None and at.part is not None
-        if seen.is_the_modules:
+        if name in self.foreign:
+            for outer, known_as in self.foreign[name]:
+                yield from ((below(outer, known_as), False), (known_as, False))
+        elif seen.is_the_modules:
             for outer in ("", *(model.name for model in self.known if model.contains(name))):
                 own = name[len(outer) :].removeprefix(".")
                 yield f"{own}.hook_{seen.side}".removeprefix("."), False
