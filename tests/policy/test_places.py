@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hookframe import HookDenied, HookedRootModule, HookPoint
+from hookframe import HookDenied, HookedRootModule, HookPoint, PolicyError
 from hookframe.admission.request import FunctionInfo, HookRequest
 from hookframe.host.running.manager import PluginManager
+from hookframe.policy.files.reading import read_layer
 from hookframe.policy.in_force.decide import VERDICTS, decide
 from hookframe.policy.in_force.engine import PolicyEngine
+from hookframe.policy.in_force.merging import merge
 from hookframe.policy.language.facts import ModelFacts, RecordedFacts, RequestFacts
+from hookframe.policy.language.vocabulary import LayerKind
 from tests.policy.documents import GLOBS, NAMES, TODAY, merged, stacks
 
 RULE = """
@@ -270,3 +273,47 @@ def test_a_thousand_rules_are_not_all_asked_about_each_of_many_points(policy, re
     assert [rule.id for rule in made.rules_about("add", facts)] == ["r7", "r12"]
     uncertain = RequestFacts(requests("x", names=("x",), certain=False), ModelFacts(None))
     assert len(made.rules_about("add", uncertain)) == 1000
+
+
+EQUAL = HookRequest(
+    index=0,
+    point="blocks.1.hook_resid_pre",
+    names=("blocks.1.hook_resid_pre",),
+    equal=("blocks.0.hook_resid_post", "layers.1.norm.hook_in"),
+    aliases=("layers.1.norm.hook_in",),
+    function=FunctionInfo(module="m", qualname="f"),
+    route="add_hook",
+)
+HERE = replace(EQUAL, point="blocks.0.hook_resid_post", names=("blocks.0.hook_resid_post",), equal=(), aliases=())
+
+
+@pytest.mark.parametrize(
+    ("about", "request_", "expected"),
+    [
+        ("points = ['**.hook_resid_post']", EQUAL, "deny"),
+        ("points = ['**.norm.hook_in']", EQUAL, "deny"),
+        ("points = ['**.hook_resid_post']\nexactly = true", EQUAL, "allow"),
+        ("points = ['**.hook_resid_post']\nexactly = true", HERE, "deny"),
+        ("points = ['**.hook_resid_pre']\nexactly = true", EQUAL, "deny"),
+        ("when = { not = { 'request.point' = { glob = '**.hook_resid_post' } } }", EQUAL, "allow"),
+        ("when = { not = { 'request.point_exactly' = { glob = '**.hook_resid_post' } } }", EQUAL, "deny"),
+        ("when = { not = { 'request.point' = { glob = '**.norm.hook_in' } } }", EQUAL, "deny"),
+    ],
+)
+def test_equal_places_count_as_one_unless_a_rule_says_exactly(about, request_, expected):
+    policy = merge([read_layer((RULE + about).encode(), LayerKind.ORGANISATION, "organisation.toml")])
+    assert verdict(policy, request_) == expected
+    written = RequestFacts(request_, ModelFacts(None)).written()
+    assert decide(policy, "add", RecordedFacts(written), TODAY).verdict == expected
+
+
+def test_exactly_means_the_same_where_points_are_a_list():
+    text = RULE + "where = ['cache']\npoints = ['hook_a']\nexactly = true"
+    policy = merge([read_layer(text.encode(), LayerKind.ORGANISATION, "organisation.toml")])
+    assert decide(policy, "cache", RecordedFacts({"request.points": ["hook_a"]}), TODAY).verdict == "deny"
+    assert decide(policy, "cache", RecordedFacts({"request.points": ["hook_b"]}), TODAY).verdict == "allow"
+
+
+def test_exactly_without_points_is_a_mistake():
+    with pytest.raises(PolicyError, match="exactly: is about points, and there are none"):
+        read_layer((RULE + "exactly = true").encode(), LayerKind.ORGANISATION, "organisation.toml")

@@ -76,8 +76,8 @@ def condition_of(table: SelectorTable, where: KeyPath, places: Sequence[Place] |
 
 def _points(table: SelectorTable, where: KeyPath, places: Sequence[Place], mistakes: Mistakes) -> Condition:
     patterns = table.points or []
-    ending = "_exactly" if table.exactly else ""
-    facts = dict.fromkeys(_POINT_FACTS[place] + ending for place in places if place in _POINT_FACTS)
+    known = _POINT_FACTS | {"add": "request.point_exactly"} if table.exactly else _POINT_FACTS
+    facts = dict.fromkeys(known[place] for place in places if place in known)
     for place in places:
         if place not in _POINT_FACTS:
             mistakes.add(

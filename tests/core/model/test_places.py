@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from torch import nn, ones
 
@@ -237,3 +239,25 @@ def test_the_layer_is_the_number_in_the_one_list_of_layers_on_the_way(rule, list
     (name,) = model.hook_dict
     model.add_hook(name, look)
     assert rule.seen[-1].layer == layer
+
+
+class Stacks:
+    """Knows a family in which what one block passes on is what the next one takes."""
+
+    @hookimpl
+    def hookframe_model_families(self):
+        equal = (("blocks.{i}.hook_b", "blocks.{next}.hook_a"), ("blocks.{last}.hook_b", "hook_c"))
+        return [hookframe.Family(name="stack", model_types=("stack",), anchor="blocks", equal=equal)]
+
+
+def test_points_of_a_models_own_are_equal_places_as_its_family_says():
+    model, rule = Model(), Rule("blocks.*.hook_b")
+    model.config = SimpleNamespace(model_type="stack")
+    with hookframe.use_plugins(Stacks(), rule):
+        for point in (A, "hook_c"):
+            with pytest.raises(HookDenied):
+                model.add_hook(point, lambda tensor, hook: tensor)
+        model.add_hook("blocks.0.hook_a", lambda tensor, hook: tensor)
+    assert [request.equal for request in rule.seen] == [("blocks.0.hook_b",), ("blocks.1.hook_b",), ()]
+    with hookframe.use_plugins(rule):  # nobody says so here
+        model.add_hook(A, lambda tensor, hook: tensor)
