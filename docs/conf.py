@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import hookframe
@@ -155,8 +156,16 @@ def _table(what: str, how_many: str, counts: dict[str, int]) -> list[str]:
     return lines + [line for name, count in counts.items() for line in (f"   * - {name}", f"     - {count:,}")]
 
 
+def _warn_of_markup(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """A page that shows the words of a directive has it where nothing reads it."""
+    for node in doctree.findall(nodes.paragraph):
+        if node.astext().startswith(".. "):
+            logging.getLogger(__name__).warning("%s shows markup: %s", page, node.astext()[:60])
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx calls this."""
+    app.connect("doctree-resolved", _warn_of_markup)
     app.add_directive("specs", SpecReference)
     app.add_directive("facts", FactReference)
     app.add_directive("figures", Figures)
