@@ -317,3 +317,11 @@ def test_exactly_means_the_same_where_points_are_a_list():
 def test_exactly_without_points_is_a_mistake():
     with pytest.raises(PolicyError, match="exactly: is about points, and there are none"):
         read_layer((RULE + "exactly = true").encode(), LayerKind.ORGANISATION, "organisation.toml")
+
+
+def test_a_ruling_is_not_taken_from_a_model_in_which_other_places_are_equal():
+    policy = merge([read_layer(NO_STREAM.encode(), LayerKind.ORGANISATION, "organisation.toml")])
+    engine = PolicyEngine(policy)
+    alone = replace(EQUAL, equal=(), aliases=())
+    equal = replace(alone, equal=("blocks.0.hook_resid_post",))
+    assert [bool(engine.check_batch([request], None)) for request in (alone, equal, alone)] == [False, True, False]

@@ -26,7 +26,7 @@ _COMMON = attrgetter(
     "function", "direction", "route", "effect", "exact", "permanent", "prepend", "level", "caches", "families", "certain",
     "lasting",
 )  # fmt: skip
-_ALONE = attrgetter("point", "names", "aliases", "layer")
+_ALONE = attrgetter("point", "names", "equal", "aliases", "layer")
 
 
 class Rulings:
