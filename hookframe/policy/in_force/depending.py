@@ -10,20 +10,12 @@ from hookframe.host.installed.rules import PluginNeed
 from hookframe.policy.files.reading import Layer
 from hookframe.policy.files.rules import Rule
 from hookframe.policy.language.conditions import Comparison, Condition, Not
-from hookframe.policy.language.vocabulary import Mode
+from hookframe.policy.language.vocabulary import POINT_FACTS, Mode
 
 __all__ = ["FAMILIES", "needs_of"]
 
 FAMILIES = "hookframe-families"
 """The distribution whose plugin provides the canonical names, and the families, of most models."""
-_NAMES = (
-    "request.point",
-    "request.names",
-    "request.point_exactly",
-    "request.names_exactly",
-    "request.points",
-    "request.never_fired",
-)
 _OF_MODULES = ("hook_in", "hook_out")
 """What the points of modules are called, without any family."""
 
@@ -54,7 +46,7 @@ def _subject(condition: Condition) -> str | None:
         if condition.path == "family":
             return "families"
         values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
-        canonical = (str(value) for value in values if condition.path in _NAMES and _is_canonical(str(value)))
+        canonical = (str(value) for value in values if condition.path in POINT_FACTS and _is_canonical(str(value)))
         return next((f"the canonical name {name!r}" for name in canonical), None)
     parts = (condition.part,) if isinstance(condition, Not) else condition.parts
     return next((subject for subject in map(_subject, parts) if subject is not None), None)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from hookframe.policy.files.rules import Rule
 from hookframe.policy.language.conditions import Comparison
+from hookframe.policy.language.vocabulary import GIVEN_AND_TRUE
 
 __all__ = ["RuleIndex"]
 
@@ -52,11 +53,7 @@ def _ends(name: str) -> tuple[_Key, _Key]:
 def _keys_of(rule: Rule) -> set[_Key] | None:
     """Parts of names without one of which the rule cannot match; None if there is no saying."""
     for part in rule.condition.parts:
-        if (
-            isinstance(part, Comparison)
-            and part.path in ("request.point", "request.point_exactly")
-            and part.operator == "glob"
-        ):
+        if isinstance(part, Comparison) and part.path in GIVEN_AND_TRUE and part.operator == "glob":
             patterns = part.value if isinstance(part.value, tuple) else (part.value,)
             keys = [_key_of(str(pattern)) for pattern in patterns]
             if None not in keys:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 from packaging.version import InvalidVersion, Version
 
 from hookframe.admission.globs import Glob
-from hookframe.policy.language.vocabulary import Scalar, Value, fact
+from hookframe.policy.language.vocabulary import GIVEN_AND_TRUE, Scalar, Value, fact
 
 __all__ = ["All", "Assumed", "Comparison", "Condition", "FactSource", "Not", "OneOf", "as_toml"]
 
@@ -90,7 +90,7 @@ class Comparison:
 
     @cached_property
     def _true_path(self) -> str:
-        return _TRUE_PATHS.get(self.path, self.path)
+        return GIVEN_AND_TRUE.get(self.path, self.path)
 
     @cached_property
     def _can_be_unknown(self) -> bool:
@@ -144,7 +144,6 @@ def as_toml(value: Value | tuple[Scalar, ...]) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-_TRUE_PATHS = {"request.point": "request.names", "request.point_exactly": "request.names_exactly"}
 _OPPOSITES = {"ne": "eq", "not_in": "in"}
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": lambda value, bound: value < bound,

@@ -14,7 +14,7 @@ from hookframe.admission.distributions import version_of
 from hookframe.admission.family import ModelFamily
 from hookframe.admission.point_names import layer_of, number_in
 from hookframe.admission.request import CacheRequest, DeviceRequest, HookRequest, Request, ResetRequest, RunRequest
-from hookframe.policy.language.vocabulary import FACTS, Place, Scalar, Value
+from hookframe.policy.language.vocabulary import FACTS, NAME_FACTS, Place, Scalar, Value
 
 __all__ = ["ModelFacts", "RecordedFacts", "RequestFacts", "place_of"]
 
@@ -96,10 +96,7 @@ class _Facts:
             )
         if self.get("request.certain") is not False:
             return False
-        return path in _NAMES or self.get(path) in (None, ())
-
-
-_NAMES = ("request.point", "request.names", "request.point_exactly", "request.names_exactly")
+        return path in NAME_FACTS or self.get(path) in (None, ())
 
 
 class RecordedFacts(_Facts):

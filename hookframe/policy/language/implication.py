@@ -12,7 +12,7 @@ from typing import Any
 from packaging.version import Version
 
 from hookframe.policy.language.conditions import All, Comparison, Condition, Not, OneOf
-from hookframe.policy.language.vocabulary import Scalar, fact
+from hookframe.policy.language.vocabulary import GIVEN_AND_TRUE, Scalar, fact
 
 __all__ = ["conjuncts", "implies", "why_impossible"]
 
@@ -72,9 +72,7 @@ def _is_single(path: str) -> bool:
 def _is_each(path: str) -> bool:
     """True if the fact is several things, some of which may fit where others do not."""
     kind = fact(path)
-    return kind is not None and (
-        kind.each or path in ("request.point", "request.point_exactly")
-    )  # below a not, given names do not count
+    return kind is not None and (kind.each or path in GIVEN_AND_TRUE)  # below a not, given names do not count
 
 
 def _exact(values: Iterable[Scalar]) -> set[tuple[bool, Scalar]]:

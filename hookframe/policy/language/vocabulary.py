@@ -11,8 +11,11 @@ from hookframe.admission.objection import Action
 
 __all__ = [
     "FACTS",
+    "GIVEN_AND_TRUE",
+    "NAME_FACTS",
     "OPERATORS",
     "PLACES",
+    "POINT_FACTS",
     "FactKind",
     "FactType",
     "LayerKind",
@@ -115,18 +118,13 @@ class FactKind:
         return self.path in _DOUBTFUL
 
 
-_DOUBTFUL = frozenset(
-    {
-        "request.point",
-        "request.names",
-        "request.point_exactly",
-        "request.names_exactly",
-        "request.layer",
-        "family",
-        "model.cfg.*",
-        "model.config.*",
-    }
-)
+GIVEN_AND_TRUE = {"request.point": "request.names", "request.point_exactly": "request.names_exactly"}
+"""Facts with every name of a hook's place → those without the names that a user gave it."""
+NAME_FACTS = (*GIVEN_AND_TRUE, *GIVEN_AND_TRUE.values())
+"""The facts that name a hook's place."""
+POINT_FACTS = (*NAME_FACTS, "request.points", "request.never_fired")
+"""The facts that name points."""
+_DOUBTFUL = frozenset({*NAME_FACTS, "request.layer", "family", "model.cfg.*", "model.config.*"})
 
 
 def _kinds(places: Iterable[Place], *rows: tuple[str, FactType, str]) -> list[FactKind]:

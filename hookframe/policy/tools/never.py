@@ -11,6 +11,7 @@ from hookframe.admission.family import ModelFamily
 from hookframe.admission.globs import Glob
 from hookframe.policy.files.mistakes import near
 from hookframe.policy.language.conditions import Comparison, Condition, Not
+from hookframe.policy.language.vocabulary import POINT_FACTS
 
 __all__ = ["unknown_points", "unknown_words"]
 
@@ -29,14 +30,6 @@ _DEVICES = (
     "vulkan",
     "xla",
     "xpu",
-)
-_POINTS = (
-    "request.point",
-    "request.names",
-    "request.point_exactly",
-    "request.names_exactly",
-    "request.points",
-    "request.never_fired",
 )
 _LAYERS = ("0", "1", "7", "12", "23")  # a name map says {i}: these stand for it
 _PROVIDED = " Name the plugin that knows another one in [families] require"
@@ -96,7 +89,7 @@ def _values(comparison: Comparison) -> list[str]:
 
 
 def _patterns(comparison: Comparison) -> Iterable[str]:
-    return _values(comparison) if comparison.path in _POINTS and comparison.operator != "exists" else ()
+    return _values(comparison) if comparison.path in POINT_FACTS and comparison.operator != "exists" else ()
 
 
 def _canonical(families: Sequence[Any]) -> list[str]:
